@@ -1,1 +1,29 @@
-//! certificate-shim
+//! Gateways and their cert-manager annotations in, the Certificates they ask for out.
+//!
+//! The semantics are those of cert-manager 1.21's `pkg/controller/certificate-shim`; Istio's
+//! Gateways, which cert-manager does not watch, enter by the same door. The crate is pure: no
+//! Kubernetes client, no I/O, no clock. Read it in this order:
+//!
+//! * [`read`]: JSON objects, read leniently, with a path in every complaint;
+//! * [`gateway`]: the part of a Gateway that decides about certificates;
+//! * [`issuer_ref`]: which issuer the annotations name;
+//! * [`placement`]: the namespaces in which the Gateway's Secrets are read.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::todo
+)]
+
+pub mod annotation;
+pub mod gateway;
+pub mod issuer_ref;
+pub mod placement;
+pub mod read;
+
+pub use gateway::Gateway;
+pub use issuer_ref::IssuerRef;

@@ -1,0 +1,359 @@
+//! The part of a Gateway that decides about certificates: Istio's Gateway, Gateway API's Gateway
+//! and its ListenerSet, read leniently from the object that the API server holds.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::annotation;
+use crate::read::{Malformed, Node};
+
+/// What kind of object names the Secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GatewayKind {
+    /// `networking.istio.io` Gateway, versions v1, v1beta1 and v1alpha3 (one schema).
+    Istio,
+    /// `gateway.networking.k8s.io` Gateway, versions v1 and v1beta1.
+    GatewayApi,
+    /// `gateway.networking.k8s.io` ListenerSet, version v1.
+    ListenerSet,
+}
+
+/// The API group of Istio's Gateway.
+pub const ISTIO_GROUP: &str = "networking.istio.io";
+/// The API group of Gateway API.
+pub const GATEWAY_API_GROUP: &str = "gateway.networking.k8s.io";
+
+impl GatewayKind {
+    /// The kind that a group and kind name, if it is one of ours. Versions are left to the API
+    /// server: each of the three has one schema.
+    pub fn of(group: &str, kind: &str) -> Option<Self> {
+        match (group, kind) {
+            (ISTIO_GROUP, "Gateway") => Some(GatewayKind::Istio),
+            (GATEWAY_API_GROUP, "Gateway") => Some(GatewayKind::GatewayApi),
+            (GATEWAY_API_GROUP, "ListenerSet") => Some(GatewayKind::ListenerSet),
+            _ => None,
+        }
+    }
+
+    /// The API group.
+    pub fn group(self) -> &'static str {
+        match self {
+            GatewayKind::Istio => ISTIO_GROUP,
+            GatewayKind::GatewayApi | GatewayKind::ListenerSet => GATEWAY_API_GROUP,
+        }
+    }
+
+    /// The kind as it stands in an object's `kind`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            GatewayKind::Istio | GatewayKind::GatewayApi => "Gateway",
+            GatewayKind::ListenerSet => "ListenerSet",
+        }
+    }
+
+    /// The version under which owner references name the kind: `v1` for all three.
+    pub fn owner_api_version(self) -> String {
+        format!("{}/v1", self.group())
+    }
+}
+
+/// A Gateway as far as certificates are concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gateway<'a> {
+    /// Which of the three kinds.
+    pub kind: GatewayKind,
+    /// `metadata`.
+    pub metadata: Metadata<'a>,
+    /// `spec`.
+    pub spec: Spec<'a>,
+}
+
+/// The object's metadata, as far as it is read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Metadata<'a> {
+    /// `metadata.name`; empty while `generateName` has not made one.
+    pub name: &'a str,
+    /// The namespace of the request, which is the object's.
+    pub namespace: &'a str,
+    /// `metadata.uid`; empty on the way to being created.
+    pub uid: &'a str,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<&'a str, &'a str>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<&'a str, &'a str>,
+    /// `metadata.deletionTimestamp` is set. Only the API server sets it.
+    pub deleting: bool,
+    /// `metadata.finalizers`.
+    pub finalizers: Vec<&'a str>,
+}
+
+/// What the Gateway serves.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Spec<'a> {
+    /// Istio's: `spec.selector` and `spec.servers`.
+    Servers {
+        /// Labels of the gateway Pods; empty selects every gateway.
+        selector: BTreeMap<&'a str, &'a str>,
+        /// `spec.servers`.
+        servers: Vec<Server<'a>>,
+    },
+    /// Gateway API's: `spec.listeners`.
+    Listeners(Vec<Listener<'a>>),
+}
+
+/// One entry of `spec.servers` of an Istio Gateway.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Server<'a> {
+    /// `name`, empty where it has none.
+    pub name: &'a str,
+    /// `port.number`.
+    pub port: Option<i64>,
+    /// `port.protocol` as written; Istio compares it without case.
+    pub protocol: &'a str,
+    /// `hosts` as written: `[namespace/]name`.
+    pub hosts: Vec<&'a str>,
+    /// `tls`, where there is one.
+    pub tls: Option<ServerTls<'a>>,
+}
+
+/// `tls` of a server (`ServerTLSSettings` in Istio's gateway.proto).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServerTls<'a> {
+    /// `mode`; absent means PASSTHROUGH.
+    pub mode: Option<&'a str>,
+    /// `httpsRedirect`.
+    pub https_redirect: bool,
+    /// `credentialName`.
+    pub credential_name: Option<&'a str>,
+    /// `credentialNames`.
+    pub credential_names: Vec<&'a str>,
+    /// `caCertCredentialName`.
+    pub ca_cert_credential_name: Option<&'a str>,
+}
+
+/// One entry of `spec.listeners` of a Gateway API Gateway or ListenerSet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Listener<'a> {
+    /// `name`.
+    pub name: &'a str,
+    /// `hostname`.
+    pub hostname: Option<&'a str>,
+    /// `port`.
+    pub port: Option<i64>,
+    /// `protocol`, compared with case.
+    pub protocol: &'a str,
+    /// `tls`, where there is one.
+    pub tls: Option<ListenerTls<'a>>,
+}
+
+/// `tls` of a listener (`ListenerTLSConfig` in Gateway API).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListenerTls<'a> {
+    /// `mode`; the API server writes `Terminate` where it is absent.
+    pub mode: Option<&'a str>,
+    /// `certificateRefs`.
+    pub certificate_refs: Vec<CertificateRef<'a>>,
+}
+
+/// One entry of `certificateRefs` (`SecretObjectReference` in Gateway API).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CertificateRef<'a> {
+    /// `group`; the API server writes the empty text where it is absent.
+    pub group: &'a str,
+    /// `kind`; the API server writes `Secret` where it is absent.
+    pub kind: &'a str,
+    /// `name`.
+    pub name: &'a str,
+    /// `namespace`; present and empty is another thing than absent.
+    pub namespace: Option<&'a str>,
+}
+
+impl<'a> Gateway<'a> {
+    /// Reads an object of that kind. `namespace` is the request's, which holds where the object
+    /// itself does not name one.
+    ///
+    /// # Errors
+    /// The first field that has another type than the API gives it.
+    pub fn read(kind: GatewayKind, namespace: &'a str, object: &'a Value) -> Result<Self, Malformed> {
+        let root = Node::root(object);
+        let spec = root.field("spec")?;
+        Ok(Gateway {
+            kind,
+            metadata: Metadata::read(namespace, object)?,
+            spec: match kind {
+                GatewayKind::Istio => Spec::Servers {
+                    selector: spec.field("selector")?.string_map()?,
+                    servers: spec.field("servers")?.list(Server::read)?,
+                },
+                GatewayKind::GatewayApi | GatewayKind::ListenerSet => {
+                    Spec::Listeners(spec.field("listeners")?.list(Listener::read)?)
+                }
+            },
+        })
+    }
+
+    /// Whether it carries an issuer annotation, be it empty: what makes cert-manager look at a
+    /// Gateway at all (`hasShimAnnotation` in certificate-shim/sync.go).
+    pub fn is_annotated(&self) -> bool {
+        self.annotation(annotation::ISSUER).is_some() || self.annotation(annotation::CLUSTER_ISSUER).is_some()
+    }
+
+    /// The value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&'a str> {
+        self.metadata.annotations.get(key).copied()
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// Reads `metadata` of any object; `namespace` holds where the object names none.
+    ///
+    /// # Errors
+    /// The first field that has another type than the API gives it.
+    pub fn read(namespace: &'a str, object: &'a Value) -> Result<Self, Malformed> {
+        let root = Node::root(object);
+        let metadata = root.field("metadata")?;
+        let own_namespace = metadata.field("namespace")?.string()?.unwrap_or_default();
+        Ok(Metadata {
+            name: metadata.field("name")?.string()?.unwrap_or_default(),
+            namespace: if namespace.is_empty() { own_namespace } else { namespace },
+            uid: metadata.field("uid")?.string()?.unwrap_or_default(),
+            labels: metadata.field("labels")?.string_map()?,
+            annotations: metadata.field("annotations")?.string_map()?,
+            deleting: metadata.field("deletionTimestamp")?.is_present(),
+            finalizers: metadata.field("finalizers")?.strings()?,
+        })
+    }
+}
+
+impl<'a> Server<'a> {
+    fn read(server: Node<'a, '_>) -> Result<Self, Malformed> {
+        let port = server.field("port")?;
+        let tls = server.field("tls")?;
+        Ok(Server {
+            name: server.field("name")?.string()?.unwrap_or_default(),
+            port: port.field("number")?.integer()?,
+            protocol: port.field("protocol")?.string()?.unwrap_or_default(),
+            hosts: server.field("hosts")?.strings()?,
+            tls: if tls.is_present() { Some(ServerTls::read(tls)?) } else { None },
+        })
+    }
+}
+
+impl<'a> ServerTls<'a> {
+    fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
+        Ok(ServerTls {
+            mode: tls.field("mode")?.string()?,
+            https_redirect: tls.field("httpsRedirect")?.boolean()?.unwrap_or_default(),
+            credential_name: tls.field("credentialName")?.string()?,
+            credential_names: tls.field("credentialNames")?.strings()?,
+            ca_cert_credential_name: tls.field("caCertCredentialName")?.string()?,
+        })
+    }
+}
+
+impl<'a> Listener<'a> {
+    fn read(listener: Node<'a, '_>) -> Result<Self, Malformed> {
+        let tls = listener.field("tls")?;
+        Ok(Listener {
+            name: listener.field("name")?.string()?.unwrap_or_default(),
+            hostname: listener.field("hostname")?.string()?,
+            port: listener.field("port")?.integer()?,
+            protocol: listener.field("protocol")?.string()?.unwrap_or_default(),
+            tls: if tls.is_present() { Some(ListenerTls::read(tls)?) } else { None },
+        })
+    }
+}
+
+impl<'a> ListenerTls<'a> {
+    fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
+        Ok(ListenerTls {
+            mode: tls.field("mode")?.string()?,
+            certificate_refs: tls.field("certificateRefs")?.list(CertificateRef::read)?,
+        })
+    }
+}
+
+impl<'a> CertificateRef<'a> {
+    fn read(reference: Node<'a, '_>) -> Result<Self, Malformed> {
+        Ok(CertificateRef {
+            group: reference.field("group")?.string()?.unwrap_or_default(),
+            kind: reference.field("kind")?.string()?.unwrap_or("Secret"),
+            name: reference.field("name")?.string()?.unwrap_or_default(),
+            namespace: reference.field("namespace")?.string()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    #[rstest]
+    #[case::istio("networking.istio.io", "Gateway", Some(GatewayKind::Istio))]
+    #[case::gateway_api("gateway.networking.k8s.io", "Gateway", Some(GatewayKind::GatewayApi))]
+    #[case::listener_set("gateway.networking.k8s.io", "ListenerSet", Some(GatewayKind::ListenerSet))]
+    #[case::other_kind("networking.istio.io", "VirtualService", None)]
+    #[case::other_group("example.com", "Gateway", None)]
+    #[case::case_matters("networking.istio.io", "gateway", None)]
+    fn kinds(#[case] group: &str, #[case] kind: &str, #[case] expected: Option<GatewayKind>) {
+        assert_eq!(GatewayKind::of(group, kind), expected);
+    }
+
+    #[rstest]
+    #[case::servers_as_object(json!({"spec": {"servers": {}}}), "spec.servers: expected a list, found an object")]
+    #[case::host_as_number(
+        json!({"spec": {"servers": [{"hosts": ["a.example.com", 7]}]}}),
+        "spec.servers[0].hosts[1]: expected a string, found a number"
+    )]
+    #[case::tls_as_text(
+        json!({"spec": {"servers": [{}, {"tls": "SIMPLE"}]}}),
+        "spec.servers[1].tls: expected an object, found a string"
+    )]
+    #[case::annotation_as_number(
+        json!({"metadata": {"annotations": {"cert-manager.io/duration": 90}}}),
+        "metadata.annotations[cert-manager.io/duration]: expected a string, found a number"
+    )]
+    #[case::metadata_as_list(json!({"metadata": []}), "metadata: expected an object, found a list")]
+    #[case::port_with_fraction(
+        json!({"spec": {"servers": [{"port": {"number": 443.5}}]}}),
+        "spec.servers[0].port.number: expected a whole number, found a number with a fraction"
+    )]
+    fn what_cannot_be_read_is_named_by_its_path(#[case] object: Value, #[case] expected: &str) {
+        let error = Gateway::read(GatewayKind::Istio, "ns", &object).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[rstest]
+    #[case::nothing(json!({}))]
+    #[case::nulls(json!({"metadata": null, "spec": {"servers": null, "selector": null}}))]
+    #[case::unknown_fields(json!({"metadata": {"x": [1]}, "spec": {"y": {}}, "status": 3}))]
+    fn absent_null_and_unknown_fields_are_fine(#[case] object: Value) {
+        let gateway = Gateway::read(GatewayKind::Istio, "ns", &object).unwrap();
+        assert_eq!(gateway.metadata, Metadata { namespace: "ns", ..Metadata::default() });
+        assert_eq!(gateway.spec, Spec::Servers { selector: BTreeMap::new(), servers: vec![] });
+    }
+
+    #[rstest]
+    #[case::none(json!({}), false)]
+    #[case::issuer(json!({"cert-manager.io/issuer": "ca"}), true)]
+    #[case::cluster_issuer(json!({"cert-manager.io/cluster-issuer": "ca"}), true)]
+    #[case::empty_counts(json!({"cert-manager.io/issuer": ""}), true)]
+    #[case::kind_alone_does_not(json!({"cert-manager.io/issuer-kind": "Issuer"}), false)]
+    #[case::case_matters(json!({"Cert-Manager.io/issuer": "ca"}), false)]
+    fn annotated(#[case] annotations: Value, #[case] expected: bool) {
+        let object = json!({"metadata": {"annotations": annotations}});
+        let gateway = Gateway::read(GatewayKind::GatewayApi, "ns", &object).unwrap();
+        assert_eq!(gateway.is_annotated(), expected);
+    }
+
+    #[test]
+    fn the_namespace_of_the_request_counts() {
+        let object = json!({"metadata": {"namespace": "own"}});
+        let read = |namespace| Metadata::read(namespace, &object).unwrap().namespace.to_owned();
+        assert_eq!(read("request"), "request");
+        assert_eq!(read(""), "own");
+    }
+}
