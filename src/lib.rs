@@ -1,1 +1,46 @@
-//! guest
+//! The Kubewarden policy: the waPC functions that the host calls, and nothing else. What is decided
+//! is decided in `gateway-rules`.
+
+mod cluster;
+
+use gateway_rules::{Settings, decide};
+use kubewarden_policy_sdk::{protocol_version_guest, wapc_guest::register_function};
+use serde::Serialize;
+use wapc_guest::CallResult;
+
+use cluster::Host;
+
+/// Registers the functions of the policy. The host calls it once per instance, and makes one
+/// instance per request.
+#[allow(unsafe_code, reason = "the host finds the function by its name")]
+#[unsafe(no_mangle)]
+pub extern "C" fn wapc_init() {
+    register_function("validate", validate);
+    register_function("validate_settings", validate_settings);
+    register_function("protocol_version", protocol_version_guest);
+}
+
+/// Judges one admission request.
+fn validate(payload: &[u8]) -> CallResult {
+    Ok(serde_json::to_vec(&decide(payload, &Host).into_json())?)
+}
+
+/// The answer to `validate_settings`.
+#[derive(Serialize)]
+struct SettingsAnswer {
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// Says everything that is wrong with the settings. The SDK's own function would stop at the first
+/// problem, and repeat the whole payload.
+fn validate_settings(payload: &[u8]) -> CallResult {
+    let message = match serde_json::from_slice(payload) {
+        Ok(settings) => Settings::read(&settings).err().map(|problems| problems.join("\n")),
+        Err(error) => {
+            Some(format!("the settings are no JSON at line {} column {}", error.line(), error.column()))
+        }
+    };
+    Ok(serde_json::to_vec(&SettingsAnswer { valid: message.is_none(), message })?)
+}

@@ -1,1 +1,46 @@
-//! gateway-rules
+//! The rules of gateway-issuer-policy: settings, lookups and a Gateway in, the verdict out.
+//!
+//! The crate is pure: it asks for cluster objects through [`Cluster`], and knows no SDK, no
+//! client, no I/O and no clock. The policy calls [`decide`]; the controller calls [`judge`]. Read
+//! it in this order:
+//!
+//! * [`mod@decide`]: one request from payload to answer, step by step;
+//! * [`request`], [`settings`]: what comes in;
+//! * [`default_issuer`]: the one mutation;
+//! * [`mod@judge`], [`context`], [`rules`]: what is found out, one file a rule;
+//! * [`lookup`], [`issuer`]: cluster objects, and what an issuer's status says;
+//! * [`mod@ratchet`]: what an update is not refused for;
+//! * [`finding`], [`answer`]: what goes out.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::todo
+)]
+
+pub mod answer;
+pub mod context;
+pub mod decide;
+pub mod default_issuer;
+pub mod finding;
+#[cfg(test)]
+mod fixtures;
+pub mod issuer;
+pub mod judge;
+pub mod lookup;
+pub mod names;
+pub mod ratchet;
+pub mod request;
+pub mod rules;
+pub mod settings;
+pub mod text;
+
+pub use answer::Answer;
+pub use decide::{decide, decide_request};
+pub use judge::{Judgement, judge};
+pub use lookup::{Cluster, LookupError, ObjectRef};
+pub use settings::Settings;

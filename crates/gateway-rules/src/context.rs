@@ -1,0 +1,120 @@
+//! What every rule sees: the Gateway, its placement, its issuer and its plan.
+
+use std::cell::OnceCell;
+
+use certificate_shim::gateway::Gateway;
+use certificate_shim::issuer_ref::{self, IssuerRef, Resolution};
+use certificate_shim::placement::placement;
+use certificate_shim::plan::{Plan, plan};
+use certificate_shim::annotation;
+
+use crate::issuer;
+use crate::lookup::{Lookups, ObjectRef, Outcome};
+use crate::settings::{Scope, Settings};
+
+/// What every rule sees of one Gateway.
+pub struct Context<'a> {
+    /// The Gateway.
+    pub gateway: &'a Gateway<'a>,
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The namespaces of its Secrets; empty where the settings know none.
+    pub placement: Vec<&'a str>,
+    /// What its issuer annotations say; none where it is not annotated.
+    pub issuer: Option<Resolution>,
+    /// The Certificates that it asks for; empty where it is not annotated.
+    pub plan: Plan,
+    lookups: &'a Lookups<'a>,
+    from_memory: bool,
+    issuers: OnceCell<Vec<FoundIssuer>>,
+}
+
+/// The issuer as one namespace of the placement sees it.
+pub struct FoundIssuer {
+    /// What was looked up.
+    pub object: ObjectRef,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl<'a> Context<'a> {
+    /// The context of a Gateway that is being judged.
+    pub fn new(gateway: &'a Gateway<'a>, settings: &'a Settings, lookups: &'a Lookups<'a>) -> Self {
+        let placement = placement(gateway, settings.gateway_namespaces.as_deref());
+        let issuer = issuer_ref::resolve(gateway);
+        let plan = match &issuer {
+            Some(issuer) => plan(gateway, &issuer.reference, &placement, &settings.copy),
+            None => Plan::default(),
+        };
+        Context {
+            gateway,
+            settings,
+            placement,
+            issuer,
+            plan,
+            lookups,
+            from_memory: false,
+            issuers: OnceCell::new(),
+        }
+    }
+
+    /// The context of an object's earlier state: it looks nothing up, and knows only what the
+    /// lookups for its present state have brought.
+    pub fn from_memory(gateway: &'a Gateway<'a>, settings: &'a Settings, lookups: &'a Lookups<'a>) -> Self {
+        Context { from_memory: true, ..Self::new(gateway, settings, lookups) }
+    }
+
+    /// The issuer reference, where the annotations agree on one.
+    pub fn issuer_ref(&self) -> Option<&IssuerRef> {
+        self.issuer.as_ref().filter(|issuer| issuer.faults.is_empty()).map(|issuer| &issuer.reference)
+    }
+
+    /// The path of the annotation that names the issuer.
+    pub fn issuer_path(&self) -> String {
+        let key = match self.gateway.annotation(annotation::CLUSTER_ISSUER) {
+            Some(_) => annotation::CLUSTER_ISSUER,
+            None => annotation::ISSUER,
+        };
+        annotation_path(key)
+    }
+
+    /// The issuer, looked up once per namespace that it has to be in. Empty where the annotations
+    /// do not agree on one and where its kind is not known.
+    pub fn issuers(&self) -> &[FoundIssuer] {
+        self.issuers.get_or_init(|| {
+            let objects = self.issuer_ref().map(|reference| self.issuer_objects(reference)).unwrap_or_default();
+            let look_up = |object| {
+                let outcome = self.look_up(&object, issuer::FIELDS)?;
+                Some(FoundIssuer { object, outcome })
+            };
+            objects.into_iter().filter_map(look_up).collect()
+        })
+    }
+
+    /// The objects that a reference means, seen from the placement.
+    pub fn issuer_objects(&self, reference: &IssuerRef) -> Vec<ObjectRef> {
+        let Some((api_version, scope)) = self.settings.issuer_kind(reference) else {
+            return Vec::new();
+        };
+        let object = |namespace: Option<&str>| ObjectRef {
+            api_version: api_version.to_owned(),
+            kind: reference.effective_kind().to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: reference.name.clone(),
+        };
+        match scope {
+            Scope::Cluster => vec![object(None)],
+            Scope::Namespaced => self.placement.iter().map(|namespace| object(Some(namespace))).collect(),
+        }
+    }
+
+    /// Looks an object up; none where this is an earlier state and the present one did not ask.
+    pub fn look_up(&self, object: &ObjectRef, fields: &'static [&'static str]) -> Option<Outcome> {
+        if self.from_memory { self.lookups.remembered(object) } else { Some(self.lookups.get(object, fields)) }
+    }
+}
+
+/// Where an annotation stands in the object.
+pub fn annotation_path(key: &str) -> String {
+    format!("metadata.annotations[{key}]")
+}

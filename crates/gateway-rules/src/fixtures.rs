@@ -1,0 +1,244 @@
+//! Test objects and a test cluster, built by chained names.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use certificate_shim::gateway::{Gateway, GatewayKind};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::decide::decide;
+use crate::finding::Finding;
+use crate::judge::judge;
+use crate::lookup::{Cluster, LookupError, Lookups, ObjectRef};
+use crate::rules::Asker;
+use crate::settings::Settings;
+
+/// A cluster of a few answers that remembers what it was asked for.
+#[derive(Default)]
+pub struct TestCluster {
+    answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
+    fresh_answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
+    asked: RefCell<Vec<String>>,
+}
+
+impl TestCluster {
+    /// Answers like that for the object; anything else is not found.
+    pub fn answer(mut self, object: &ObjectRef, answer: Result<Value, LookupError>) -> Self {
+        self.answers.insert(object.clone(), answer);
+        self
+    }
+
+    /// Answers like that for the object when it is asked past the cache.
+    pub fn fresh_answer(mut self, object: &ObjectRef, answer: Result<Value, LookupError>) -> Self {
+        self.fresh_answers.insert(object.clone(), answer);
+        self
+    }
+
+    /// Holds the object, under its own kind, namespace and name.
+    pub fn object(self, object: impl Into<Value>) -> Self {
+        let object = object.into();
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let reference = ObjectRef {
+            api_version: text("/apiVersion").unwrap(),
+            kind: text("/kind").unwrap(),
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name").unwrap(),
+        };
+        self.answer(&reference, Ok(object))
+    }
+
+    /// What was asked for, in order: `Issuer team-a/ca`, with ` fresh` where past the cache.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.borrow().clone()
+    }
+}
+
+impl Cluster for TestCluster {
+    fn get(&self, object: &ObjectRef, _fields: &[&str], fresh: bool) -> Result<Value, LookupError> {
+        let namespace = object.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let suffix = if fresh { " fresh" } else { "" };
+        self.asked.borrow_mut().push(format!("{} {namespace}{}{suffix}", object.kind, object.name));
+        let fresh_answer = if fresh { self.fresh_answers.get(object) } else { None };
+        fresh_answer.or_else(|| self.answers.get(object)).cloned().unwrap_or(Err(LookupError::NotFound))
+    }
+}
+
+/// A Gateway under construction, with the settings it is judged under.
+#[derive(Clone)]
+pub struct GatewayFixture {
+    kind: GatewayKind,
+    object: Value,
+    settings: Value,
+}
+
+/// An Istio Gateway in team-a with one HTTPS server and the Secret `NAME-tls`.
+pub fn istio(name: &str) -> GatewayFixture {
+    let object = json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": "team-a"},
+        "spec": {
+            "selector": {"istio": "ingressgateway"},
+            "servers": [{
+                "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+                "hosts": [format!("{name}.team-a.example.com")],
+                "tls": {"mode": "SIMPLE", "credentialName": format!("{name}-tls")},
+            }],
+        },
+    });
+    GatewayFixture { kind: GatewayKind::Istio, object, settings: json!({}) }
+}
+
+/// A Gateway API Gateway in team-a with one HTTPS listener and the Secret `NAME-tls`.
+pub fn gateway_api(name: &str) -> GatewayFixture {
+    let object = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": "team-a"},
+        "spec": {
+            "gatewayClassName": "istio",
+            "listeners": [{
+                "name": "https",
+                "port": 443,
+                "protocol": "HTTPS",
+                "hostname": format!("{name}.team-a.example.com"),
+                "tls": {
+                    "mode": "Terminate",
+                    "certificateRefs": [{"group": "", "kind": "Secret", "name": format!("{name}-tls")}],
+                },
+            }],
+        },
+    });
+    GatewayFixture { kind: GatewayKind::GatewayApi, object, settings: json!({}) }
+}
+
+impl GatewayFixture {
+    /// With an annotation.
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.object["metadata"]["annotations"][key] = json!(value);
+        self
+    }
+
+    /// With an annotation of cert-manager's.
+    pub fn cert_manager(self, key: &str, value: &str) -> Self {
+        self.annotation(&format!("cert-manager.io/{key}"), value)
+    }
+
+    /// With another selector.
+    pub fn selector(self, selector: Value) -> Self {
+        self.with("/spec/selector", selector)
+    }
+
+    /// With another value at a JSON pointer that is there.
+    pub fn with(mut self, pointer: &str, value: Value) -> Self {
+        *self.object.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
+        self
+    }
+
+    /// With another field of its metadata.
+    pub fn metadata(mut self, field: &str, value: Value) -> Self {
+        self.object["metadata"][field] = value;
+        self
+    }
+
+    /// With one more item in the list at a JSON pointer.
+    pub fn push(mut self, pointer: &str, item: Value) -> Self {
+        self.object.pointer_mut(pointer).and_then(Value::as_array_mut).unwrap().push(item);
+        self
+    }
+
+    /// Judged under these settings.
+    pub fn settings(mut self, settings: Value) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The object.
+    pub fn object(&self) -> Value {
+        self.object.clone()
+    }
+
+    /// What the rules find, as text, in order, whatever its level.
+    pub fn findings(&self, cluster: &TestCluster) -> Vec<String> {
+        let settings = Settings::read(&self.settings).unwrap();
+        let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
+        let lookups = Lookups::new(cluster, settings.fresh_lookups);
+        let judgement = judge(&gateway, &settings, &lookups, Asker::Admission);
+        judgement.findings.iter().map(Finding::to_string).collect()
+    }
+
+    /// The answer to its creation.
+    pub fn create(&self, cluster: &TestCluster) -> Answer {
+        self.request(cluster, "CREATE", Value::Null)
+    }
+
+    /// The answer to its update from an old state.
+    pub fn update_from(&self, old: &GatewayFixture, cluster: &TestCluster) -> Answer {
+        self.request(cluster, "UPDATE", old.object())
+    }
+
+    /// The answer to any request about it.
+    pub fn request(&self, cluster: &TestCluster, operation: &str, old_object: Value) -> Answer {
+        let payload = json!({
+            "settings": self.settings,
+            "request": {
+                "kind": {"group": self.kind.group(), "version": "v1", "kind": self.kind.kind()},
+                "operation": operation,
+                "namespace": "team-a",
+                "object": self.object,
+                "oldObject": old_object,
+            },
+        });
+        decide(payload.to_string().as_bytes(), cluster)
+    }
+}
+
+/// An issuer under construction.
+#[derive(Clone)]
+pub struct IssuerFixture(Value);
+
+/// An Issuer without status.
+pub fn issuer(namespace: &str, name: &str) -> IssuerFixture {
+    IssuerFixture(json!({
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Issuer",
+        "metadata": {"name": name, "namespace": namespace},
+    }))
+}
+
+/// A ClusterIssuer without status.
+pub fn cluster_issuer(name: &str) -> IssuerFixture {
+    IssuerFixture(json!({
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "ClusterIssuer",
+        "metadata": {"name": name},
+    }))
+}
+
+impl IssuerFixture {
+    /// With a Ready condition that is true.
+    pub fn ready(self) -> Self {
+        self.condition("True", "IsReady", "")
+    }
+
+    /// With that Ready condition.
+    pub fn condition(mut self, status: &str, reason: &str, message: &str) -> Self {
+        self.0["status"]["conditions"] =
+            json!([{"type": "Ready", "status": status, "reason": reason, "message": message}]);
+        self
+    }
+
+    /// At that generation, its condition being about another.
+    pub fn generations(mut self, generation: i64, observed: i64) -> Self {
+        self.0["metadata"]["generation"] = json!(generation);
+        self.0["status"]["conditions"][0]["observedGeneration"] = json!(observed);
+        self
+    }
+}
+
+impl From<IssuerFixture> for Value {
+    fn from(issuer: IssuerFixture) -> Value {
+        issuer.0
+    }
+}

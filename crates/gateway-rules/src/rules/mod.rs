@@ -1,0 +1,148 @@
+//! The rules, one file each, in the order in which their findings are shown.
+
+use crate::context::Context;
+use crate::finding::{Finding, Level, Refusal};
+
+pub mod annotation_conflict;
+pub mod gateway_namespace;
+pub mod issuer_exists;
+pub mod issuer_external;
+pub mod issuer_lookup;
+pub mod issuer_pending;
+pub mod issuer_ready;
+pub mod issuer_stale;
+
+/// Every rule, in the order in which findings are shown.
+pub const ALL: &[&Rule] = &[
+    &annotation_conflict::RULE,
+    &gateway_namespace::RULE,
+    &issuer_exists::RULE,
+    &issuer_ready::RULE,
+    &issuer_pending::RULE,
+    &issuer_stale::RULE,
+    &issuer_external::RULE,
+    &issuer_lookup::RULE,
+];
+
+/// One rule. Its file's first comment is its section in docs/rules.md.
+pub struct Rule {
+    /// Its id in messages, settings and audit annotations.
+    pub id: &'static str,
+    /// Its level unless settings say otherwise.
+    pub default: Level,
+    /// What a refusal by it means.
+    pub refusal: Refusal,
+    /// Where it is asked.
+    pub applies: Applies,
+    /// Which Gateways it judges.
+    pub judges: Judges,
+    /// Reports what it finds.
+    pub check: fn(&Context<'_>, &mut Findings<'_>),
+}
+
+/// Where a rule is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applies {
+    /// At admission and in the controller.
+    Everywhere,
+    /// At admission only, because it needs what only a request has.
+    AtAdmission,
+}
+
+/// Which Gateways a rule judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judges {
+    /// Those with an issuer annotation.
+    Annotated,
+    /// All that reach the rules.
+    All,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// The policy, about an object on its way in.
+    Admission,
+    /// The controller, about an object that is there.
+    Controller,
+}
+
+/// Takes the findings of one rule.
+pub struct Findings<'f> {
+    rule: &'f Rule,
+    level: Level,
+    findings: &'f mut Vec<Finding>,
+}
+
+impl Findings<'_> {
+    /// Adds a finding: where, about what, what is wrong (a clause), how to mend it (a sentence).
+    pub fn add(
+        &mut self,
+        path: impl Into<String>,
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.push(path.into(), subject.into(), what.into(), mend.into());
+    }
+
+    /// Adds a finding that another state of the looked-up `object` would change.
+    pub fn add_resting_on(
+        &mut self,
+        object: &crate::lookup::ObjectRef,
+        path: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.push(path.into(), object.to_string(), what.into(), mend.into()).rests_on = Some(object.clone());
+    }
+
+    fn push(&mut self, path: String, subject: String, what: String, mend: String) -> &mut Finding {
+        self.findings.push_mut(Finding {
+            rule: self.rule.id,
+            level: self.level,
+            refusal: self.rule.refusal,
+            path,
+            subject,
+            what,
+            mend,
+            certificate: None,
+            rests_on: None,
+        })
+    }
+}
+
+/// Asks every rule that is not off.
+pub fn check(context: &Context<'_>, asker: Asker) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for rule in ALL {
+        let level = context.settings.level(rule);
+        let asked = level != Level::Off
+            && (rule.applies == Applies::Everywhere || asker == Asker::Admission)
+            && (rule.judges == Judges::All || context.issuer.is_some());
+        if asked {
+            (rule.check)(context, &mut Findings { rule, level, findings: &mut findings });
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ids_are_unique_kebab_case_and_name_their_files() {
+        let mut seen = BTreeSet::new();
+        for rule in ALL {
+            assert!(seen.insert(rule.id), "{} is listed twice", rule.id);
+            assert!(rule.id.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", rule.id);
+            let file = format!("{}/src/rules/{}.rs", env!("CARGO_MANIFEST_DIR"), rule.id.replace('-', "_"));
+            let source = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
+            assert!(source.starts_with("//! "), "{file} has no comment for docs/rules.md");
+        }
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules")).unwrap().count();
+        assert_eq!(files, ALL.len() + 1, "a rule's file is not in the list");
+    }
+}

@@ -1,0 +1,327 @@
+//! The policy's settings: what they may say, and everything that is wrong with them at once.
+
+mod fields;
+
+use std::collections::BTreeMap;
+
+use certificate_shim::IssuerRef;
+use certificate_shim::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND, ISSUER_KIND};
+use certificate_shim::placement::GatewayNamespace;
+use certificate_shim::plan::Copy;
+use serde_json::Value;
+
+use crate::finding::Level;
+use crate::names::{is_dns1123_label, is_dns1123_subdomain};
+use crate::rules;
+use crate::text::{nearest, quote};
+use fields::{Fields, Problems};
+
+/// What this policy does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Adds the default issuer, then judges.
+    #[default]
+    Both,
+    /// Adds the default issuer and judges nothing: for a mutating policy beside a validating one.
+    Default,
+    /// Judges and never patches: for validating policies and policy groups, which refuse patches.
+    Validate,
+}
+
+/// When an unannotated Gateway gets the default issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DefaultWhen {
+    /// Only where `kubernetes.io/tls-acme` is true.
+    #[default]
+    TlsAcme,
+    /// Unless `kubernetes.io/tls-acme` is false.
+    Always,
+}
+
+/// The issuer that Gateways get which name none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultIssuer {
+    /// The issuer.
+    pub issuer: IssuerRef,
+    /// Which Gateways get it.
+    pub when: DefaultWhen,
+    /// Whether an UPDATE gets it too, or a CREATE only.
+    pub on_update: bool,
+}
+
+/// How an issuer kind is scoped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Its objects live in namespaces.
+    Namespaced,
+    /// Its objects belong to the whole cluster.
+    Cluster,
+}
+
+/// A kind of issuer that may be looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerKind {
+    /// The API group.
+    pub group: String,
+    /// The kind.
+    pub kind: String,
+    /// Group and version, as in an object's `apiVersion`.
+    pub api_version: String,
+    /// Where its objects live.
+    pub scope: Scope,
+}
+
+/// How cert-manager's own issuers are looked up: the version that 1.21 serves.
+pub const CERT_MANAGER_API_VERSION: &str = "cert-manager.io/v1";
+
+/// All settings. `{}` is sound: the defaults of every field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// What the policy does.
+    pub role: Role,
+    /// The default issuer, if there is one.
+    pub default_issuer: Option<DefaultIssuer>,
+    /// Levels that differ from the rules' own, by rule id.
+    pub levels: BTreeMap<&'static str, Level>,
+    /// Whether faults that an object already had refuse its update too.
+    pub reject_existing_violations: bool,
+    /// Whether every lookup bypasses the host's cache.
+    pub fresh_lookups: bool,
+    /// Issuers of other groups than cert-manager's that may be looked up.
+    pub issuer_kinds: Vec<IssuerKind>,
+    /// The gateway Pods and their namespaces; absent means that each Istio Gateway's Secrets are
+    /// read in its own namespace.
+    pub gateway_namespaces: Option<Vec<GatewayNamespace>>,
+    /// What the controller copies from an Istio Gateway to its Certificates.
+    pub copy: Copy,
+}
+
+impl Settings {
+    /// Reads settings.
+    ///
+    /// # Errors
+    /// Every problem, each with the path of the setting and what may stand there.
+    pub fn read(value: &Value) -> Result<Self, Vec<String>> {
+        let problems = Problems::default();
+        let mut root = Fields::root(value, &problems);
+        let settings = Settings {
+            role: root
+                .one_of(
+                    "role",
+                    &[("both", Role::Both), ("default", Role::Default), ("validate", Role::Validate)],
+                )
+                .unwrap_or_default(),
+            default_issuer: root.object("default_issuer", default_issuer),
+            levels: levels(&mut root),
+            reject_existing_violations: root
+                .one_of("existing_violations", &[("warn", false), ("reject", true)])
+                .unwrap_or_default(),
+            fresh_lookups: root.object("lookups", |lookups| lookups.boolean("fresh")).unwrap_or_default(),
+            issuer_kinds: root.objects("issuer_kinds", issuer_kind).unwrap_or_default(),
+            gateway_namespaces: root.objects("gateway_namespaces", gateway_namespace),
+            copy: Copy {
+                labels: root.strings("copy_labels").unwrap_or_default(),
+                annotations: root.strings("copy_annotations").unwrap_or_default(),
+            },
+        };
+        root.end();
+        let problems = problems.into_vec();
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// The level of a rule under these settings.
+    pub fn level(&self, rule: &rules::Rule) -> Level {
+        self.levels.get(rule.id).copied().unwrap_or(rule.default)
+    }
+
+    /// How to look up issuers of that kind; none for a group and kind that nobody told us about.
+    pub fn issuer_kind(&self, reference: &IssuerRef) -> Option<(&str, Scope)> {
+        let kind = reference.effective_kind();
+        if reference.is_own_group() {
+            return match kind {
+                ISSUER_KIND => Some((CERT_MANAGER_API_VERSION, Scope::Namespaced)),
+                CLUSTER_ISSUER_KIND => Some((CERT_MANAGER_API_VERSION, Scope::Cluster)),
+                _ => None,
+            };
+        }
+        self.issuer_kinds
+            .iter()
+            .find(|known| known.group == reference.effective_group() && known.kind == kind)
+            .map(|known| (known.api_version.as_str(), known.scope))
+    }
+}
+
+fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
+    let name = fields.required("name");
+    let kind = fields.string("kind").unwrap_or(ISSUER_KIND);
+    let group = fields.string("group").unwrap_or(CERT_MANAGER_GROUP);
+    let when = fields.one_of("when", &[("tls-acme", DefaultWhen::TlsAcme), ("always", DefaultWhen::Always)]);
+    let on = fields.one_of("on", &[("create", false), ("create-and-update", true)]);
+    if let Some(name) = name
+        && !is_dns1123_subdomain(name)
+    {
+        fields.problem("name", format!("{} is no object name (RFC 1123 subdomain)", quote(name)));
+    }
+    if group == CERT_MANAGER_GROUP && kind != ISSUER_KIND && kind != CLUSTER_ISSUER_KIND {
+        let kind = quote(kind);
+        fields.problem(
+            "kind",
+            format!("{kind} is no kind of {CERT_MANAGER_GROUP}; use {ISSUER_KIND} or {CLUSTER_ISSUER_KIND}, or give its group"),
+        );
+    }
+    if !is_dns1123_subdomain(group) {
+        fields.problem("group", format!("{} is no API group (RFC 1123 subdomain)", quote(group)));
+    }
+    Some(DefaultIssuer {
+        issuer: IssuerRef { name: name?.to_owned(), kind: kind.to_owned(), group: group.to_owned() },
+        when: when.unwrap_or_default(),
+        on_update: on.unwrap_or_default(),
+    })
+}
+
+fn levels(root: &mut Fields<'_>) -> BTreeMap<&'static str, Level> {
+    let known: Vec<&'static str> = rules::ALL.iter().map(|rule| rule.id).collect();
+    let mut levels = BTreeMap::new();
+    for (id, level) in root.entries("rules").unwrap_or_default() {
+        let path = format!("rules.{}", crate::text::shorten(id, 80));
+        let Some(rule) = known.iter().find(|rule| **rule == id) else {
+            match nearest(id, &known) {
+                Some(rule) => root.problem(&path, format!("unknown rule; did you mean {rule}?")),
+                None => root.problem(&path, format!("unknown rule; known are {}", known.join(", "))),
+            }
+            continue;
+        };
+        match Level::parse(level) {
+            Some(level) => {
+                levels.insert(*rule, level);
+            }
+            None => root.problem(&path, format!("{} is none of reject, warn, off", quote(level))),
+        }
+    }
+    levels
+}
+
+fn issuer_kind(fields: &mut Fields<'_>) -> Option<IssuerKind> {
+    let group = fields.required("group");
+    let kind = fields.required("kind");
+    let api_version = fields.required("api_version");
+    let scope = fields.one_of("scope", &[("Namespaced", Scope::Namespaced), ("Cluster", Scope::Cluster)]);
+    if scope.is_none() {
+        fields.problem("scope", "is required: Namespaced or Cluster");
+    }
+    let group = group?;
+    if group == CERT_MANAGER_GROUP {
+        fields.problem("group", "cert-manager's own issuers are always looked up; leave this entry out");
+    }
+    let api_version = match api_version?.split_once('/') {
+        None => format!("{group}/{}", api_version?),
+        Some((own, _)) if own == group => api_version?.to_owned(),
+        Some((own, _)) => {
+            fields.problem("api_version", format!("{} is not of the group {}", quote(own), quote(group)));
+            return None;
+        }
+    };
+    Some(IssuerKind { group: group.to_owned(), kind: kind?.to_owned(), api_version, scope: scope? })
+}
+
+fn gateway_namespace(fields: &mut Fields<'_>) -> Option<GatewayNamespace> {
+    let labels = fields.entries("labels");
+    if labels.is_none() {
+        fields.problem("labels", "the labels of the gateway Pods are required");
+    }
+    let namespace = fields.required("namespace")?;
+    if !is_dns1123_label(namespace) {
+        fields.problem("namespace", format!("{} is no namespace (RFC 1123 label)", quote(namespace)));
+    }
+    Some(GatewayNamespace {
+        labels: labels?.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        namespace: namespace.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    #[rstest]
+    #[case::empty(json!({}))]
+    #[case::null(json!(null))]
+    #[case::every_field_null(json!({"role": null, "rules": null, "default_issuer": null, "lookups": null}))]
+    #[case::defaults_written_out(json!({"role": "both", "existing_violations": "warn", "lookups": {"fresh": false}, "rules": {}}))]
+    fn the_defaults(#[case] settings: Value) {
+        assert_eq!(Settings::read(&settings), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn everything_at_once() {
+        let settings = Settings::read(&json!({
+            "role": "validate",
+            "default_issuer": {"name": "pca", "kind": "AWSPCAClusterIssuer", "group": "awspca.cert-manager.io",
+                "when": "always", "on": "create-and-update"},
+            "rules": {"issuer-ready": "warn", "issuer-external": "off"},
+            "existing_violations": "reject",
+            "lookups": {"fresh": true},
+            "issuer_kinds": [
+                {"group": "awspca.cert-manager.io", "kind": "AWSPCAClusterIssuer", "api_version": "awspca.cert-manager.io/v1beta1", "scope": "Cluster"},
+                {"group": "example.com", "kind": "MyIssuer", "api_version": "v1", "scope": "Namespaced"},
+            ],
+            "gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}],
+            "copy_labels": ["team"],
+            "copy_annotations": ["example.com/*"],
+        }))
+        .unwrap();
+        assert_eq!(settings.role, Role::Validate);
+        assert_eq!(settings.levels, BTreeMap::from([("issuer-ready", Level::Warn), ("issuer-external", Level::Off)]));
+        assert!(settings.reject_existing_violations && settings.fresh_lookups);
+        let default = settings.default_issuer.clone().unwrap();
+        assert_eq!((default.when, default.on_update), (DefaultWhen::Always, true));
+        assert_eq!(settings.issuer_kind(&default.issuer), Some(("awspca.cert-manager.io/v1beta1", Scope::Cluster)));
+        assert_eq!(settings.issuer_kinds[1].api_version, "example.com/v1");
+        assert_eq!(settings.gateway_namespaces.unwrap()[0].namespace, "istio-system");
+        assert_eq!(settings.copy.labels, ["team"]);
+    }
+
+    #[rstest]
+    #[case::not_an_object(json!([]), &["settings: expected an object, found a list"])]
+    #[case::camel_case_key(json!({"defaultIssuer": {}}), &["defaultIssuer: unknown setting; did you mean default_issuer?"])]
+    #[case::misspelt_key(json!({"gateway_namespace": []}), &["gateway_namespace: unknown setting; did you mean gateway_namespaces?"])]
+    #[case::unknown_nested_key(json!({"lookups": {"frsh": true}}), &["lookups.frsh: unknown setting; did you mean fresh?"])]
+    #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is none of both, default, validate"])]
+    #[case::role_type(json!({"role": 1}), &["role: expected one of both, default, validate, found a number"])]
+    #[case::unknown_rule(json!({"rules": {"issuer-redy": "warn"}}), &["rules.issuer-redy: unknown rule; did you mean issuer-ready?"])]
+    #[case::level(json!({"rules": {"issuer-ready": "deny"}}), &["rules.issuer-ready: \"deny\" is none of reject, warn, off"])]
+    #[case::level_type(json!({"rules": {"issuer-ready": false}}), &["rules.issuer-ready: expected a string, found true or false"])]
+    #[case::rules_as_list(json!({"rules": ["issuer-ready"]}), &["rules: expected an object, found a list"])]
+    #[case::default_without_name(json!({"default_issuer": {}}), &["default_issuer.name: is required"])]
+    #[case::default_with_empty_name(json!({"default_issuer": {"name": ""}}), &["default_issuer.name: is required"])]
+    #[case::default_with_bad_name(json!({"default_issuer": {"name": "a/b"}}), &["default_issuer.name: \"a/b\" is no object name (RFC 1123 subdomain)"])]
+    #[case::default_with_foreign_kind(json!({"default_issuer": {"name": "a", "kind": "MyIssuer"}}), &[
+        "default_issuer.kind: \"MyIssuer\" is no kind of cert-manager.io; use Issuer or ClusterIssuer, or give its group"
+    ])]
+    #[case::fresh_as_text(json!({"lookups": {"fresh": "yes"}}), &["lookups.fresh: expected true or false, found a string"])]
+    #[case::kind_of_another_group(
+        json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "b.io/v1", "scope": "Cluster"}]}),
+        &["issuer_kinds[0].api_version: \"b.io\" is not of the group \"a.io\""]
+    )]
+    #[case::kind_without_scope(
+        json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "v1"}]}),
+        &["issuer_kinds[0].scope: is required: Namespaced or Cluster"]
+    )]
+    #[case::own_group(
+        json!({"issuer_kinds": [{"group": "cert-manager.io", "kind": "Issuer", "api_version": "v1", "scope": "Namespaced"}]}),
+        &["issuer_kinds[0].group: cert-manager's own issuers are always looked up; leave this entry out"]
+    )]
+    #[case::gateway_namespace_alone(json!({"gateway_namespaces": [{"namespace": "x"}]}), &["gateway_namespaces[0].labels: the labels of the gateway Pods are required"])]
+    #[case::gateway_namespace_with_dots(json!({"gateway_namespaces": [{"labels": {}, "namespace": "a.b"}]}), &["gateway_namespaces[0].namespace: \"a.b\" is no namespace (RFC 1123 label)"])]
+    #[case::copy_labels(json!({"copy_labels": ["a", 1]}), &["copy_labels[1]: expected a string, found a number"])]
+    #[case::all_reported(json!({"role": "x", "copy_labels": "a", "zzz": 1}), &[
+        "role: \"x\" is none of both, default, validate",
+        "copy_labels: expected a list, found a string",
+        "zzz: unknown setting; known here: role, default_issuer, rules, existing_violations, lookups, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations",
+    ])]
+    fn problems(#[case] settings: Value, #[case] expected: &[&str]) {
+        assert_eq!(Settings::read(&settings).unwrap_err(), expected);
+    }
+}

@@ -1,0 +1,204 @@
+//! Reads one object of the settings field by field and collects every problem on the way, so that
+//! whoever wrote them mends all at once.
+
+use std::cell::RefCell;
+
+use certificate_shim::read::type_name;
+use serde_json::{Map, Value};
+
+use crate::text::{nearest, quote};
+
+/// Everything that is wrong with the settings so far, in the order in which it was read.
+#[derive(Default)]
+pub(super) struct Problems(RefCell<Vec<String>>);
+
+impl Problems {
+    /// `path: what`.
+    pub(super) fn add(&self, path: &str, what: impl AsRef<str>) {
+        self.0.borrow_mut().push(format!("{path}: {}", what.as_ref()));
+    }
+
+    pub(super) fn into_vec(self) -> Vec<String> {
+        self.0.into_inner()
+    }
+}
+
+/// An object of the settings whose fields are taken one by one.
+pub(super) struct Fields<'a> {
+    path: String,
+    fields: Option<&'a Map<String, Value>>,
+    known: Vec<&'static str>,
+    problems: &'a Problems,
+}
+
+impl<'a> Fields<'a> {
+    /// The settings themselves; null is `{}`.
+    pub(super) fn root(value: &'a Value, problems: &'a Problems) -> Self {
+        Self::at(String::new(), value, problems)
+    }
+
+    fn at(path: String, value: &'a Value, problems: &'a Problems) -> Self {
+        let fields = match value {
+            Value::Object(fields) => Some(fields),
+            Value::Null => None,
+            other => {
+                let place = if path.is_empty() { "settings" } else { &path };
+                problems.add(place, format!("expected an object, found {}", type_name(other)));
+                None
+            }
+        };
+        Fields { path, fields, known: Vec::new(), problems }
+    }
+
+    /// The path of a field of this object.
+    pub(super) fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Reports a problem with a field.
+    pub(super) fn problem(&self, name: &str, what: impl AsRef<str>) {
+        self.problems.add(&self.path(name), what);
+    }
+
+    /// The value of a field; null is absent. Every field that may stand here is taken once, so that
+    /// [`Fields::end`] can tell the others.
+    fn take(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.push(name);
+        self.fields?.get(name).filter(|value| !value.is_null())
+    }
+
+    fn wrong_type(&self, name: &str, expected: &str, found: &Value) {
+        self.problem(name, format!("expected {expected}, found {}", type_name(found)));
+    }
+
+    /// A text.
+    pub(super) fn string(&mut self, name: &'static str) -> Option<&'a str> {
+        let value = self.take(name)?;
+        if value.as_str().is_none() {
+            self.wrong_type(name, "a string", value);
+        }
+        value.as_str()
+    }
+
+    /// A text that has to be there and may not be empty.
+    pub(super) fn required(&mut self, name: &'static str) -> Option<&'a str> {
+        let absent = !self.fields.is_some_and(|fields| fields.get(name).is_some_and(|v| !v.is_null()));
+        let text = self.string(name);
+        if absent || text == Some("") {
+            self.problem(name, "is required");
+        }
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// True or false.
+    pub(super) fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        let value = self.take(name)?;
+        if value.as_bool().is_none() {
+            self.wrong_type(name, "true or false", value);
+        }
+        value.as_bool()
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of<T: Copy>(&mut self, name: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let value = self.take(name)?;
+        let Some(text) = value.as_str() else {
+            self.wrong_type(name, &format!("one of {}", words(choices)), value);
+            return None;
+        };
+        let choice = choices.iter().find(|(word, _)| *word == text);
+        if choice.is_none() {
+            self.problem(name, format!("{} is none of {}", quote(text), words(choices)));
+        }
+        choice.map(|(_, choice)| *choice)
+    }
+
+    /// A list of texts; none where it is absent.
+    pub(super) fn strings(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let mut texts = Vec::new();
+        for (path, item) in self.items(name)? {
+            match item {
+                Value::String(text) => texts.push(text.clone()),
+                other => self.problems.add(&path, format!("expected a string, found {}", type_name(other))),
+            }
+        }
+        Some(texts)
+    }
+
+    /// An object below this one; `read` takes its fields. None where it is absent.
+    pub(super) fn object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        Self::read_object(self.path(name), value, self.problems, read)
+    }
+
+    /// A list of objects; what could not be read is left out. None where it is absent.
+    pub(super) fn objects<T>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.items(name)?;
+        let read_item = |(path, item)| Self::read_object(path, item, self.problems, &mut read);
+        Some(items.into_iter().filter_map(read_item).collect())
+    }
+
+    /// A map from any key to a text, in the order of its keys; none where it is absent.
+    pub(super) fn entries(&mut self, name: &'static str) -> Option<Vec<(&'a str, &'a str)>> {
+        let value = self.take(name)?;
+        let Value::Object(fields) = value else {
+            self.wrong_type(name, "an object", value);
+            return None;
+        };
+        let mut entries = Vec::new();
+        for (key, value) in fields {
+            match value.as_str() {
+                Some(text) => entries.push((key.as_str(), text)),
+                None => self.wrong_type(&format!("{name}.{key}"), "a string", value),
+            }
+        }
+        Some(entries)
+    }
+
+    fn items(&mut self, name: &'static str) -> Option<Vec<(String, &'a Value)>> {
+        let value = self.take(name)?;
+        let Value::Array(items) = value else {
+            self.wrong_type(name, "a list", value);
+            return None;
+        };
+        let path = self.path(name);
+        Some(items.iter().enumerate().map(|(index, item)| (format!("{path}[{index}]"), item)).collect())
+    }
+
+    fn read_object<T>(
+        path: String,
+        value: &'a Value,
+        problems: &'a Problems,
+        read: impl FnOnce(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let mut fields = Fields::at(path, value, problems);
+        let result = read(&mut fields);
+        fields.end();
+        result
+    }
+
+    /// Reports every field that was not taken.
+    pub(super) fn end(self) {
+        for name in self.fields.into_iter().flat_map(Map::keys) {
+            if !self.known.contains(&name.as_str()) {
+                let mend = match nearest(name, &self.known) {
+                    Some(known) => format!("did you mean {known}?"),
+                    None => format!("known here: {}", self.known.join(", ")),
+                };
+                self.problems.add(&self.path(&crate::text::shorten(name, 80)), format!("unknown setting; {mend}"));
+            }
+        }
+    }
+}
+
+fn words<T>(choices: &[(&'static str, T)]) -> String {
+    choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+}

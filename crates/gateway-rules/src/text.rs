@@ -1,0 +1,149 @@
+//! Texts for a person at a terminal: values that somebody else wrote, quoted and kept short.
+
+use std::fmt::Write;
+
+use certificate_shim::IssuerRef;
+
+/// The most characters of somebody else's value that a message shows.
+const VALUE: usize = 80;
+
+/// The value in double quotes, control characters escaped, at most 80 characters of it.
+pub fn quote(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    let mut characters = value.chars();
+    for character in characters.by_ref().take(VALUE) {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            // What a terminal would act upon or hide: C0, DEL, C1, line and direction marks.
+            c if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "{}", c.escape_unicode());
+            }
+            c => quoted.push(c),
+        }
+    }
+    if characters.next().is_some() {
+        quoted.push('…');
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The first `most` characters, with `…` for what is left out.
+pub fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// The text on one line: every run of white space and control characters becomes one blank.
+pub fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// `Issuer "ca"`, or `AWSPCAIssuer.awspca.cert-manager.io "ca"` for a kind of another group.
+pub fn issuer(reference: &IssuerRef) -> String {
+    let name = quote(&reference.name);
+    if reference.is_own_group() {
+        format!("{} {name}", reference.effective_kind())
+    } else {
+        format!("{}.{} {name}", reference.effective_kind(), reference.effective_group())
+    }
+}
+
+/// The candidate that is closest to what was written, if any is close: one edit for short words,
+/// two for longer ones.
+pub fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let allowed = if written.len() < 5 { 1 } else { 2 };
+    candidates
+        .iter()
+        .map(|candidate| (distance(&written.to_lowercase(), candidate), *candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            left = substituted.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::plain("ca", "\"ca\"")]
+    #[case::empty("", "\"\"")]
+    #[case::quotes("a\"b\\c", "\"a\\\"b\\\\c\"")]
+    #[case::newline("a\nb", "\"a\\u{a}b\"")]
+    #[case::direction("a\u{202e}b", "\"a\\u{202e}b\"")]
+    #[case::umlaut("zürich", "\"zürich\"")]
+    fn quoted(#[case] value: &str, #[case] expected: &str) {
+        assert_eq!(quote(value), expected);
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        assert_eq!(quote(&"ä".repeat(80)), format!("\"{}\"", "ä".repeat(80)));
+        assert_eq!(quote(&"ä".repeat(81)), format!("\"{}…\"", "ä".repeat(80)));
+    }
+
+    #[rstest]
+    #[case("abc", 3, "abc")]
+    #[case("abcd", 3, "ab…")]
+    #[case("äöü", 3, "äöü")]
+    #[case("äöüß", 3, "äö…")]
+    fn shortened(#[case] text: &str, #[case] most: usize, #[case] expected: &str) {
+        assert_eq!(shorten(text, most), expected);
+    }
+
+    #[test]
+    fn one_line_only() {
+        assert_eq!(one_line(" a\n\tb\r\n  c\u{0} "), "a b c");
+    }
+
+    #[rstest]
+    #[case("rols", Some("role"))]
+    #[case("Role", Some("role"))]
+    #[case("gateway_namespace", Some("gateway_namespaces"))]
+    #[case("default_isuser", Some("default_issuer"))]
+    #[case("tenant_list", None)]
+    #[case("", None)]
+    fn nearest_name(#[case] written: &str, #[case] expected: Option<&str>) {
+        assert_eq!(nearest(written, &["role", "default_issuer", "gateway_namespaces"]), expected);
+    }
+
+    #[rstest]
+    #[case("", "", 0)]
+    #[case("ab", "ab", 0)]
+    #[case("ab", "ba", 2)]
+    #[case("abc", "abd", 1)]
+    #[case("abc", "ab", 1)]
+    #[case("", "ab", 2)]
+    #[case("a", "abcd", usize::MAX)]
+    fn edits(#[case] a: &str, #[case] b: &str, #[case] expected: usize) {
+        assert_eq!(distance(a, b), expected);
+    }
+}

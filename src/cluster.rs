@@ -1,0 +1,183 @@
+//! Lookups through the Kubewarden host, and what its texts mean.
+//!
+//! Only text reaches a guest. The name in it is whatever the Gateway's author wrote, so nothing is
+//! searched for: a text counts only where it begins as the host begins it for the very object that
+//! was asked for. What fits nothing is undetermined, never "not found". The texts are those of
+//! `crates/policy-evaluator` in kubewarden/kubewarden-controller and of kube-rs below it.
+
+use gateway_rules::lookup::{Cluster, Grant, LookupError, ObjectRef};
+use kubewarden_policy_sdk::Error;
+use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
+use serde_json::Value;
+
+/// The cluster as the host shows it.
+pub struct Host;
+
+impl Cluster for Host {
+    fn get(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Result<Value, LookupError> {
+        let request = GetResourceRequest {
+            api_version: object.api_version.clone(),
+            kind: object.kind.clone(),
+            name: object.name.clone(),
+            namespace: object.namespace.clone(),
+            disable_cache: fresh,
+            field_masks: Some(fields.iter().map(|field| (*field).to_owned()).collect()),
+        };
+        get_resource(&request).map_err(|error| match error {
+            Error::HostCall { source, .. } => classify(&source.to_string(), object),
+            _ => LookupError::Undetermined("the object is no JSON".to_owned()),
+        })
+    }
+}
+
+/// What the host's text says about the lookup of `object`.
+fn classify(text: &str, object: &ObjectRef) -> LookupError {
+    let ObjectRef { api_version, kind, namespace, name } = object;
+    let text = text.strip_prefix("Host error: ").unwrap_or(text);
+    if text.starts_with("Policy has not been granted access to the 'kubernetes/get_resource' host capability.") {
+        return LookupError::NotGranted(Grant::Capability);
+    }
+    if text.starts_with(&format!("Policy has not been granted access to Kubernetes {api_version}/{kind} resources.")) {
+        return LookupError::NotGranted(Grant::Resource);
+    }
+    let Some(text) = text.strip_prefix("Callback evaluation failure: ") else {
+        return undetermined(text);
+    };
+    let absent = format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'");
+    if is_whole(text, &absent) {
+        return LookupError::NotFound;
+    }
+    if is_whole(text, &format!("Cannot find resource {api_version}/{kind}")) {
+        return LookupError::KindNotServed;
+    }
+    // Discovery fails behind a prefix of its own, and then a 404 is the group's or the version's.
+    let discovery = format!("error finding resource {api_version} / {kind}: ");
+    let failure = text.strip_prefix(&discovery).unwrap_or(text);
+    if let Some(said) = failure.strip_prefix("ApiError: ") {
+        return classify_status(said, object);
+    }
+    if failure.starts_with("ServiceError: ") || failure.starts_with("HyperError: ") {
+        return LookupError::Unavailable(first_line(failure).to_owned());
+    }
+    undetermined(text)
+}
+
+/// What the API server's own answer says: kube-rs prints its message, its reason and the Status.
+fn classify_status(said: &str, object: &ObjectRef) -> LookupError {
+    // The answer of a path that is not served, rather than of an object that is not there.
+    if said.starts_with("404 page not found\n: Failed to parse error data (Status { ") {
+        return LookupError::KindNotServed;
+    }
+    let forbidden = format!("{}s.{} {:?} is forbidden: ", object.kind.to_lowercase(), object.group(), object.name);
+    if said.starts_with(&forbidden) {
+        return LookupError::Forbidden;
+    }
+    match code(said) {
+        Some(403) => LookupError::Forbidden,
+        Some(code @ (401 | 408 | 429 | 500..=599)) => LookupError::Unavailable(format!("code {code}")),
+        _ => undetermined(said),
+    }
+}
+
+/// The code of the Status that ends the text; the one that is written first there, before anything
+/// that repeats the object's name.
+fn code(said: &str) -> Option<u16> {
+    let (_, status) = said.split_once(" (Status { status: Some(Failure), code: ")?;
+    status.split_once(',')?.0.parse().ok()
+}
+
+/// Whether the text is that one, or that one with the causes or the backtrace that a live host
+/// appends.
+fn is_whole(text: &str, expected: &str) -> bool {
+    text.strip_prefix(expected).is_some_and(|rest| rest.is_empty() || rest.starts_with("\n\n"))
+}
+
+fn undetermined(text: &str) -> LookupError {
+    LookupError::Undetermined(first_line(text).to_owned())
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
+        ObjectRef {
+            api_version: "cert-manager.io/v1".to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }
+    }
+
+    fn issuer() -> ObjectRef {
+        object("Issuer", Some("ns"), "x")
+    }
+
+    const FORBIDDEN: &str = "Host error: Callback evaluation failure: ApiError: issuers.cert-manager.io \"x\" is forbidden: User \"system:serviceaccount:kubewarden:policy-server\" cannot get resource \"issuers\" in API group \"cert-manager.io\" in the namespace \"ns\": Forbidden (Status { status: Some(Failure), code: 403, message: \"..\" })";
+
+    #[test]
+    fn every_text_of_the_host() {
+        let failure = |text: &str| format!("Host error: Callback evaluation failure: {text}");
+        let status = |code: u16| {
+            failure(&format!(
+                "ApiError: said: Reason (Status {{ status: Some(Failure), code: {code}, message: \"said\", metadata: None }})"
+            ))
+        };
+        let cases = [
+            ("capability", "Host error: Policy has not been granted access to the 'kubernetes/get_resource' host capability. The violation has been reported.".to_owned(), LookupError::NotGranted(Grant::Capability)),
+            ("context aware", "Host error: Policy has not been granted access to Kubernetes cert-manager.io/v1/Issuer resources. The violation has been reported.".to_owned(), LookupError::NotGranted(Grant::Resource)),
+            ("absent", failure("Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'"), LookupError::NotFound),
+            ("absent, live", failure("Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'\n\nStack backtrace:\n   0: <unknown>"), LookupError::NotFound),
+            ("kind", failure("Cannot find resource cert-manager.io/v1/Issuer"), LookupError::KindNotServed),
+            ("group", failure("error finding resource cert-manager.io/v1 / Issuer: ApiError: 404 page not found\n: Failed to parse error data (Status { status: Some(Failure), code: 404, message: \"404 page not found\\n\", metadata: None })"), LookupError::KindNotServed),
+            ("CRD removed", failure("ApiError: 404 page not found\n: Failed to parse error data (Status { status: Some(Failure), code: 404, message: \"404 page not found\\n\" })\n\nCaused by:\n    404"), LookupError::KindNotServed),
+            ("RBAC", FORBIDDEN.to_owned(), LookupError::Forbidden),
+            ("RBAC of discovery", failure("error finding resource cert-manager.io/v1 / Issuer: ApiError: forbidden: Forbidden (Status { status: Some(Failure), code: 403, message: \"forbidden\" })"), LookupError::Forbidden),
+            ("401", failure("error finding resource cert-manager.io/v1 / Issuer: ApiError: Unauthorized: Unauthorized (Status { status: Some(Failure), code: 401, message: \"Unauthorized\" })"), LookupError::Unavailable("code 401".into())),
+            ("429", status(429), LookupError::Unavailable("code 429".into())),
+            ("503", status(503), LookupError::Unavailable("code 503".into())),
+            ("another code", status(400), LookupError::Undetermined("said: Reason (Status { status: Some(Failure), code: 400, message: \"said\", metadata: None })".into())),
+            ("down", failure("ServiceError: client error (Connect)"), LookupError::Unavailable("ServiceError: client error (Connect)".into())),
+            ("down in discovery", failure("error finding resource cert-manager.io/v1 / Issuer: ServiceError: client error (Connect)\n\nCaused by:\n    0: refused"), LookupError::Unavailable("ServiceError: client error (Connect)".into())),
+            ("replay ended", failure("the list of recorded responses is empty"), LookupError::Undetermined("the list of recorded responses is empty".into())),
+            ("no namespace", failure("Resource cert-manager.io/v1/Issuer is namespaced, but no namespace was provided"), LookupError::Undetermined("Resource cert-manager.io/v1/Issuer is namespaced, but no namespace was provided".into())),
+            ("nothing known", "something else".to_owned(), LookupError::Undetermined("something else".into())),
+            ("nothing", String::new(), LookupError::Undetermined(String::new())),
+        ];
+        for (name, text, expected) in cases {
+            assert_eq!(classify(&text, &issuer()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn cluster_scope() {
+        let text = "Host error: Callback evaluation failure: Cannot find cert-manager.io/v1/ClusterIssuer named 'x' inside of namespace 'None'";
+        assert_eq!(classify(text, &object("ClusterIssuer", None, "x")), LookupError::NotFound);
+    }
+
+    #[test]
+    fn a_text_about_another_object_says_nothing() {
+        let about_x = "Host error: Callback evaluation failure: Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'";
+        for other in [
+            object("Issuer", Some("ns"), "y"),
+            object("Issuer", Some("other"), "x"),
+            object("Issuer", None, "x"),
+            object("ClusterIssuer", Some("ns"), "x"),
+        ] {
+            assert!(matches!(classify(about_x, &other), LookupError::Undetermined(_)), "{other}");
+        }
+        let prefix = "Host error: Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported.";
+        assert!(matches!(classify(prefix, &issuer()), LookupError::Undetermined(_)));
+    }
+
+    #[test]
+    fn a_name_in_the_middle_of_a_text_says_nothing() {
+        let name = "Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'";
+        let text = format!("Host error: Callback evaluation failure: ApiError: something about {name}: Reason (Status {{ status: Some(Failure), code: 503, message: \"code: 404\" }})");
+        assert_eq!(classify(&text, &issuer()), LookupError::Unavailable("code 503".into()));
+    }
+}
