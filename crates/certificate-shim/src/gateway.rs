@@ -67,6 +67,17 @@ pub struct Gateway<'a> {
     pub metadata: Metadata<'a>,
     /// `spec`.
     pub spec: Spec<'a>,
+    /// `spec.parentRef` of a ListenerSet.
+    pub parent_ref: Option<ParentRef<'a>>,
+}
+
+/// The Gateway that a ListenerSet adds its listeners to (`ParentGatewayReference` in Gateway API).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ParentRef<'a> {
+    /// `name`
+    pub name: &'a str,
+    /// `namespace`; the set's own where it is absent or empty.
+    pub namespace: &'a str,
 }
 
 /// The object's metadata, as far as it is read.
@@ -178,9 +189,21 @@ impl<'a> Gateway<'a> {
     pub fn read(kind: GatewayKind, namespace: &'a str, object: &'a Value) -> Result<Self, Malformed> {
         let root = Node::root(object);
         let spec = root.field("spec")?;
+        let metadata = Metadata::read(namespace, object)?;
+        let parent = spec.field("parentRef")?;
         Ok(Gateway {
             kind,
-            metadata: Metadata::read(namespace, object)?,
+            parent_ref: match kind {
+                GatewayKind::ListenerSet if parent.is_present() => Some(ParentRef {
+                    name: parent.field("name")?.string()?.unwrap_or_default(),
+                    namespace: match parent.field("namespace")?.string()? {
+                        None | Some("") => metadata.namespace,
+                        Some(namespace) => namespace,
+                    },
+                }),
+                _ => None,
+            },
+            metadata,
             spec: match kind {
                 GatewayKind::Istio => Spec::Servers {
                     selector: spec.field("selector")?.string_map()?,
@@ -197,6 +220,13 @@ impl<'a> Gateway<'a> {
     /// Gateway at all (`hasShimAnnotation` in certificate-shim/sync.go).
     pub fn is_annotated(&self) -> bool {
         self.annotation(annotation::ISSUER).is_some() || self.annotation(annotation::CLUSTER_ISSUER).is_some()
+    }
+
+    /// Whether cert-manager passes the Gateway over because it is being deleted
+    /// (`isDeletedInForeground` in certificate-shim/sync.go). The finalizer alone is enough, which
+    /// anybody who may edit the Gateway can set: nothing that is judged may depend on it.
+    pub fn is_deleted_in_foreground(&self) -> bool {
+        self.metadata.deleting || self.metadata.finalizers.contains(&"foregroundDeletion")
     }
 
     /// The value of an annotation.

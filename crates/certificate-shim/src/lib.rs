@@ -7,7 +7,12 @@
 //! * [`read`]: JSON objects, read leniently, with a path in every complaint;
 //! * [`gateway`]: the part of a Gateway that decides about certificates;
 //! * [`issuer_ref`]: which issuer the annotations name;
-//! * [`placement`]: the namespaces in which the Gateway's Secrets are read.
+//! * [`placement`]: the namespaces in which the Gateway's Secrets are read;
+//! * [`annotation`]: the table of all annotations;
+//! * [`plan`]: what a Gateway asks for, put together from its listeners or servers, its annotations
+//!   and its metadata;
+//! * [`certificate`]: a Certificate of the plan, down to the object that is created;
+//! * [`skip`] and [`fault`]: what is wrong with a listener or server, and with an annotation.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -20,10 +25,26 @@
 )]
 
 pub mod annotation;
+pub mod certificate;
+mod collector;
+pub mod credential;
+pub mod fault;
 pub mod gateway;
 pub mod issuer_ref;
+mod listeners;
+mod metadata;
+pub mod name;
+pub mod owner;
+pub mod place;
 pub mod placement;
+pub mod plan;
 pub mod read;
+mod servers;
+pub mod skip;
+mod translate;
+pub mod value;
 
+pub use certificate::Certificate;
 pub use gateway::Gateway;
 pub use issuer_ref::IssuerRef;
+pub use plan::Plan;

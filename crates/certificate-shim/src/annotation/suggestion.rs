@@ -1,0 +1,151 @@
+//! Which annotation was meant by a key that cert-manager does not know.
+
+use super::{ReadFrom, TABLE};
+
+/// The group that cert-manager's annotations had until release 0.11, and what is taken for it.
+const LEGACY: [&str; 2] = ["certmanager.k8s.io/", "cert-manager.k8s.io/"];
+
+/// How many letters of a key may be wrong, missing, too many or swapped.
+const SLIPS: u8 = 2;
+
+/// Whether the key is of cert-manager's old group, which is not read any more.
+pub fn is_legacy(key: &str) -> bool {
+    LEGACY.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// The annotation that is read and was probably meant by a key that cert-manager does not know: its
+/// successor for a key of the old group, else the one whose key differs in case, blanks around it or
+/// a few letters. None for a key that is known, and for one that resembles none.
+pub fn suggestion(key: &str) -> Option<&'static str> {
+    if super::find(key).is_some() {
+        return None;
+    }
+    let key = key.trim();
+    for prefix in LEGACY {
+        if let Some(name) = key.strip_prefix(prefix) {
+            return match name.strip_prefix("acme-") {
+                Some(name) => nearest("acme.cert-manager.io/", name),
+                None => nearest("cert-manager.io/", name),
+            };
+        }
+    }
+    nearest("", key)
+}
+
+/// The key, less a prefix, that a text is nearest to; the first of several.
+fn nearest(prefix: &str, text: &str) -> Option<&'static str> {
+    let read = || TABLE.iter().filter(|annotation| annotation.read_from != ReadFrom::None);
+    (0..=SLIPS).find_map(|slips| {
+        read().map(|annotation| annotation.key).find(|key| {
+            let name = key.strip_prefix(prefix).unwrap_or_default();
+            name.len().abs_diff(text.len()) <= usize::from(slips)
+                && differ_by(name.as_bytes(), text.as_bytes(), slips)
+        })
+    })
+}
+
+/// Whether two texts are the same but for case and so many letters that are wrong, missing, too many
+/// or swapped with their neighbour.
+fn differ_by(mut a: &[u8], mut b: &[u8], slips: u8) -> bool {
+    while let ([x, rest_of_a @ ..], [y, rest_of_b @ ..]) = (a, b) {
+        if !x.eq_ignore_ascii_case(y) {
+            break;
+        }
+        (a, b) = (rest_of_a, rest_of_b);
+    }
+    let Some(fewer) = slips.checked_sub(1) else { return a.is_empty() && b.is_empty() };
+    let (less_a, less_b) = (a.get(1..), b.get(1..));
+    let missing = less_b.is_some_and(|b| differ_by(a, b, fewer));
+    let too_many = less_a.is_some_and(|a| differ_by(a, b, fewer));
+    let wrong = less_a.zip(less_b).is_some_and(|(a, b)| differ_by(a, b, fewer));
+    let swapped = match (a, b) {
+        ([a1, a2, a @ ..], [b1, b2, b @ ..])
+            if a1.eq_ignore_ascii_case(b2) && a2.eq_ignore_ascii_case(b1) =>
+        {
+            differ_by(a, b, fewer)
+        }
+        _ => false,
+    };
+    (a.is_empty() && b.is_empty()) || missing || too_many || wrong || swapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::no_hyphen("cert-manager.io/clusterissuer", Some("cert-manager.io/cluster-issuer"))]
+    #[case::case("cert-manager.io/Issuer", Some("cert-manager.io/issuer"))]
+    #[case::camel_case("cert-manager.io/clusterIssuer", Some("cert-manager.io/cluster-issuer"))]
+    #[case::group_in_other_case("Cert-Manager.io/issuer", Some("cert-manager.io/issuer"))]
+    #[case::plural("cert-manager.io/issuers", Some("cert-manager.io/issuer"))]
+    #[case::singular("cert-manager.io/usage", Some("cert-manager.io/usages"))]
+    #[case::group_misspelt("cert-manger.io/issuer", Some("cert-manager.io/issuer"))]
+    #[case::group_without_hyphen("certmanager.io/cluster-issuer", Some("cert-manager.io/cluster-issuer"))]
+    #[case::trailing_blanks("cert-manager.io/issuer  ", Some("cert-manager.io/issuer"))]
+    #[case::underscore("cert-manager.io/cluster_issuer", Some("cert-manager.io/cluster-issuer"))]
+    #[case::swapped("cert-manager.io/isseur", Some("cert-manager.io/issuer"))]
+    #[case::two_slips("cert-manager.io/renewbefor", Some("cert-manager.io/renew-before"))]
+    #[case::hyphen_too_many(
+        "cert-manager.io/subject-organizational-units",
+        Some("cert-manager.io/subject-organizationalunits")
+    )]
+    #[case::acme(
+        "acme.cert-manager.io/http01-edit-inplace",
+        Some("acme.cert-manager.io/http01-edit-in-place")
+    )]
+    #[case::legacy_issuer("certmanager.k8s.io/issuer", Some("cert-manager.io/issuer"))]
+    #[case::legacy_cluster_issuer(
+        "certmanager.k8s.io/cluster-issuer",
+        Some("cert-manager.io/cluster-issuer")
+    )]
+    #[case::legacy_misspelt("certmanager.k8s.io/clusterissuer", Some("cert-manager.io/cluster-issuer"))]
+    #[case::mixed_group("cert-manager.k8s.io/issuer", Some("cert-manager.io/issuer"))]
+    #[case::legacy_acme(
+        "certmanager.k8s.io/acme-http01-edit-in-place",
+        Some("acme.cert-manager.io/http01-edit-in-place")
+    )]
+    #[case::legacy_without_successor("certmanager.k8s.io/acme-challenge-type", None)]
+    #[case::known("cert-manager.io/issuer", None)]
+    #[case::known_but_not_read("cert-manager.io/uri-sans", None)]
+    #[case::three_slips("cert-manager.io/clsterissur", None)]
+    #[case::other_name("cert-manager.io/owner", None)]
+    #[case::other_group("example.com/issuer", None)]
+    #[case::istio("networking.istio.io/exportTo", None)]
+    #[case::group_alone("cert-manager.io/", None)]
+    #[case::empty("", None)]
+    fn meant(#[case] key: &str, #[case] expected: Option<&str>) {
+        assert_eq!(suggestion(key), expected);
+    }
+
+    #[rstest]
+    #[case("certmanager.k8s.io/issuer", true)]
+    #[case("cert-manager.io/issuer", false)]
+    fn old_group(#[case] key: &str, #[case] expected: bool) {
+        assert_eq!(is_legacy(key), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn one_slip_in_a_name_finds_a_name_that_near(
+            entry in 0..TABLE.len(), at in 17_usize..70, letter in "[a-z-]", kind in 0..3
+        ) {
+            let key = TABLE[entry].key;
+            prop_assume!(TABLE[entry].read_from != ReadFrom::None && at <= key.len());
+            let (start, rest) = key.split_at(at);
+            let mut tail = rest.chars();
+            if kind > 0 { tail.next(); }
+            let misspelt = format!("{start}{}{}", if kind < 2 { &letter } else { "" }, tail.as_str());
+            prop_assume!(super::super::find(&misspelt).is_none());
+            let found = suggestion(&misspelt);
+            prop_assert!(found.is_some_and(|found| differ_by(found.as_bytes(), misspelt.as_bytes(), 1)), "{misspelt}: {found:?}");
+        }
+
+        #[test]
+        fn any_key_is_taken(key in "\\PC{0,40}") {
+            suggestion(&key);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Annotations that cannot be read.
+
+use std::fmt;
+
+use crate::annotation;
+use crate::certificate::Algorithm;
+use crate::value::csv::CsvError;
+use crate::value::duration::DurationError;
+use crate::value::integer::IntegerError;
+use crate::value::quote::{quoted, shortened};
+use crate::value::secret_template::TemplateError;
+
+/// An annotation that cert-manager cannot read. With one of them it creates none of the Gateway's
+/// Certificates, and its controller's log is the only place that tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnotationFault {
+    /// The annotation's key.
+    pub key: &'static str,
+    /// Its value, shortened to [`SHOWN`] characters.
+    pub value: String,
+    /// What is wrong with it.
+    pub kind: FaultKind,
+    /// cert-manager's error, as its log has it. Faults in CSV and JSON are told in own words.
+    pub error: String,
+}
+
+/// How many characters of a value are shown.
+pub const SHOWN: usize = 64;
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is no duration.
+    Duration(DurationError),
+    /// It is no whole number, or does not fit.
+    Integer(IntegerError),
+    /// It is less than 1.
+    NotPositive,
+    /// It is no size that a key of that algorithm can have.
+    KeySize(Algorithm),
+    /// It is none of the few words that it may be.
+    Word,
+    /// One of its items is no key usage; the item with its blanks.
+    Usage(String),
+    /// It is not one record of CSV.
+    Csv(CsvError),
+    /// It is no secret template.
+    Template(TemplateError),
+}
+
+impl AnnotationFault {
+    pub(crate) fn new(key: &'static str, value: &str, kind: FaultKind) -> Self {
+        let error = format!("invalid ingress annotation {}: {}", quoted(key), reason(key, value, &kind));
+        AnnotationFault { key, value: shortened(value, SHOWN), kind, error }
+    }
+
+    /// What the annotation may hold, as a phrase.
+    pub fn accepts(&self) -> &'static str {
+        annotation::find(self.key).map_or("", |annotation| annotation.accepts)
+    }
+}
+
+/// cert-manager's error.
+impl fmt::Display for AnnotationFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
+    }
+}
+
+impl std::error::Error for AnnotationFault {}
+
+/// What cert-manager says of a value (`translateAnnotations` in certificate-shim/helper.go).
+fn reason(key: &str, value: &str, kind: &FaultKind) -> String {
+    match kind {
+        FaultKind::Duration(error) => error.text(value).to_string(),
+        FaultKind::Integer(error) => {
+            let function = if key == annotation::PRIVATE_KEY_SIZE { "Atoi" } else { "ParseInt" };
+            error.text(function, value).to_string()
+        }
+        FaultKind::NotPositive => {
+            format!("revision history limit must be a positive number {}", quoted(value))
+        }
+        FaultKind::KeySize(algorithm) => {
+            format!("invalid private key size for {} algorithm {}", algorithm.as_str(), quoted(value))
+        }
+        FaultKind::Word => {
+            // The texts name the annotation without its prefix and hyphens.
+            let name = key.strip_prefix("cert-manager.io/").unwrap_or(key).replace('-', " ");
+            format!("invalid {name} {}", quoted(value))
+        }
+        FaultKind::Usage(item) => format!("invalid key usage name {}", quoted(item)),
+        FaultKind::Csv(error) => error.text(value).to_string(),
+        FaultKind::Template(error @ TemplateError::ForbiddenAnnotation(_)) => error.to_string(),
+        FaultKind::Template(error) => format!("error parsing secret template JSON: {error}"),
+    }
+}

@@ -1,0 +1,88 @@
+//! The Secrets and hosts that the listeners of a Gateway API Gateway or ListenerSet ask for
+//! (`handleGatewayAPIListeners` in certificate-shim/sync.go).
+
+use crate::annotation;
+use crate::certificate::PrivateKey;
+use crate::collector::Collector;
+use crate::gateway::{CertificateRef, Gateway, Listener};
+use crate::place::{ListenerField, Place, RefField};
+use crate::skip::{SkipFault, SkipReason, Skipped};
+use crate::value::ip;
+
+/// Collects what the listeners ask for, and which of them are skipped with an event.
+pub(crate) fn collect<'a>(
+    gateway: &Gateway<'a>,
+    listeners: &[Listener<'a>],
+    annotated: PrivateKey,
+    collector: &mut Collector<'a>,
+    skipped: &mut Vec<Skipped>,
+) {
+    let namespace = gateway.metadata.namespace;
+    for (index, listener) in listeners.iter().enumerate() {
+        if !asks_for_certificate(gateway, listener) {
+            continue;
+        }
+        let faults = faults(index, listener, namespace);
+        if !faults.is_empty() {
+            skipped.push(Skipped { index, name: listener.name.to_owned(), faults });
+            continue;
+        }
+        let hostname = listener.hostname.unwrap_or_default();
+        let references = listener.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
+        for (position, reference) in references {
+            let place = Place::Listener(index, ListenerField::CertificateRef(position, RefField::Name));
+            let certificate = collector.certificate(namespace, reference.name, place, annotated);
+            let host = Place::Listener(index, ListenerField::Hostname);
+            collector.host(certificate, hostname.into(), ip::is_ip(hostname), host);
+        }
+    }
+}
+
+/// Whether cert-manager looks at the listener at all; otherwise it passes it over in silence.
+fn asks_for_certificate(gateway: &Gateway<'_>, listener: &Listener<'_>) -> bool {
+    let passthrough = || listener.tls.as_ref().is_some_and(|tls| tls.mode == Some("Passthrough"));
+    matches!(listener.protocol, "HTTPS" | "TLS") && !passthrough() && !is_ignored(gateway, listener.name)
+}
+
+/// Whether the annotation `ignore-tls-listeners` names the listener.
+fn is_ignored(gateway: &Gateway<'_>, name: &str) -> bool {
+    gateway
+        .annotation(annotation::IGNORE_TLS_LISTENERS)
+        .is_some_and(|ignored| ignored.split(',').any(|item| item.trim() == name))
+}
+
+/// What cert-manager finds wrong with a listener, in its order (`validateGatewayListenerBlock`).
+fn faults(index: usize, listener: &Listener<'_>, namespace: &str) -> Vec<SkipFault> {
+    let mut faults = Vec::new();
+    let mut push = |field, reason| faults.push(SkipFault { place: Place::Listener(index, field), reason });
+    if listener.hostname.unwrap_or_default().is_empty() {
+        push(ListenerField::Hostname, SkipReason::NoHostname);
+    }
+    let Some(tls) = &listener.tls else {
+        push(ListenerField::Tls, SkipReason::NoTls);
+        return faults;
+    };
+    if tls.certificate_refs.is_empty() {
+        push(ListenerField::CertificateRefs, SkipReason::NoCertificateRefs);
+    }
+    for (position, &CertificateRef { group, kind, namespace: other, .. }) in
+        tls.certificate_refs.iter().enumerate()
+    {
+        let mut push = |field, reason| push(ListenerField::CertificateRef(position, field), reason);
+        if !matches!(group, "core" | "") {
+            push(RefField::Group, SkipReason::Group(group.to_owned()));
+        }
+        if !matches!(kind, "Secret" | "") {
+            push(RefField::Kind, SkipReason::Kind(kind.to_owned()));
+        }
+        if let Some(other) = other.filter(|other| *other != namespace) {
+            push(RefField::Namespace, SkipReason::ForeignNamespace(other.to_owned()));
+        }
+    }
+    match tls.mode {
+        None => push(ListenerField::Mode, SkipReason::NoMode),
+        Some("Terminate") => {}
+        Some(mode) => push(ListenerField::Mode, SkipReason::Mode(mode.to_owned())),
+    }
+    faults
+}

@@ -1,0 +1,107 @@
+//! Whom a Certificate belongs to: an owner reference, or a record of the owner where the two live
+//! in different namespaces.
+//!
+//! Kubernetes does not know owners across namespaces: its garbage collector takes such an owner for
+//! gone and deletes the dependent. A Certificate of an Istio Gateway that lives elsewhere therefore
+//! carries the owner's namespace, name and uid as annotations, and a label by which all Certificates
+//! of one Gateway can be listed.
+
+use serde_json::{Value, json};
+
+use crate::gateway::{Gateway, GatewayKind};
+
+/// Annotation: the namespace of the Gateway that a Certificate belongs to.
+pub const OWNER_NAMESPACE: &str = "gateway-certificates.io/owner-namespace";
+/// Annotation: the name of the Gateway that a Certificate belongs to.
+pub const OWNER_NAME: &str = "gateway-certificates.io/owner-name";
+/// Annotation: the uid of the Gateway that a Certificate belongs to.
+pub const OWNER_UID: &str = "gateway-certificates.io/owner-uid";
+/// Label: [`hash`] of the Gateway's namespace and name.
+pub const OWNER_HASH: &str = "gateway-certificates.io/owner-hash";
+/// What the keys of the owner record begin with.
+pub const OWNER_PREFIX: &str = "gateway-certificates.io/";
+
+/// The Gateway that a Certificate belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its kind.
+    pub kind: GatewayKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid; empty on the way to being created.
+    pub uid: String,
+    /// [`hash`] of namespace and name.
+    pub hash: String,
+}
+
+impl Owner {
+    /// The Gateway as an owner.
+    pub fn of(gateway: &Gateway<'_>) -> Self {
+        Owner {
+            kind: gateway.kind,
+            namespace: gateway.metadata.namespace.to_owned(),
+            name: gateway.metadata.name.to_owned(),
+            uid: gateway.metadata.uid.to_owned(),
+            hash: hash(gateway.metadata.namespace, gateway.metadata.name),
+        }
+    }
+
+    /// The entry of `metadata.ownerReferences` of a Certificate in the owner's own namespace
+    /// (`NewControllerRef` in apimachinery's controller_ref.go).
+    pub fn reference(&self) -> Value {
+        json!({
+            "apiVersion": self.kind.owner_api_version(),
+            "kind": self.kind.kind(),
+            "name": self.name,
+            "uid": self.uid,
+            "controller": true,
+            "blockOwnerDeletion": true,
+        })
+    }
+
+    /// The annotations of a Certificate in another namespace than the owner's; its label is
+    /// [`OWNER_HASH`].
+    pub fn record(&self) -> [(&'static str, &str); 3] {
+        [(OWNER_NAMESPACE, &self.namespace), (OWNER_NAME, &self.name), (OWNER_UID, &self.uid)]
+    }
+}
+
+/// The label value under which the Certificates of a Gateway are listed: 16 hexadecimal digits, the
+/// 64-bit FNV-1a hash (http://www.isthe.com/chongo/tech/comp/fnv/) of `namespace/name`.
+///
+/// It is a key to list by and proves nothing, since names may be longer than a label value: whoever
+/// lists reads the annotations, which tell two Gateways of one hash apart. So it needs to be stable,
+/// short and spread, and need not withstand anybody who looks for collisions.
+pub fn hash(namespace: &str, name: &str) -> String {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let bytes = namespace.bytes().chain([b'/']).chain(name.bytes());
+    format!("{:016x}", bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // The values are those of Go's hash/fnv, New64a.
+        assert_eq!(hash("team-a", "web"), "e3ceb295ae50bb43");
+        assert_eq!(hash("", ""), "af63a24c860189fe");
+    }
+
+    #[test]
+    fn namespace_and_name_are_kept_apart() {
+        assert_ne!(hash("a", "b-c"), hash("a-b", "c"));
+        assert_ne!(hash("ab", "c"), hash("a", "bc"));
+    }
+
+    #[test]
+    fn the_hash_fits_a_label_value() {
+        let value = hash(&"n".repeat(63), &"g".repeat(253));
+        assert_eq!(value.len(), 16);
+        assert!(value.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+}

@@ -1,0 +1,157 @@
+//! The Secrets and hosts that the servers of an Istio Gateway ask for, brought into the form of
+//! Gateway API's listeners.
+//!
+//! A server asks for a certificate where its protocol is HTTPS or TLS, its mode makes Istio
+//! terminate TLS, and it names a credential that is a Secret (`ServerTLSSettings` in Istio's
+//! networking/v1alpha3/gateway.proto). Everything else that names a credential is either none of
+//! ours (HTTP, PASSTHROUGH, ISTIO_MUTUAL) or a mistake, which is reported.
+
+use std::borrow::Cow;
+
+use crate::certificate::{Algorithm, PrivateKey};
+use crate::collector::Collector;
+use crate::credential::Credential;
+use crate::gateway::{Gateway, Server, ServerTls};
+use crate::place::{Place, ServerField};
+use crate::skip::{SkipFault, SkipReason, Skipped};
+use crate::value::ip;
+
+/// A Secret that a server asks for.
+struct Ask<'a> {
+    server: usize,
+    place: Place,
+    /// The only namespace that it may be in; none is every one of the placement.
+    namespace: Option<&'a str>,
+    name: &'a str,
+    key: PrivateKey,
+}
+
+/// Collects what the servers ask for, namespace after namespace of the placement, and which of them
+/// cannot be served.
+pub(crate) fn collect<'a>(
+    gateway: &Gateway<'a>,
+    servers: &[Server<'a>],
+    placement: &[&'a str],
+    annotated: PrivateKey,
+    collector: &mut Collector<'a>,
+    skipped: &mut Vec<Skipped>,
+) {
+    let mut asks: Vec<Ask<'a>> = Vec::new();
+    for (index, server) in servers.iter().enumerate() {
+        let mut faults = Vec::new();
+        let mut fault = |field, reason| faults.push(SkipFault { place: Place::Server(index, field), reason });
+        let Some(tls) = tls_with_credentials(server) else { continue };
+        match tls.mode {
+            Some("ISTIO_MUTUAL" | "PASSTHROUGH" | "AUTO_PASSTHROUGH") => {}
+            Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL") => {
+                for (position, (field, text)) in credentials(tls).enumerate() {
+                    match ask(gateway, placement, text, position) {
+                        Ok((namespace, name)) => {
+                            let key = if tls.credential_names.len() > 1 {
+                                paired(annotated, position)
+                            } else {
+                                annotated
+                            };
+                            asks.push(Ask {
+                                server: index,
+                                place: Place::Server(index, field),
+                                namespace,
+                                name,
+                                key,
+                            });
+                        }
+                        Err(reason) => fault(field, reason),
+                    }
+                }
+                if tls.credential_names.len() > 1 && annotated.algorithm == Some(Algorithm::Ed25519) {
+                    collector.pair_of_ed25519(Place::Server(index, ServerField::CredentialNames(1)));
+                }
+            }
+            Some(mode) => fault(ServerField::Mode, SkipReason::ServerMode(mode.to_owned())),
+            None => fault(ServerField::Mode, SkipReason::NoMode),
+        }
+        if !faults.is_empty() {
+            skipped.push(Skipped { index, name: server.name.to_owned(), faults });
+        }
+    }
+    for namespace in placement {
+        for ask in asks.iter().filter(|ask| ask.namespace.is_none_or(|only| only == *namespace)) {
+            let draft = collector.certificate(namespace, ask.name, ask.place, ask.key);
+            let hosts = servers.get(ask.server).into_iter().flat_map(|server| &server.hosts).enumerate();
+            for (position, host) in hosts {
+                if let Some(name) = normalized(host) {
+                    let is_ip = ip::is_ip(&name);
+                    collector.host(
+                        draft,
+                        name,
+                        is_ip,
+                        Place::Server(ask.server, ServerField::Host(position)),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The TLS settings of a server whose port speaks TLS (Istio compares protocols without case, see
+/// pkg/config/protocol/instance.go) and that names a credential.
+fn tls_with_credentials<'s, 'a>(server: &'s Server<'a>) -> Option<&'s ServerTls<'a>> {
+    let speaks_tls = ["HTTPS", "TLS"].iter().any(|protocol| server.protocol.eq_ignore_ascii_case(protocol));
+    server.tls.as_ref().filter(|tls| speaks_tls && credentials(tls).next().is_some())
+}
+
+/// The credentials that a server names, each with its place. The CRD lets only one of the two fields
+/// be there; istiod looks at `credentialNames` first.
+fn credentials<'s, 'a>(tls: &'s ServerTls<'a>) -> impl Iterator<Item = (ServerField, &'a str)> + use<'s, 'a> {
+    let several = tls.credential_names.iter().enumerate();
+    let one = tls.credential_name.filter(|name| !name.is_empty() && tls.credential_names.is_empty());
+    several
+        .map(|(position, name)| (ServerField::CredentialNames(position), *name))
+        .chain(one.map(|name| (ServerField::CredentialName, name)))
+}
+
+/// The Secret that a credential asks for, and the one namespace that it may be in.
+fn ask<'a>(
+    gateway: &Gateway<'a>,
+    placement: &[&'a str],
+    text: &'a str,
+    position: usize,
+) -> Result<(Option<&'a str>, &'a str), SkipReason> {
+    if position > 1 {
+        return Err(SkipReason::ThirdCredential);
+    }
+    let credential = Credential::parse(text).map_err(SkipReason::Credential)?;
+    if let Some(namespace) = credential.namespace {
+        // Without any placement that is the finding, not this.
+        if !placement.is_empty() && !placement.contains(&namespace) {
+            return Err(SkipReason::NotInPlacement(namespace.to_owned()));
+        }
+        if credential.gateway_scheme && namespace != gateway.metadata.namespace {
+            return Err(SkipReason::NotWithPods(namespace.to_owned()));
+        }
+    }
+    Ok((credential.namespace, credential.name))
+}
+
+/// The private key of one of a pair of credentials: the first is as annotated, the second has the
+/// other of RSA and ECDSA, so that every client finds one that it knows.
+fn paired(annotated: PrivateKey, position: usize) -> PrivateKey {
+    let first = annotated.effective_algorithm();
+    match (position, first) {
+        (0, algorithm) => PrivateKey { algorithm: Some(algorithm), ..annotated },
+        (_, Algorithm::Rsa) => PrivateKey { algorithm: Some(Algorithm::Ecdsa), size: 256, ..annotated },
+        (_, _) => PrivateKey { algorithm: Some(Algorithm::Rsa), size: 0, ..annotated },
+    }
+}
+
+/// The name in a certificate for an entry of `hosts`: without the namespace of its VirtualServices,
+/// lower-cased, without trailing dot. None for `*`, which is no name.
+fn normalized(host: &str) -> Option<Cow<'_, str>> {
+    let name = host.split_once('/').map_or(host, |(_, name)| name);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name {
+        "" | "*" => None,
+        _ if name.bytes().any(|byte| byte.is_ascii_uppercase()) => Some(name.to_ascii_lowercase().into()),
+        _ => Some(name.into()),
+    }
+}

@@ -1,0 +1,123 @@
+//! Why a listener or a server gets no certificate although it looks as if it wanted one.
+
+use std::fmt;
+
+use crate::credential::CredentialFault;
+use crate::place::Place;
+use crate::value::quote::{json_quoted, quoted};
+
+/// A listener of a Gateway API Gateway that cert-manager skips with a `BadConfig` event, or a server
+/// of an Istio Gateway that our controller could not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its index in the list of listeners or servers.
+    pub index: usize,
+    /// Its `name`; empty where it has none.
+    pub name: String,
+    /// What keeps it from being served: everything at once, in cert-manager's order.
+    pub faults: Vec<SkipFault>,
+}
+
+/// One thing that keeps a listener or server from being served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkipFault {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub reason: SkipReason,
+}
+
+/// What keeps a listener or a server from being served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SkipReason {
+    /// A listener without hostname.
+    NoHostname,
+    /// A listener without `tls`.
+    NoTls,
+    /// A listener without `certificateRefs`.
+    NoCertificateRefs,
+    /// A certificate reference with another group than core.
+    Group(String),
+    /// A certificate reference with another kind than Secret.
+    Kind(String),
+    /// A certificate reference into another namespace. cert-manager takes an empty one for another.
+    ForeignNamespace(String),
+    /// No `tls.mode`: cert-manager wants it written out, and istiod takes it for `PASSTHROUGH`.
+    NoMode,
+    /// A listener's `tls.mode` that cert-manager does not know.
+    Mode(String),
+    /// A server's `tls.mode` that Istio does not know.
+    ServerMode(String),
+    /// A server's credential name that is no Secret.
+    Credential(CredentialFault),
+    /// A server's Secret in a namespace where no gateway Pods run that could read it.
+    NotInPlacement(String),
+    /// A server's Secret named with `kubernetes-gateway://` by a Gateway that does not live with the
+    /// gateway Pods: istiod does not serve it.
+    NotWithPods(String),
+    /// A third credential name: Istio takes two.
+    ThirdCredential,
+    /// A server's hosts leave no name for the Secret's certificate, nor do the annotations.
+    NoName,
+}
+
+impl Skipped {
+    /// The text of cert-manager's event about a listener.
+    pub fn event(&self) -> String {
+        let texts: Vec<String> = self.faults.iter().map(SkipFault::to_string).collect();
+        format!("Skipped a listener block: {}", aggregate(&texts))
+    }
+}
+
+/// Several errors as one text (`NewAggregate` in apimachinery's util/errors): a single one is bare.
+fn aggregate(texts: &[String]) -> String {
+    match texts {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    }
+}
+
+/// The text that cert-manager's event has for it (`validateGatewayListenerBlock` in
+/// certificate-shim/sync.go); for servers, in its manner.
+impl fmt::Display for SkipFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.in_event();
+        let required = |f: &mut fmt::Formatter<'_>, what| write!(f, "{place}: Required value: {what}");
+        let unsupported = |f: &mut fmt::Formatter<'_>, value: &str, supported: &[&str]| {
+            let supported: Vec<String> = supported.iter().map(|word| quoted(word)).collect();
+            let (value, supported) = (json_quoted(value), supported.join(", "));
+            write!(f, "{place}: Unsupported value: {value}: supported values: {supported}")
+        };
+        let invalid = |f: &mut fmt::Formatter<'_>, value: &str, what: &dyn fmt::Display| {
+            write!(f, "{place}: Invalid value: {}: {what}", json_quoted(value))
+        };
+        match &self.reason {
+            SkipReason::NoHostname => required(f, "the hostname cannot be empty"),
+            SkipReason::NoTls => required(f, "the TLS block cannot be empty"),
+            SkipReason::NoCertificateRefs => required(f, "listener has no certificateRefs"),
+            SkipReason::Group(group) => unsupported(f, group, &["core", ""]),
+            SkipReason::Kind(kind) => unsupported(f, kind, &["Secret", ""]),
+            SkipReason::ForeignNamespace(namespace) => {
+                invalid(f, namespace, &"cross-namespace secret references are not allowed in listeners")
+            }
+            SkipReason::NoMode => required(f, "the mode field is required"),
+            SkipReason::Mode(mode) => unsupported(f, mode, &["Terminate"]),
+            SkipReason::ServerMode(mode) => unsupported(f, mode, SERVER_MODES),
+            SkipReason::Credential(fault) => write!(f, "{place}: {fault}"),
+            SkipReason::NotInPlacement(namespace) => {
+                invalid(f, namespace, &"no gateway Pods that this Gateway selects run in that namespace")
+            }
+            SkipReason::NotWithPods(namespace) => invalid(
+                f,
+                namespace,
+                &"istiod serves kubernetes-gateway:// only to a Gateway in the Secret's own namespace",
+            ),
+            SkipReason::ThirdCredential => write!(f, "{place}: Istio takes two credential names at most"),
+            SkipReason::NoName => write!(f, "{place}: no host gives a name for the certificate"),
+        }
+    }
+}
+
+/// What `tls.mode` of an Istio server may be (`ServerTLSSettings.TLSmode` in Istio's gateway.proto).
+pub const SERVER_MODES: &[&str] =
+    &["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "PASSTHROUGH", "AUTO_PASSTHROUGH"];

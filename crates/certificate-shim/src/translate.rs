@@ -1,0 +1,121 @@
+//! What the annotations ask of a Certificate (`translateAnnotations` in certificate-shim/helper.go,
+//! as of release 1.21).
+
+use std::collections::BTreeMap;
+
+use crate::annotation;
+use crate::certificate::{Algorithm, Encoding, RotationPolicy, Template};
+use crate::fault::{AnnotationFault, FaultKind};
+use crate::value::{csv, duration, integer, secret_template, usage};
+
+/// Writes what can be read of the annotations into the template, and tells what cannot, in the order
+/// in which cert-manager reads them.
+pub(crate) fn translate(annotations: &BTreeMap<&str, &str>, template: &mut Template) -> Vec<AnnotationFault> {
+    let mut reader = Reader { annotations, faults: Vec::new() };
+
+    template.common_name = reader.text(annotation::COMMON_NAME).to_owned();
+    template.alt_names = items(reader.text(annotation::ALT_NAMES));
+    template.ip_sans = items(reader.text(annotation::IP_SANS));
+    // Unlike the two above, an empty value is one empty address, which the webhook refuses.
+    template.email_addresses = annotations
+        .get(annotation::EMAIL_SANS)
+        .map_or_else(Vec::new, |value| value.split(',').map(str::to_owned).collect());
+
+    let subject = &mut template.subject;
+    for (key, field) in [
+        (annotation::SUBJECT_ORGANIZATIONS, &mut subject.organizations),
+        (annotation::SUBJECT_ORGANIZATIONAL_UNITS, &mut subject.organizational_units),
+        (annotation::SUBJECT_COUNTRIES, &mut subject.countries),
+        (annotation::SUBJECT_PROVINCES, &mut subject.provinces),
+        (annotation::SUBJECT_LOCALITIES, &mut subject.localities),
+        (annotation::SUBJECT_POSTAL_CODES, &mut subject.postal_codes),
+        (annotation::SUBJECT_STREET_ADDRESSES, &mut subject.street_addresses),
+    ] {
+        *field = reader.read(key, |value| csv::parse(value).map_err(FaultKind::Csv)).unwrap_or_default();
+    }
+    subject.serial_number = reader.text(annotation::SUBJECT_SERIAL_NUMBER).to_owned();
+
+    template.duration = reader.read(annotation::DURATION, read_duration);
+    template.renew_before = reader.read(annotation::RENEW_BEFORE, read_duration);
+    template.renew_before_percentage = reader.read(annotation::RENEW_BEFORE_PERCENTAGE, read_integer);
+    let usages = reader.read(annotation::USAGES, |value| {
+        usage::parse(value).map_err(|item| FaultKind::Usage(item.to_owned()))
+    });
+    template.usages = usages.unwrap_or_else(|| usage::DEFAULT.to_vec());
+    template.revision_history_limit = reader.read(annotation::REVISION_HISTORY_LIMIT, |value| {
+        read_integer(value).and_then(|limit| if limit < 1 { Err(FaultKind::NotPositive) } else { Ok(limit) })
+    });
+
+    let key = &mut template.private_key;
+    key.algorithm = reader
+        .read(annotation::PRIVATE_KEY_ALGORITHM, |value| Algorithm::parse(value).ok_or(FaultKind::Word));
+    key.encoding =
+        reader.read(annotation::PRIVATE_KEY_ENCODING, |value| Encoding::parse(value).ok_or(FaultKind::Word));
+    // What a size may be depends on the algorithm; nothing is known of it where that is unknown.
+    let algorithm = match key.algorithm {
+        None if annotations.contains_key(annotation::PRIVATE_KEY_ALGORITHM) => None,
+        _ => Some(key.effective_algorithm()),
+    };
+    key.size =
+        reader.read(annotation::PRIVATE_KEY_SIZE, |value| read_size(value, algorithm)).unwrap_or_default();
+    key.rotation_policy = reader.read(annotation::PRIVATE_KEY_ROTATION_POLICY, |value| {
+        RotationPolicy::parse(value).ok_or(FaultKind::Word)
+    });
+
+    template.secret_template = reader
+        .read(annotation::SECRET_TEMPLATE, |value| secret_template::parse(value).map_err(FaultKind::Template))
+        .unwrap_or_default();
+    reader.faults
+}
+
+struct Reader<'r, 'a> {
+    annotations: &'r BTreeMap<&'a str, &'a str>,
+    faults: Vec<AnnotationFault>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// The value as it is; absent is as if it were empty.
+    fn text(&self, key: &str) -> &'a str {
+        self.annotations.get(key).copied().unwrap_or_default()
+    }
+
+    /// The value as `parse` reads it; none where it is absent or cannot be read.
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&'a str) -> Result<T, FaultKind>,
+    ) -> Option<T> {
+        let value = self.annotations.get(key)?;
+        match parse(value) {
+            Ok(read) => Some(read),
+            Err(kind) => {
+                self.faults.push(AnnotationFault::new(key, value, kind));
+                None
+            }
+        }
+    }
+}
+
+/// The items of a list without any further syntax; of an empty one there are none.
+fn items(value: &str) -> Vec<String> {
+    if value.is_empty() { Vec::new() } else { value.split(',').map(str::to_owned).collect() }
+}
+
+fn read_duration(value: &str) -> Result<i64, FaultKind> {
+    duration::parse(value).map_err(FaultKind::Duration)
+}
+
+fn read_integer(value: &str) -> Result<i32, FaultKind> {
+    integer::parse_i32(value).map_err(FaultKind::Integer)
+}
+
+/// Reads a key size in bits. Of Ed25519 every number is taken, as cert-manager does.
+fn read_size(value: &str, algorithm: Option<Algorithm>) -> Result<i64, FaultKind> {
+    let size = integer::parse_i64(value).map_err(FaultKind::Integer)?;
+    match (algorithm, size) {
+        (Some(algorithm @ Algorithm::Rsa), ..2048 | 8193..) => Err(FaultKind::KeySize(algorithm)),
+        (Some(Algorithm::Ecdsa), 256 | 384 | 521) => Ok(size),
+        (Some(algorithm @ Algorithm::Ecdsa), _) => Err(FaultKind::KeySize(algorithm)),
+        _ => Ok(size),
+    }
+}

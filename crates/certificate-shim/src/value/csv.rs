@@ -1,0 +1,194 @@
+//! Lists in the form of one line of CSV (`SplitWithEscapeCSV` in cert-manager's pkg/util, on Go's
+//! encoding/csv with its defaults).
+
+use std::fmt;
+
+use crate::value::quote::quoted;
+
+/// Why a text is not one record of CSV. Lines count from 1, columns in bytes from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CsvError {
+    /// It holds no record: it is empty, or its lines are.
+    NoRecord,
+    /// It holds several records.
+    SeveralRecords,
+    /// A record of another number of fields than the first.
+    FieldCount {
+        /// Where it begins.
+        line: usize,
+    },
+    /// A quotation mark in a field that does not begin with one.
+    BareQuote(Position),
+    /// A quotation mark in a quoted field that neither ends it nor stands twice, or one that is
+    /// missing at the end.
+    Quote(Position),
+}
+
+/// Where in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line where the record begins.
+    pub record: usize,
+    /// The line.
+    pub line: usize,
+    /// The byte in the line.
+    pub column: usize,
+}
+
+/// Reads the fields of the one record that the text is.
+///
+/// # Errors
+/// What Go's reader says first.
+pub fn parse(text: &str) -> Result<Vec<String>, CsvError> {
+    let mut reader = Reader { rest: text, line: 0 };
+    let first = reader.record()?.ok_or(CsvError::NoRecord)?.fields;
+    let mut several = false;
+    while let Some(record) = reader.record()? {
+        if record.fields.len() != first.len() {
+            return Err(CsvError::FieldCount { line: record.line });
+        }
+        several = true;
+    }
+    if several { Err(CsvError::SeveralRecords) } else { Ok(first) }
+}
+
+struct Record {
+    fields: Vec<String>,
+    line: usize,
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+    /// How many lines have been read.
+    line: usize,
+}
+
+/// A line without its end, and whether it had one.
+type Line<'a> = (&'a str, bool);
+
+impl<'a> Reader<'a> {
+    /// The next line. `\r\n` ends it like `\n`, and one `\r` before the end of the text goes too.
+    fn read_line(&mut self) -> Option<Line<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.line += 1;
+        let (line, rest, ended) = match self.rest.split_once('\n') {
+            Some((line, rest)) => (line, rest, true),
+            None => (self.rest, "", false),
+        };
+        self.rest = rest;
+        Some((line.strip_suffix('\r').unwrap_or(line), ended))
+    }
+
+    /// The next record; lines without content are none.
+    fn record(&mut self) -> Result<Option<Record>, CsvError> {
+        let (mut line, mut ended) = loop {
+            match self.read_line() {
+                None => return Ok(None),
+                Some(("", _)) => {}
+                Some(line) => break line,
+            }
+        };
+        let record = self.line;
+        let mut position = Position { record, line: record, column: 1 };
+        let mut fields = Vec::new();
+        loop {
+            let Some(quoted) = line.strip_prefix('"') else {
+                let (field, rest) =
+                    line.split_once(',').map_or((line, None), |(field, rest)| (field, Some(rest)));
+                if let Some(at) = field.find('"') {
+                    return Err(CsvError::BareQuote(Position {
+                        line: self.line,
+                        column: position.column + at,
+                        ..position
+                    }));
+                }
+                fields.push(field.to_owned());
+                match rest {
+                    Some(rest) => line = rest,
+                    None => break,
+                }
+                position.column += field.len() + 1;
+                continue;
+            };
+            position.column += 1;
+            line = quoted;
+            let mut field = String::new();
+            let more = loop {
+                let Some((content, rest)) = line.split_once('"') else {
+                    if line.is_empty() && !ended {
+                        return Err(CsvError::Quote(position));
+                    }
+                    field.push_str(line);
+                    position.column += line.len();
+                    if ended {
+                        field.push('\n');
+                        position.column += 1;
+                    }
+                    (line, ended) = self.read_line().unwrap_or(("", false));
+                    if !line.is_empty() || ended {
+                        position = Position { line: position.line + 1, column: 1, ..position };
+                    }
+                    continue;
+                };
+                field.push_str(content);
+                position.column += content.len() + 1;
+                line = rest;
+                if let Some(rest) = line.strip_prefix('"') {
+                    field.push('"');
+                    line = rest;
+                    position.column += 1;
+                } else if let Some(rest) = line.strip_prefix(',') {
+                    line = rest;
+                    position.column += 1;
+                    break true;
+                } else if line.is_empty() {
+                    break false;
+                } else {
+                    let column = position.column - 1;
+                    return Err(CsvError::Quote(Position { line: self.line, column, ..position }));
+                }
+            };
+            fields.push(field);
+            if !more {
+                break;
+            }
+        }
+        Ok(Some(Record { fields, line: record }))
+    }
+}
+
+impl CsvError {
+    /// cert-manager's text for it, given the whole value.
+    pub fn text(self, value: &str) -> impl fmt::Display {
+        let value = quoted(value);
+        fmt::from_fn(move |f| match self {
+            CsvError::NoRecord => write!(f, "no values found after parsing {value}"),
+            CsvError::SeveralRecords => {
+                write!(f, "refusing to use {value} as input as it parses as multiple lines of CSV")
+            }
+            CsvError::FieldCount { line } => {
+                write!(f, "failed to parse {value} as CSV: record on line {line}: wrong number of fields")
+            }
+            CsvError::BareQuote(position) => {
+                write!(f, "failed to parse {value} as CSV: {position}: bare \" in non-quoted-field")
+            }
+            CsvError::Quote(position) => {
+                write!(
+                    f,
+                    "failed to parse {value} as CSV: {position}: extraneous or missing \" in quoted-field"
+                )
+            }
+        })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.record != self.line {
+            write!(f, "record on line {}; ", self.record)?;
+        }
+        write!(f, "parse error on line {}, column {}", self.line, self.column)
+    }
+}

@@ -1,0 +1,174 @@
+//! Texts in quotation marks, as Go writes them in its messages.
+
+use std::fmt::Write;
+
+/// As `strconv.Quote` has it, and `%q`: what cannot be printed is escaped.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{b}' => out.push_str("\\v"),
+            _ if is_printable(c) => out.push(c),
+            _ => push_escape(&mut out, c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// As package time has it in the errors of `ParseDuration`: byte by byte, whatever is not ASCII.
+pub fn time_quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            ' '..='\u{7f}' => out.push(c),
+            _ => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    push_hex(&mut out, 'x', u32::from(byte), 2);
+                }
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// As `json.Marshal` has it: apimachinery shows values so whose type is not plain `string`.
+pub fn json_quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..' ' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_hex(&mut out, 'u', u32::from(c), 4),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// At most so many characters of a text; what is cut off is told by an ellipsis.
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most).and_then(|(at, _)| text.get(..at)) {
+        Some(start) => format!("{start}…"),
+        None => text.to_owned(),
+    }
+}
+
+fn push_escape(out: &mut String, c: char) {
+    match u32::from(c) {
+        code @ (0..0x20 | 0x7f) => push_hex(out, 'x', code, 2),
+        code @ ..0x1_0000 => push_hex(out, 'u', code, 4),
+        code => push_hex(out, 'U', code, 8),
+    }
+}
+
+fn push_hex(out: &mut String, kind: char, code: u32, width: usize) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\{kind}{code:0width$x}");
+}
+
+/// As `strconv.IsPrint` has it: letters, marks, numbers, punctuation, symbols and the ASCII space.
+///
+/// Rust's `escape_debug` escapes the same characters, but at the start of a text also marks; so the
+/// character is not put at the start. Only characters that newer editions of Unicode have added are
+/// seen differently by Go.
+fn is_printable(c: char) -> bool {
+    c.is_ascii_graphic()
+        || c == ' '
+        || (!c.is_ascii() && {
+            let mut buffer = [0; 5];
+            let (first, rest) = buffer.split_at_mut(1);
+            first.fill(b'a');
+            let length = c.encode_utf8(rest).len();
+            let text = buffer.get(..=length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+            text.is_some_and(|text| text.escape_debug().nth(1) == Some(c))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::plain("a b", r#""a b""#)]
+    #[case::empty("", r#""""#)]
+    #[case::quote(r#"""#, r#""\"""#)]
+    #[case::backslash(r"\", r#""\\""#)]
+    #[case::apostrophe("'", r#""'""#)]
+    #[case::named("\u{7}\u{8}\u{c}\n\r\t\u{b}", r#""\a\b\f\n\r\t\v""#)]
+    #[case::control("\0\u{1f}\u{7f}", r#""\x00\x1f\x7f""#)]
+    #[case::c1("\u{80}", r#""\u0080""#)]
+    #[case::letters("é日ＲΩ", r#""é日ＲΩ""#)]
+    #[case::mark("\u{301}e\u{301}", "\"\u{301}e\u{301}\"")]
+    #[case::no_break_space("\u{a0}", r#""\u00a0""#)]
+    #[case::em_space("\u{2003}", r#""\u2003""#)]
+    #[case::zero_width("\u{200b}\u{feff}", r#""\u200b\ufeff""#)]
+    #[case::unassigned("\u{378}", r#""\u0378""#)]
+    #[case::private("\u{e000}\u{10ffff}", r#""\ue000\U0010ffff""#)]
+    #[case::emoji("😀", r#""😀""#)]
+    fn like_strconv(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(quoted(text), expected);
+    }
+
+    #[rstest]
+    #[case::plain("1h 30m", r#""1h 30m""#)]
+    #[case::control("h\n", r#""h\x0a""#)]
+    #[case::delete_is_kept("\u{7f}", "\"\u{7f}\"")]
+    #[case::not_ascii("5\u{a0}m∞", r#""5\xc2\xa0m\xe2\x88\x9e""#)]
+    #[case::quotes(r#""\"#, r#""\"\\""#)]
+    fn like_time(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(time_quoted(text), expected);
+    }
+
+    #[rstest]
+    #[case::plain("v1", r#""v1""#)]
+    #[case::html("<a&b>", "\"\\u003ca\\u0026b\\u003e\"")]
+    #[case::control("\u{8}\u{c}\n\r\t\u{1}\u{b}\u{7f}", "\"\\b\\f\\n\\r\\t\\u0001\\u000b\u{7f}\"")]
+    #[case::separators("\u{2028}\u{2029}\u{a0}", "\"\\u2028\\u2029\u{a0}\"")]
+    #[case::quotes(r#""\"#, r#""\"\\""#)]
+    fn like_json(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(json_quoted(text), expected);
+    }
+
+    #[rstest]
+    #[case("", 3, "")]
+    #[case("abc", 3, "abc")]
+    #[case("abcd", 3, "abc…")]
+    #[case("äöüß", 3, "äöü…")]
+    fn cut(#[case] text: &str, #[case] most: usize, #[case] expected: &str) {
+        assert_eq!(shortened(text, most), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn quoted_texts_have_nothing_unprintable(text in "\\PC*|.*") {
+            let quoted = quoted(&text);
+            prop_assert!(quoted.starts_with('"') && quoted.ends_with('"'));
+            prop_assert!(!quoted.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn json_reads_back_what_it_quotes(text in ".*") {
+            prop_assert_eq!(serde_json::from_str::<String>(&json_quoted(&text)).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The JSON of `secret-template`, as Go's encoding/json decodes it into two maps of texts with
+//! unknown fields refused.
+//!
+//! Go reads the first value of the text only and ignores what follows it; takes field names without
+//! case; merges a field that stands twice; takes null for nothing; and puts U+FFFD for half a
+//! surrogate pair. serde_json does none of it, so the few forms that a template can have are read
+//! here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::certificate::SecretTemplate;
+
+/// Why a text is no secret template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateError {
+    /// It ends within the value.
+    UnexpectedEnd,
+    /// No JSON, at this byte.
+    Syntax {
+        /// Counted from 0.
+        byte: usize,
+    },
+    /// Another JSON value than an object or null.
+    NotAnObject,
+    /// A field other than `annotations` and `labels`.
+    UnknownField(String),
+    /// `annotations` or `labels` with another value than an object or null.
+    NotAMap {
+        /// The field.
+        field: &'static str,
+    },
+    /// An annotation or label with another value than a text or null.
+    NotAText {
+        /// The field.
+        field: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// An annotation of cert-manager's own.
+    ForbiddenAnnotation(String),
+}
+
+/// Reads a secret template.
+///
+/// # Errors
+/// The first fault from the left; an annotation of cert-manager's own only where there is no other.
+pub fn parse(text: &str) -> Result<SecretTemplate, TemplateError> {
+    let template = Reader { text, at: 0 }.template()?;
+    match template.annotations.keys().find(|key| key.starts_with("cert-manager.io/")) {
+        Some(key) => Err(TemplateError::ForbiddenAnnotation(key.clone())),
+        None => Ok(template),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn template(&mut self) -> Result<SecretTemplate, TemplateError> {
+        let mut template = SecretTemplate::default();
+        match self.token()? {
+            b'n' => self.null()?,
+            b'{' => self.members(|reader, name| {
+                let (field, map) = if folds_to(&name, "annotations") {
+                    ("annotations", &mut template.annotations)
+                } else if folds_to(&name, "labels") {
+                    ("labels", &mut template.labels)
+                } else {
+                    return Err(TemplateError::UnknownField(name));
+                };
+                reader.map(field, map)
+            })?,
+            byte => return Err(self.not(byte, TemplateError::NotAnObject)),
+        }
+        Ok(template)
+    }
+
+    fn map(&mut self, field: &'static str, map: &mut BTreeMap<String, String>) -> Result<(), TemplateError> {
+        match self.token()? {
+            b'n' => {
+                map.clear();
+                self.null()
+            }
+            b'{' => self.members(|reader, key| {
+                let value = match reader.token()? {
+                    b'n' => {
+                        reader.null()?;
+                        String::new()
+                    }
+                    b'"' => reader.string()?,
+                    byte => return Err(reader.not(byte, TemplateError::NotAText { field, key })),
+                };
+                map.insert(key, value);
+                Ok(())
+            }),
+            byte => Err(self.not(byte, TemplateError::NotAMap { field })),
+        }
+    }
+
+    /// The members of an object whose brace has been read.
+    fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, String) -> Result<(), TemplateError>,
+    ) -> Result<(), TemplateError> {
+        let mut byte = self.token()?;
+        if byte == b'}' {
+            return Ok(());
+        }
+        loop {
+            self.expect(byte, b'"')?;
+            let name = self.string()?;
+            byte = self.token()?;
+            self.expect(byte, b':')?;
+            member(self, name)?;
+            match self.token()? {
+                b'}' => return Ok(()),
+                comma => self.expect(comma, b',')?,
+            }
+            byte = self.token()?;
+        }
+    }
+
+    /// A text whose quotation mark has been read.
+    fn string(&mut self) -> Result<String, TemplateError> {
+        let mut string = String::new();
+        loop {
+            match self.character()? {
+                '"' => return Ok(string),
+                '\\' => string.push(match self.character()? {
+                    c @ ('"' | '\\' | '/') => c,
+                    'b' => '\u{8}',
+                    'f' => '\u{c}',
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    'u' => self.code_point()?,
+                    _ => return Err(self.syntax()),
+                }),
+                '\0'..' ' => return Err(self.syntax()),
+                c => string.push(c),
+            }
+        }
+    }
+
+    /// What `\u` and four digits stand for, with the other half of a surrogate pair if it follows.
+    fn code_point(&mut self) -> Result<char, TemplateError> {
+        let unit = self.four_digits()?;
+        if let 0xd800..0xdc00 = unit {
+            let before = self.at;
+            if self.rest().starts_with("\\u") {
+                self.at += 2;
+                if let low @ 0xdc00..0xe000 = self.four_digits()? {
+                    let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                    return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                }
+                self.at = before;
+            }
+        }
+        Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn four_digits(&mut self) -> Result<u32, TemplateError> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self.character()?.to_digit(16).ok_or_else(|| self.syntax())?;
+            unit = unit << 4 | digit;
+        }
+        Ok(unit)
+    }
+
+    /// The rest of `null`, whose first letter has been read.
+    fn null(&mut self) -> Result<(), TemplateError> {
+        for letter in ['u', 'l', 'l'] {
+            if self.character()? != letter {
+                return Err(self.syntax());
+            }
+        }
+        Ok(())
+    }
+
+    /// The first byte of what follows the blanks.
+    fn token(&mut self) -> Result<u8, TemplateError> {
+        let blanks =
+            self.rest().bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+        self.at += blanks;
+        let byte = self.rest().bytes().next();
+        match self.character() {
+            Ok(_) => byte.ok_or(TemplateError::UnexpectedEnd),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn character(&mut self) -> Result<char, TemplateError> {
+        let c = self.rest().chars().next().ok_or(TemplateError::UnexpectedEnd)?;
+        self.at += c.len_utf8();
+        Ok(c)
+    }
+
+    fn expect(&self, byte: u8, wanted: u8) -> Result<(), TemplateError> {
+        if byte == wanted { Ok(()) } else { Err(self.syntax()) }
+    }
+
+    /// The fault of a value that is of the wrong type, if it is one at all.
+    fn not(&self, byte: u8, fault: TemplateError) -> TemplateError {
+        if matches!(byte, b'{' | b'[' | b'"' | b't' | b'f' | b'-' | b'0'..=b'9') {
+            fault
+        } else {
+            self.syntax()
+        }
+    }
+
+    /// No JSON at the character that has just been read.
+    fn syntax(&self) -> TemplateError {
+        let read = self.text.get(..self.at).and_then(|read| read.char_indices().next_back());
+        TemplateError::Syntax { byte: read.map_or(0, |(byte, _)| byte) }
+    }
+
+    fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+}
+
+/// Whether a field's name is taken for one of ours: without case, where `ſ` is an `s` too (Go's
+/// `unicode.SimpleFold`).
+fn folds_to(name: &str, field: &str) -> bool {
+    let fold = |c| if c == '\u{17f}' { 's' } else { char::to_ascii_lowercase(&c) };
+    name.chars().map(fold).eq(field.chars())
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TemplateError::UnexpectedEnd => f.write_str("the JSON ends too early"),
+            TemplateError::Syntax { byte } => write!(f, "no JSON at byte {byte}"),
+            TemplateError::NotAnObject => f.write_str("it is no JSON object"),
+            TemplateError::UnknownField(name) => write!(f, "unknown field {name:?}"),
+            TemplateError::NotAMap { field } => write!(f, "{field} is no JSON object"),
+            TemplateError::NotAText { field, key } => write!(f, "{field}: the value of {key:?} is no string"),
+            TemplateError::ForbiddenAnnotation(key) => {
+                write!(f, "secretTemplate must not have cert-manager.io/ annotations: {key:?}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
