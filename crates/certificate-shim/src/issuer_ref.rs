@@ -101,6 +101,16 @@ pub struct Resolution {
     pub faults: Vec<IssuerFault>,
 }
 
+impl Resolution {
+    /// The text of cert-manager's event about the faults; none where there are none.
+    pub fn event(&self) -> Option<String> {
+        let faults: Vec<String> = self.faults.iter().map(IssuerFault::to_string).collect();
+        let event =
+            format!("Could not determine issuer for ingress due to bad annotations: {}", faults.join(", "));
+        if faults.is_empty() { None } else { Some(event) }
+    }
+}
+
 /// Resolves the issuer annotations of a Gateway; none where it is not annotated.
 pub fn resolve(gateway: &Gateway<'_>) -> Option<Resolution> {
     if !gateway.is_annotated() {

@@ -31,6 +31,7 @@ pub mod credential;
 pub mod fault;
 pub mod gateway;
 pub mod issuer_ref;
+pub mod listener_set;
 mod listeners;
 mod metadata;
 pub mod name;
@@ -43,6 +44,7 @@ mod servers;
 pub mod skip;
 mod translate;
 pub mod value;
+pub mod webhook;
 
 pub use certificate::Certificate;
 pub use gateway::Gateway;
