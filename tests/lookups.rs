@@ -1,0 +1,213 @@
+//! Every way in which a lookup can end, through the built module: the recorded texts of a real
+//! host, and the bundled host's faults with and without what a live host appends.
+
+mod common;
+
+use common::{cluster, evaluate, review, review_with, rules, test_data};
+use policy_host::{Evaluation, Replay};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// A Gateway API Gateway of `namespace` that names the issuer under that annotation.
+fn gateway(namespace: &str, annotation: &str, name: &str) -> Value {
+    review_with("gateway-api-v1-create", |request| {
+        request["namespace"] = json!(namespace);
+        request["object"]["metadata"]["namespace"] = json!(namespace);
+        let mut annotations = json!({});
+        annotations[format!("cert-manager.io/{annotation}")] = json!(name);
+        request["object"]["metadata"]["annotations"] = annotations;
+    })
+}
+
+/// One exchange of a replay file: a lookup as the policy makes it, and a recorded response.
+fn exchange(kind: &str, namespace: Option<&str>, name: &str, fresh: bool, response: &str) -> String {
+    let namespace = namespace.unwrap_or("null");
+    format!(
+        "- type: Exchange\n  request: |\n    !KubernetesGetResource\n    api_version: cert-manager.io/v1\n    kind: {kind}\n    name: {name}\n    namespace: {namespace}\n    disable_cache: {fresh}\n    field_masks:\n    - status.conditions\n{response}"
+    )
+}
+
+/// The `response` of a recording, as it stands in its file.
+fn recorded(name: &str) -> String {
+    let path = test_data("lookups").join(format!("{name}.yml"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let response = text.split_once("  response:\n").expect("a recording has a response").1;
+    format!("  response:\n{response}")
+}
+
+/// What the guest says to the recorded answers to these lookups: (kind, namespace, name, fresh,
+/// recording).
+fn replay(review: &Value, lookups: &[(&str, Option<&str>, &str, bool, &str)]) -> Evaluation {
+    let exchanges: Vec<String> = lookups
+        .iter()
+        .map(|(kind, namespace, name, fresh, file)| exchange(kind, *namespace, name, *fresh, &recorded(file)))
+        .collect();
+    let replay = if exchanges.is_empty() { "[]".to_owned() } else { exchanges.join("") };
+    let evaluation = evaluate(review, &json!({}), Replay::from_yaml(&replay).expect("a replay file"));
+    assert_eq!(evaluation.lookups.len(), lookups.len(), "{}", evaluation.response.message());
+    evaluation
+}
+
+#[rstest]
+#[case::found_ready("found-ready", "team-b", "ca", true, &[])]
+#[case::absent("absent", "team-a", "nope", false, &["issuer-exists: reject"])]
+#[case::namespace_absent("ns-absent", "gone", "nope", false, &["issuer-exists: reject"])]
+#[case::forbidden("forbidden", "team-b", "ca", false, &["issuer-lookup: reject"])]
+#[case::unauthorized("unauthorized", "team-b", "ca", false, &["issuer-lookup: reject"])]
+#[case::down("down", "team-b", "ca", false, &["issuer-lookup: reject"])]
+fn recordings_of_an_issuer(
+    #[case] recording: &str,
+    #[case] namespace: &str,
+    #[case] name: &str,
+    #[case] allowed: bool,
+    #[case] expected: &[&str],
+) {
+    let mut lookups = vec![("Issuer", Some(namespace), name, false, recording)];
+    if expected == ["issuer-exists: reject"] {
+        lookups.push(("ClusterIssuer", None, name, false, "clusterscope-absent"));
+    }
+    let evaluation = replay(&gateway(namespace, "issuer", name), &lookups);
+    assert_eq!(evaluation.response.allowed, allowed, "{}", evaluation.response.message());
+    assert_eq!(rules(&evaluation), expected);
+    let code = if expected.is_empty() { None } else if expected[0].starts_with("issuer-exists") { Some(422) } else { Some(500) };
+    assert_eq!(evaluation.response.code(), code);
+}
+
+#[test]
+fn recordings_of_a_cluster_issuer() {
+    let name = "letsencrypt-production";
+    let review = gateway("team-b", "cluster-issuer", name);
+    let evaluation = replay(
+        &review,
+        &[("ClusterIssuer", None, name, false, "found-not-ready"), ("ClusterIssuer", None, name, true, "found-not-ready")],
+    );
+    assert_eq!(evaluation.response.code(), Some(422));
+    assert_eq!(rules(&evaluation), ["issuer-ready: reject"]);
+    assert_eq!(
+        evaluation.response.message(),
+        "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"letsencrypt-production\" cannot issue now (ErrRegisterACMEAccount: Failed to register ACME account: Get \"https://127.0.0.1:14000/dir\": dial tcp 127.0.0.1:14000: connect: connection refused). Wait until its Ready condition is True, have it mended, or name another issuer."
+    );
+
+    let evaluation = replay(&review, &[("ClusterIssuer", None, name, false, "found-cluster-ready")]);
+    assert!(evaluation.response.allowed, "{}", evaluation.response.message());
+
+    // The recording without status: the host finds it whatever the namespace.
+    let evaluation = replay(&review, &[("ClusterIssuer", None, name, false, "cluster-with-ns")]);
+    assert_eq!(rules(&evaluation), ["issuer-pending: warn"]);
+}
+
+/// A recording about another object than the one that was asked for decides nothing.
+#[rstest]
+#[case::another_issuer("absent", "team-b", "ca")]
+#[case::another_group("group-missing", "team-a", "nope")]
+#[case::another_kind("kind-missing", "team-a", "nope")]
+#[case::another_name("found-ready", "team-b", "other")]
+#[case::another_namespace("found-ready", "team-a", "ca")]
+#[case::no_namespace("no-namespace", "team-a", "nope")]
+fn recordings_of_something_else(#[case] recording: &str, #[case] namespace: &str, #[case] name: &str) {
+    let evaluation =
+        replay(&gateway(namespace, "issuer", name), &[("Issuer", Some(namespace), name, false, recording)]);
+    assert_eq!(evaluation.response.code(), Some(500), "{}", evaluation.response.message());
+    assert_eq!(rules(&evaluation), ["issuer-lookup: reject"]);
+    assert!(evaluation.response.message().contains("unexpected answer"), "{}", evaluation.response.message());
+}
+
+/// The names that a real host answered with another thing than an object of that name.
+#[rstest]
+#[case::path_status("ca/status")]
+#[case::query("ca?x")]
+#[case::path_dots("../../../clusterissuers/letsencrypt-production")]
+#[case::space("a b")]
+fn names_that_are_never_asked_for(#[case] name: &str) {
+    let evaluation = replay(&gateway("team-b", "issuer", name), &[]);
+    assert_eq!(evaluation.response.code(), Some(422));
+    assert_eq!(rules(&evaluation), ["issuer-exists: reject"]);
+}
+
+#[test]
+fn an_empty_name_is_never_asked_for() {
+    let evaluation = replay(&gateway("team-b", "issuer", ""), &[]);
+    assert_eq!(rules(&evaluation), ["annotation-conflict: reject"]);
+}
+
+#[test]
+fn a_replay_that_is_exhausted_or_different_decides_nothing() {
+    let review = gateway("team-b", "issuer", "ca");
+    for (replay, said) in [("[]".to_owned(), "the list of recorded responses is empty"), (exchange("Issuer", Some("team-b"), "cb", false, &recorded("found-ready")), "Replay error: unexpected request.")] {
+        let evaluation = evaluate(&review, &json!({}), Replay::from_yaml(&replay).unwrap());
+        assert_eq!(evaluation.response.code(), Some(500));
+        assert!(evaluation.response.message().contains(said), "{}", evaluation.response.message());
+    }
+}
+
+/// The bundled host's fault, and what has to be in the message of the refusal.
+const FAULTS: &[(&str, &str)] = &[
+    ("group-not-served", "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer"),
+    ("kind-not-served", "the API server does not serve Issuer in cert-manager.io/v1."),
+    ("crd-removed", "the API server does not serve Issuer in cert-manager.io/v1."),
+    ("forbidden", "the policy server may not read Issuer \"ca\" in namespace \"team-b\". The platform team has to grant get on issuers.cert-manager.io"),
+    ("unauthorized", "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (code 401)"),
+    ("too-many-requests", "(code 429)"),
+    ("server-error", "(code 500)"),
+    ("service-unavailable", "(code 503)"),
+    ("unavailable", "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (ServiceError: "),
+    ("not-granted", "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources"),
+    ("capability-not-granted", "this policy was not granted the host capability kubernetes/get_resource."),
+];
+
+#[test]
+fn every_fault_with_every_tail() {
+    for (fault, said) in FAULTS {
+        for tail in ["none", "caused-by", "backtrace"] {
+            for during in ["", ", during: request", ", during: discovery"] {
+                let cluster = format!(
+                    "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {{match: {{kind: Issuer}}, fault: {fault}, tail: {tail}{during}}}\n"
+                );
+                let Ok(cluster) = policy_host::Manifests::from_yaml(&cluster) else {
+                    assert!(!during.is_empty(), "{cluster}");
+                    continue;
+                };
+                let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &json!({}), cluster);
+                let place = format!("{fault}, {tail}{during}");
+                assert_eq!(evaluation.response.code(), Some(500), "{place}: {}", evaluation.response.message());
+                assert_eq!(rules(&evaluation), ["issuer-lookup: reject"], "{place}");
+                let message = evaluation.response.message();
+                assert!(message.contains(said), "{place}: {message}");
+                assert!(!message.contains("backtrace"), "{place}: {message}");
+                assert_eq!(evaluation.lookups.len(), 1, "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lookup_that_takes_too_long_is_the_hosts_own_refusal() {
+    let cluster = cluster(
+        "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {match: {kind: Issuer}, fault: slow, delayMilliseconds: 2500}\n",
+    );
+    let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &json!({}), cluster);
+    assert_eq!(evaluation.response.code(), Some(500));
+    assert_eq!(
+        evaluation.response.message(),
+        "Policy execution interrupted because it exceeded the allowed execution time"
+    );
+}
+
+#[test]
+fn a_namespaced_policy_is_told_that_it_can_look_nothing_up() {
+    let host = policy_host::Host::new(common::module(), cluster(""));
+    let evaluation = host.validate(&review("istio-v1-create"), &json!({})).unwrap();
+    assert_eq!(evaluation.response.code(), Some(500));
+    assert!(evaluation.response.message().contains("ClusterAdmissionPolicy"), "{}", evaluation.response.message());
+}
+
+#[test]
+fn no_recording_is_forgotten() {
+    let source = include_str!("lookups.rs");
+    for file in std::fs::read_dir(test_data("lookups")).unwrap() {
+        let name = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        let case = name.replace('-', "_");
+        let named = source.contains(&format!("\"{name}\"")) || source.contains(&format!("case::{case}("));
+        assert!(named || name == "empty-name", "{name}.yml is not used");
+    }
+}
