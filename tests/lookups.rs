@@ -23,7 +23,7 @@ fn gateway(namespace: &str, annotation: &str, name: &str) -> Value {
 fn exchange(kind: &str, namespace: Option<&str>, name: &str, fresh: bool, response: &str) -> String {
     let namespace = namespace.unwrap_or("null");
     format!(
-        "- type: Exchange\n  request: |\n    !KubernetesGetResource\n    api_version: cert-manager.io/v1\n    kind: {kind}\n    name: {name}\n    namespace: {namespace}\n    disable_cache: {fresh}\n    field_masks:\n    - status.conditions\n{response}"
+        "- type: Exchange\n  request: |\n    !KubernetesGetResource\n    api_version: cert-manager.io/v1\n    kind: {kind}\n    name: {name}\n    namespace: {namespace}\n    disable_cache: {fresh}\n    field_masks:\n    - spec\n    - status.conditions\n{response}"
     )
 }
 

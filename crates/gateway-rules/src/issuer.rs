@@ -4,8 +4,9 @@
 use certificate_shim::read::{Malformed, Node};
 use serde_json::Value;
 
-/// The fields of an issuer that rules read; its metadata comes along.
-pub const FIELDS: &[&str] = &["status.conditions"];
+/// The fields of an issuer that rules read; its metadata comes along. The whole spec, since every
+/// kind of issuer keeps its settings under a key of its own.
+pub const FIELDS: &[&str] = &["spec", "status.conditions"];
 
 /// The `Ready` condition of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
