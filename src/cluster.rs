@@ -34,16 +34,21 @@ impl Cluster for Host {
 fn classify(text: &str, object: &ObjectRef) -> LookupError {
     let ObjectRef { api_version, kind, namespace, name } = object;
     let text = text.strip_prefix("Host error: ").unwrap_or(text);
-    if text.starts_with("Policy has not been granted access to the 'kubernetes/get_resource' host capability.") {
+    if text
+        .starts_with("Policy has not been granted access to the 'kubernetes/get_resource' host capability.")
+    {
         return LookupError::NotGranted(Grant::Capability);
     }
-    if text.starts_with(&format!("Policy has not been granted access to Kubernetes {api_version}/{kind} resources.")) {
+    if text.starts_with(&format!(
+        "Policy has not been granted access to Kubernetes {api_version}/{kind} resources."
+    )) {
         return LookupError::NotGranted(Grant::Resource);
     }
     let Some(text) = text.strip_prefix("Callback evaluation failure: ") else {
         return undetermined(text);
     };
-    let absent = format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'");
+    let absent =
+        format!("Cannot find {api_version}/{kind} named '{name}' inside of namespace '{namespace:?}'");
     if is_whole(text, &absent) {
         return LookupError::NotFound;
     }
@@ -68,7 +73,8 @@ fn classify_status(said: &str, object: &ObjectRef) -> LookupError {
     if said.starts_with("404 page not found\n: Failed to parse error data (Status { ") {
         return LookupError::KindNotServed;
     }
-    let forbidden = format!("{}s.{} {:?} is forbidden: ", object.kind.to_lowercase(), object.group(), object.name);
+    let forbidden =
+        format!("{}s.{} {:?} is forbidden: ", object.kind.to_lowercase(), object.group(), object.name);
     if said.starts_with(&forbidden) {
         return LookupError::Forbidden;
     }
@@ -177,7 +183,9 @@ mod tests {
     #[test]
     fn a_name_in_the_middle_of_a_text_says_nothing() {
         let name = "Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'";
-        let text = format!("Host error: Callback evaluation failure: ApiError: something about {name}: Reason (Status {{ status: Some(Failure), code: 503, message: \"code: 404\" }})");
+        let text = format!(
+            "Host error: Callback evaluation failure: ApiError: something about {name}: Reason (Status {{ status: Some(Failure), code: 503, message: \"code: 404\" }})"
+        );
         assert_eq!(classify(&text, &issuer()), LookupError::Unavailable("code 503".into()));
     }
 }

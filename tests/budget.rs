@@ -51,7 +51,8 @@ fn measure() -> BTreeMap<String, u64> {
     let mut measured = BTreeMap::from([("bytes".to_owned(), gateway_lint::MODULE.len() as u64)]);
     for (name, review, settings, cluster, accepted) in requests() {
         let payload = json!({"request": review["request"], "settings": settings}).to_string();
-        let count = meter.count("validate", payload.as_bytes(), &grants, Arc::new(cluster)).expect("the module runs");
+        let count =
+            meter.count("validate", payload.as_bytes(), &grants, Arc::new(cluster)).expect("the module runs");
         let answer: Value = serde_json::from_slice(&count.answer.expect("an answer")).expect("JSON");
         assert_eq!(answer["accepted"], json!(accepted), "{name}: {answer}");
         measured.insert(format!("instructions of a request: {name}"), count.instructions);
@@ -68,12 +69,16 @@ fn the_module_keeps_to_its_budget() {
     if std::env::var_os("UPDATE_BUDGET").is_some() {
         std::fs::write(&path, text).unwrap();
     }
-    let recorded = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let recorded =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let recorded: BTreeMap<String, u64> = serde_json::from_str(&recorded).expect("budget.json is JSON");
     assert_eq!(measured.keys().collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>());
     for (name, measured) in &measured {
         let recorded = recorded[name];
-        assert!(measured.abs_diff(recorded) <= recorded / 50, "{name}: {measured}, but recorded is {recorded}");
+        assert!(
+            measured.abs_diff(recorded) <= recorded / 50,
+            "{name}: {measured}, but recorded is {recorded}"
+        );
     }
     assert!(measured["bytes"] <= MOST_BYTES);
 }

@@ -69,7 +69,13 @@ fn recordings_of_an_issuer(
     let evaluation = replay(&gateway(namespace, "issuer", name), &lookups);
     assert_eq!(evaluation.response.allowed, allowed, "{}", evaluation.response.message());
     assert_eq!(rules(&evaluation), expected);
-    let code = if expected.is_empty() { None } else if expected[0].starts_with("issuer-exists") { Some(422) } else { Some(500) };
+    let code = if expected.is_empty() {
+        None
+    } else if expected[0].starts_with("issuer-exists") {
+        Some(422)
+    } else {
+        Some(500)
+    };
     assert_eq!(evaluation.response.code(), code);
 }
 
@@ -79,7 +85,10 @@ fn recordings_of_a_cluster_issuer() {
     let review = gateway("team-b", "cluster-issuer", name);
     let evaluation = replay(
         &review,
-        &[("ClusterIssuer", None, name, false, "found-not-ready"), ("ClusterIssuer", None, name, true, "found-not-ready")],
+        &[
+            ("ClusterIssuer", None, name, false, "found-not-ready"),
+            ("ClusterIssuer", None, name, true, "found-not-ready"),
+        ],
     );
     assert_eq!(evaluation.response.code(), Some(422));
     assert_eq!(rules(&evaluation), ["issuer-ready: reject"]);
@@ -133,7 +142,13 @@ fn an_empty_name_is_never_asked_for() {
 #[test]
 fn a_replay_that_is_exhausted_or_different_decides_nothing() {
     let review = gateway("team-b", "issuer", "ca");
-    for (replay, said) in [("[]".to_owned(), "the list of recorded responses is empty"), (exchange("Issuer", Some("team-b"), "cb", false, &recorded("found-ready")), "Replay error: unexpected request.")] {
+    for (replay, said) in [
+        ("[]".to_owned(), "the list of recorded responses is empty"),
+        (
+            exchange("Issuer", Some("team-b"), "cb", false, &recorded("found-ready")),
+            "Replay error: unexpected request.",
+        ),
+    ] {
         let evaluation = evaluate(&review, &json!({}), Replay::from_yaml(&replay).unwrap());
         assert_eq!(evaluation.response.code(), Some(500));
         assert!(evaluation.response.message().contains(said), "{}", evaluation.response.message());
@@ -142,16 +157,28 @@ fn a_replay_that_is_exhausted_or_different_decides_nothing() {
 
 /// The bundled host's fault, and what has to be in the message of the refusal.
 const FAULTS: &[(&str, &str)] = &[
-    ("group-not-served", "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer"),
+    (
+        "group-not-served",
+        "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer",
+    ),
     ("kind-not-served", "the API server does not serve Issuer in cert-manager.io/v1."),
     ("crd-removed", "the API server does not serve Issuer in cert-manager.io/v1."),
-    ("forbidden", "the policy server may not read Issuer \"ca\" in namespace \"team-b\". The platform team has to grant get on issuers.cert-manager.io"),
+    (
+        "forbidden",
+        "the policy server may not read Issuer \"ca\" in namespace \"team-b\". The platform team has to grant get on issuers.cert-manager.io",
+    ),
     ("unauthorized", "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (code 401)"),
     ("too-many-requests", "(code 429)"),
     ("server-error", "(code 500)"),
     ("service-unavailable", "(code 503)"),
-    ("unavailable", "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (ServiceError: "),
-    ("not-granted", "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources"),
+    (
+        "unavailable",
+        "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (ServiceError: ",
+    ),
+    (
+        "not-granted",
+        "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources",
+    ),
     ("capability-not-granted", "this policy was not granted the host capability kubernetes/get_resource."),
 ];
 
@@ -169,7 +196,12 @@ fn every_fault_with_every_tail() {
                 };
                 let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &json!({}), cluster);
                 let place = format!("{fault}, {tail}{during}");
-                assert_eq!(evaluation.response.code(), Some(500), "{place}: {}", evaluation.response.message());
+                assert_eq!(
+                    evaluation.response.code(),
+                    Some(500),
+                    "{place}: {}",
+                    evaluation.response.message()
+                );
                 assert_eq!(rules(&evaluation), ["issuer-lookup: reject"], "{place}");
                 let message = evaluation.response.message();
                 assert!(message.contains(said), "{place}: {message}");
@@ -198,7 +230,11 @@ fn a_namespaced_policy_is_told_that_it_can_look_nothing_up() {
     let host = policy_host::Host::new(common::module(), cluster(""));
     let evaluation = host.validate(&review("istio-v1-create"), &json!({})).unwrap();
     assert_eq!(evaluation.response.code(), Some(500));
-    assert!(evaluation.response.message().contains("ClusterAdmissionPolicy"), "{}", evaluation.response.message());
+    assert!(
+        evaluation.response.message().contains("ClusterAdmissionPolicy"),
+        "{}",
+        evaluation.response.message()
+    );
 }
 
 #[test]

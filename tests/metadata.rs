@@ -57,7 +57,8 @@ fn artifact_hub_package() -> Value {
 
 #[test]
 fn the_artifact_hub_package_is_in_step() {
-    let header = "# Generated from metadata.yml and questions-ui.yml (`UPDATE_DOCS=1 cargo test --test metadata`).\n";
+    let header =
+        "# Generated from metadata.yml and questions-ui.yml (`UPDATE_DOCS=1 cargo test --test metadata`).\n";
     let text = format!("{header}{}", yaml_serde::to_string(&artifact_hub_package()).expect("YAML"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacthub-pkg.yml");
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -72,7 +73,10 @@ fn one_version() {
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
     let policies = read("deploy/policy/policies.yaml");
     let images = policies.matches("gateway-issuer-policy:v").count();
-    assert_eq!(policies.matches(&format!("gateway-issuer-policy:v{}\n", env!("CARGO_PKG_VERSION"))).count(), images);
+    assert_eq!(
+        policies.matches(&format!("gateway-issuer-policy:v{}\n", env!("CARGO_PKG_VERSION"))).count(),
+        images
+    );
 }
 
 /// Lower-case plural of a kind, as RBAC names it.
@@ -87,7 +91,9 @@ fn rbac_grants_get_on_exactly_what_the_metadata_lists() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|r| (r["apiVersion"].as_str().unwrap().split('/').next().unwrap().to_owned(), resource(&r["kind"])))
+        .map(|r| {
+            (r["apiVersion"].as_str().unwrap().split('/').next().unwrap().to_owned(), resource(&r["kind"]))
+        })
         .collect();
     let mut granted = Vec::new();
     for document in documents::read([Path::new(env!("CARGO_MANIFEST_DIR")).join("rbac.yaml")]).unwrap() {

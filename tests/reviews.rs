@@ -16,7 +16,12 @@ enum Expected {
     Looked(&'static [&'static str]),
     /// Judged: what is looked up, the issuer and the Secrets of the audit annotations, and the
     /// code where there is no issuer; none where the ratchet lets that through.
-    Judged { looked_up: &'static [&'static str], issuer: &'static str, secrets: &'static str, without: Option<u16> },
+    Judged {
+        looked_up: &'static [&'static str],
+        issuer: &'static str,
+        secrets: &'static str,
+        without: Option<u16>,
+    },
 }
 
 use Expected::{Judged, LeftAlone, Looked};
@@ -62,7 +67,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
             without: Some(422),
         },
     ),
-    ("istio-v1-create-typo-by-user", Looked(&[])),
+    ("istio-v1-create-typo-by-user", Looked(&["annotation-unknown: warn"])),
     ("istio-v1-delete", LeftAlone),
     ("istio-v1-update-finalizer", LeftAlone),
     (
@@ -110,7 +115,8 @@ status: {conditions: [{type: Ready, status: 'True'}]}
 fn looked_up(evaluation: &Evaluation) -> Vec<String> {
     let name = |lookup: &Lookup| match lookup {
         Lookup::KubernetesGetResource(get) => {
-            let namespace = get.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+            let namespace =
+                get.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
             format!("{} {namespace}{}", get.kind, get.name)
         }
         other => panic!("the policy only gets objects by name: {other:?}"),
@@ -187,12 +193,18 @@ fn default_issuer(role: &str) -> Value {
 
 #[rstest]
 #[case::istio("istio-v1beta1-create-unannotated", "/metadata/annotations/cert-manager.io~1cluster-issuer")]
-#[case::gateway_api("gateway-api-v1beta1-create-unannotated", "/metadata/annotations/cert-manager.io~1cluster-issuer")]
+#[case::gateway_api(
+    "gateway-api-v1beta1-create-unannotated",
+    "/metadata/annotations/cert-manager.io~1cluster-issuer"
+)]
 fn the_default_issuer_is_a_patch_of_one_annotation(#[case] name: &str, #[case] path: &str) {
     for role in ["both", "default"] {
         let evaluation = evaluate(&review(name), &default_issuer(role), recorded_cluster());
         assert!(evaluation.response.allowed, "{}", evaluation.response.message());
-        assert_eq!(patch(&evaluation), json!([{"op": "add", "path": path, "value": "letsencrypt-production"}]));
+        assert_eq!(
+            patch(&evaluation),
+            json!([{"op": "add", "path": path, "value": "letsencrypt-production"}])
+        );
     }
     let evaluation = evaluate(&review(name), &default_issuer("validate"), recorded_cluster());
     assert_eq!(patch(&evaluation), Value::Null);

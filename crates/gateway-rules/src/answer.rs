@@ -166,7 +166,8 @@ fn audit_annotations(judgement: &Judgement) -> Vec<(&'static str, String)> {
 /// `[{"level": .., "path": .., "rule": ..}]`, sorted, each once, cut between two findings.
 fn audited_findings(findings: &[Finding]) -> String {
     let finding = |finding: &Finding| {
-        json!({"rule": finding.rule, "level": finding.level.as_str(), "path": shorten(&finding.path, 256)}).to_string()
+        json!({"rule": finding.rule, "level": finding.level.as_str(), "path": shorten(&finding.path, 256)})
+            .to_string()
     };
     let mut entries: Vec<String> = findings.iter().map(finding).collect();
     entries.sort();

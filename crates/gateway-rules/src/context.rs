@@ -2,11 +2,11 @@
 
 use std::cell::OnceCell;
 
+use certificate_shim::annotation;
 use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::{self, IssuerRef, Resolution};
 use certificate_shim::placement::placement;
 use certificate_shim::plan::{Plan, plan};
-use certificate_shim::annotation;
 
 use crate::issuer;
 use crate::lookup::{Lookups, ObjectRef, Outcome};
@@ -82,7 +82,8 @@ impl<'a> Context<'a> {
     /// do not agree on one and where its kind is not known.
     pub fn issuers(&self) -> &[FoundIssuer] {
         self.issuers.get_or_init(|| {
-            let objects = self.issuer_ref().map(|reference| self.issuer_objects(reference)).unwrap_or_default();
+            let objects =
+                self.issuer_ref().map(|reference| self.issuer_objects(reference)).unwrap_or_default();
             let look_up = |object| {
                 let outcome = self.look_up(&object, issuer::FIELDS)?;
                 Some(FoundIssuer { object, outcome })
@@ -110,7 +111,11 @@ impl<'a> Context<'a> {
 
     /// Looks an object up; none where this is an earlier state and the present one did not ask.
     pub fn look_up(&self, object: &ObjectRef, fields: &'static [&'static str]) -> Option<Outcome> {
-        if self.from_memory { self.lookups.remembered(object) } else { Some(self.lookups.get(object, fields)) }
+        if self.from_memory {
+            self.lookups.remembered(object)
+        } else {
+            Some(self.lookups.get(object, fields))
+        }
     }
 }
 

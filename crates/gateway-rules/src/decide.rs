@@ -60,7 +60,9 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
     let default = settings
         .default_issuer
         .as_ref()
-        .filter(|default| settings.role != Role::Validate && (operation == Operation::Create || default.on_update))
+        .filter(|default| {
+            settings.role != Role::Validate && (operation == Operation::Create || default.on_update)
+        })
         .filter(|default| default_issuer::is_wanted(default, &metadata.annotations));
     let speaks_of_cert_manager =
         metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
@@ -78,8 +80,9 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
 
     let gateway = Gateway::read(kind, &namespace, &object)?;
     let lookups = Lookups::new(cluster, settings.fresh_lookups);
-    let old = Some(&old_object)
-        .filter(|old| operation == Operation::Update && !old.is_null() && !settings.reject_existing_violations);
+    let old = Some(&old_object).filter(|old| {
+        operation == Operation::Update && !old.is_null() && !settings.reject_existing_violations
+    });
     // An old object that cannot be read had no finding that could be let through.
     let old = old.and_then(|old| Gateway::read(kind, &namespace, old).ok());
 
@@ -238,8 +241,9 @@ mod tests {
         /// like no change to us. Anybody can write the finalizer, so it excuses nothing.
         #[test]
         fn a_finalizer_that_anybody_can_write_is_no_deletion() {
-            let finalizer =
-                |request: &mut Value| request["object"]["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+            let finalizer = |request: &mut Value| {
+                request["object"]["metadata"]["finalizers"] = json!(["foregroundDeletion"])
+            };
             assert_eq!(decide_with(finalizer).code, Some(422));
         }
 
@@ -285,7 +289,10 @@ mod tests {
         use super::*;
 
         #[rstest]
-        #[case::no_json(r#"{"request": "s3cret"#, "the admission request is no JSON at line 1 column 19. Correct the object and apply it again.")]
+        #[case::no_json(
+            r#"{"request": "s3cret"#,
+            "the admission request is no JSON at line 1 column 19. Correct the object and apply it again."
+        )]
         #[case::no_object(
             r#"{"request": {"kind": {"group": "networking.istio.io", "kind": "Gateway"}, "operation": "CREATE"}}"#,
             "the admission request has no object. Correct the object and apply it again."
@@ -371,7 +378,8 @@ mod tests {
 
         #[test]
         fn a_default_issuer_is_judged_like_any_other() {
-            let settings = json!({"default_issuer": {"name": "broken", "kind": "ClusterIssuer", "when": "always"}});
+            let settings =
+                json!({"default_issuer": {"name": "broken", "kind": "ClusterIssuer", "when": "always"}});
             let answer = istio("shop").settings(settings.clone()).create(&cluster());
             assert_eq!((answer.accepted, answer.mutated_object), (false, None));
             let mut settings = settings;
@@ -392,7 +400,8 @@ mod tests {
         #[test]
         fn a_placement_that_nobody_knows_gets_no_default() {
             let mut settings = default_le("always", "create");
-            settings["gateway_namespaces"] = json!([{"labels": {"istio": "other"}, "namespace": "istio-system"}]);
+            settings["gateway_namespaces"] =
+                json!([{"labels": {"istio": "other"}, "namespace": "istio-system"}]);
             assert_eq!(istio("shop").settings(settings).create(&cluster()), Answer::accept());
         }
 
@@ -460,13 +469,20 @@ mod tests {
 
         #[test]
         fn what_the_object_had_already_is_a_warning() {
-            let answer = annotated("broken").annotation("a", "b").update_from(&annotated("broken"), &cluster());
+            let answer =
+                annotated("broken").annotation("a", "b").update_from(&annotated("broken"), &cluster());
             assert!(answer.accepted);
             assert_eq!(
                 answer.warnings,
-                ["issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"broken\" cannot issue now (ErrInit: no account). Wait until its Ready condition is True, have it mended, or name another issuer.", LET_THROUGH]
+                [
+                    "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"broken\" cannot issue now (ErrInit: no account). Wait until its Ready condition is True, have it mended, or name another issuer.",
+                    LET_THROUGH
+                ]
             );
-            assert_eq!(answer.audit_annotations[0].1, r#"[{"level":"warn","path":"metadata.annotations[cert-manager.io/cluster-issuer]","rule":"issuer-ready"}]"#);
+            assert_eq!(
+                answer.audit_annotations[0].1,
+                r#"[{"level":"warn","path":"metadata.annotations[cert-manager.io/cluster-issuer]","rule":"issuer-ready"}]"#
+            );
         }
 
         #[rstest]
@@ -488,7 +504,11 @@ mod tests {
         #[case::conflict_before(annotated("x").cert_manager("issuer", "x"), annotated("x").cert_manager("issuer", "x").annotation("a", "b"), true)]
         #[case::conflict_with_another_issuer(annotated("x").cert_manager("issuer", "x"), annotated("y").cert_manager("issuer", "x"), false)]
         #[case::another_conflict(annotated("x").cert_manager("issuer", "x"), annotated("x").cert_manager("issuer-kind", "ClusterIssuer"), false)]
-        fn ways_around_it(#[case] old: GatewayFixture, #[case] new: GatewayFixture, #[case] let_through: bool) {
+        fn ways_around_it(
+            #[case] old: GatewayFixture,
+            #[case] new: GatewayFixture,
+            #[case] let_through: bool,
+        ) {
             assert_eq!(new.update_from(&old, &cluster()).accepted, let_through);
             let strict = new.settings(json!({"existing_violations": "reject"}));
             assert_eq!(strict.update_from(&old, &cluster()).code, Some(422));
@@ -545,14 +565,16 @@ mod tests {
 
         #[test]
         fn a_refusal_that_rests_on_a_cached_object_is_looked_up_once_more() {
-            let cluster = cluster().fresh_answer(&reference("broken"), Ok(cluster_issuer("broken").ready().into()));
+            let cluster =
+                cluster().fresh_answer(&reference("broken"), Ok(cluster_issuer("broken").ready().into()));
             assert!(annotated("broken").create(&cluster).accepted);
             assert_eq!(cluster.asked(), ["ClusterIssuer broken", "ClusterIssuer broken fresh"]);
         }
 
         #[test]
         fn and_refused_where_that_fails() {
-            let cluster = cluster().fresh_answer(&reference("broken"), Err(LookupError::Unavailable("503".into())));
+            let cluster =
+                cluster().fresh_answer(&reference("broken"), Err(LookupError::Unavailable("503".into())));
             assert_eq!(annotated("broken").create(&cluster).code, Some(500));
         }
 
@@ -567,7 +589,9 @@ mod tests {
         #[test]
         fn lookups_fresh_is_fresh_at_once() {
             let cluster = cluster();
-            assert!(!annotated("broken").settings(json!({"lookups": {"fresh": true}})).create(&cluster).accepted);
+            assert!(
+                !annotated("broken").settings(json!({"lookups": {"fresh": true}})).create(&cluster).accepted
+            );
             assert_eq!(cluster.asked(), ["ClusterIssuer broken fresh"]);
         }
     }

@@ -141,7 +141,11 @@ mod tests {
     #[case::external_cluster_issuer("ClusterIssuer", "example.com", json!({
         "cert-manager.io/issuer": "x", "cert-manager.io/issuer-kind": "ClusterIssuer", "cert-manager.io/issuer-group": "example.com"
     }))]
-    fn what_names_the_issuer_resolves_to_it(#[case] kind: &str, #[case] group: &str, #[case] expected: Value) {
+    fn what_names_the_issuer_resolves_to_it(
+        #[case] kind: &str,
+        #[case] group: &str,
+        #[case] expected: Value,
+    ) {
         let issuer = IssuerRef { name: "x".into(), kind: kind.into(), group: group.into() };
         let mut object = json!({});
         annotate(&mut object, &issuer);

@@ -56,7 +56,8 @@ impl TestCluster {
 
 impl Cluster for TestCluster {
     fn get(&self, object: &ObjectRef, _fields: &[&str], fresh: bool) -> Result<Value, LookupError> {
-        let namespace = object.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let namespace =
+            object.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
         let suffix = if fresh { " fresh" } else { "" };
         self.asked.borrow_mut().push(format!("{} {namespace}{}{suffix}", object.kind, object.name));
         let fresh_answer = if fresh { self.fresh_answers.get(object) } else { None };

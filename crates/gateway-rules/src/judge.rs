@@ -41,7 +41,11 @@ pub fn judge(gateway: &Gateway<'_>, settings: &Settings, lookups: &Lookups<'_>, 
 
 /// Judges an earlier state of the Gateway, from memory: it is never looked up itself, so that only
 /// what the present state asked for is known.
-pub(crate) fn judge_from_memory(gateway: &Gateway<'_>, settings: &Settings, lookups: &Lookups<'_>) -> Judgement {
+pub(crate) fn judge_from_memory(
+    gateway: &Gateway<'_>,
+    settings: &Settings,
+    lookups: &Lookups<'_>,
+) -> Judgement {
     conclude(&Context::from_memory(gateway, settings, lookups), Asker::Admission)
 }
 

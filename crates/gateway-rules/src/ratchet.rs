@@ -28,8 +28,8 @@ pub fn ratchet(new: &mut Judgement, old: &Judgement) -> bool {
     let (issuer, named) = (new.issuer.as_ref(), &new.named);
     let mut lowered = false;
     for finding in &mut new.findings {
-        let before = finding.level == Level::Reject
-            && keys(finding, issuer, named).all(|key| had.contains(&key));
+        let before =
+            finding.level == Level::Reject && keys(finding, issuer, named).all(|key| had.contains(&key));
         if before {
             finding.level = Level::Warn;
             lowered = true;
@@ -71,7 +71,11 @@ mod tests {
 
     /// A judgement with findings about (rule, subject, Certificate) under an issuer, of an object
     /// that names those Secrets.
-    fn judgement(issuer: Option<&str>, named: &[&str], findings: &[(&'static str, &str, Option<&str>)]) -> Judgement {
+    fn judgement(
+        issuer: Option<&str>,
+        named: &[&str],
+        findings: &[(&'static str, &str, Option<&str>)],
+    ) -> Judgement {
         let finding = |(rule, subject, certificate): &(&'static str, &str, Option<&str>)| Finding {
             rule,
             level: Level::Reject,
@@ -84,7 +88,11 @@ mod tests {
             rests_on: None,
         };
         Judgement {
-            issuer: issuer.map(|name| IssuerRef { name: name.into(), kind: "Issuer".into(), group: "cert-manager.io".into() }),
+            issuer: issuer.map(|name| IssuerRef {
+                name: name.into(),
+                kind: "Issuer".into(),
+                group: "cert-manager.io".into(),
+            }),
             issuer_is_sound: true,
             named: named.iter().map(|name| secret(name)).collect(),
             planned: vec![],

@@ -122,7 +122,10 @@ mod tests {
     #[rstest]
     #[case::no_json("{\n  x", "the admission request is no JSON at line 2 column 3")]
     #[case::nothing("", "the admission request is no JSON at line 1 column 0")]
-    #[case::kind_as_text(r#"{"request": {"kind": "secret"}}"#, "request.kind: expected an object, found a string")]
+    #[case::kind_as_text(
+        r#"{"request": {"kind": "secret"}}"#,
+        "request.kind: expected an object, found a string"
+    )]
     #[case::request_as_list(r#"{"request": ["secret"]}"#, "request: expected an object, found a list")]
     fn unreadable(#[case] payload: &str, #[case] expected: &str) {
         let error = Request::decode(payload.as_bytes()).unwrap_err().to_string();

@@ -273,11 +273,17 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(settings.role, Role::Validate);
-        assert_eq!(settings.levels, BTreeMap::from([("issuer-ready", Level::Warn), ("issuer-external", Level::Off)]));
+        assert_eq!(
+            settings.levels,
+            BTreeMap::from([("issuer-ready", Level::Warn), ("issuer-external", Level::Off)])
+        );
         assert!(settings.reject_existing_violations && settings.fresh_lookups);
         let default = settings.default_issuer.clone().unwrap();
         assert_eq!((default.when, default.on_update), (DefaultWhen::Always, true));
-        assert_eq!(settings.issuer_kind(&default.issuer), Some(("awspca.cert-manager.io/v1beta1", Scope::Cluster)));
+        assert_eq!(
+            settings.issuer_kind(&default.issuer),
+            Some(("awspca.cert-manager.io/v1beta1", Scope::Cluster))
+        );
         assert_eq!(settings.issuer_kinds[1].api_version, "example.com/v1");
         assert_eq!(settings.gateway_namespaces.unwrap()[0].namespace, "istio-system");
         assert_eq!(settings.copy.labels, ["team"]);

@@ -15,7 +15,8 @@ pub fn quote(value: &str) -> String {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
             // What a terminal would act upon or hide: C0, DEL, C1, line and direction marks.
-            c if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            c if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
             {
                 // Writing to a String cannot fail.
                 let _ = write!(quoted, "{}", c.escape_unicode());

@@ -62,7 +62,10 @@ fn rules_md_is_in_step() {
         std::fs::write(&path, &text).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == text, "docs/rules.md is behind: UPDATE_DOCS=1 cargo test -p gateway-rules --test docs");
+    assert!(
+        written == text,
+        "docs/rules.md is behind: UPDATE_DOCS=1 cargo test -p gateway-rules --test docs"
+    );
 }
 
 #[test]

@@ -47,7 +47,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     } else {
         format!("Known gateways: {}.", shorten(&known.join("; "), 400))
     };
-    findings.add("spec.selector", selector.clone(), format!("{selector} picks none of the known gateways"), mend);
+    findings.add(
+        "spec.selector",
+        selector.clone(),
+        format!("{selector} picks none of the known gateways"),
+        mend,
+    );
 }
 
 #[cfg(test)]
@@ -72,17 +77,22 @@ mod tests {
     #[test]
     fn an_empty_list_knows_none() {
         let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le").settings(json!({"gateway_namespaces": []}));
+        let gateway =
+            istio("shop").cert_manager("cluster-issuer", "le").settings(json!({"gateway_namespaces": []}));
         assert_eq!(
             gateway.findings(&cluster),
-            ["gateway-namespace: spec.selector: \"istio: ingressgateway\" picks none of the known gateways. The platform team lists no gateways (gateway_namespaces)."]
+            [
+                "gateway-namespace: spec.selector: \"istio: ingressgateway\" picks none of the known gateways. The platform team lists no gateways (gateway_namespaces)."
+            ]
         );
     }
 
     #[test]
     fn gateway_api_has_no_selector() {
         let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le").settings(json!({"gateway_namespaces": []}));
+        let gateway = gateway_api("web")
+            .cert_manager("cluster-issuer", "le")
+            .settings(json!({"gateway_namespaces": []}));
         assert_eq!(gateway.findings(&cluster), Vec::<String>::new());
     }
 }

@@ -46,7 +46,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         } else if let Some(other) = existing_other_kind(context, reference) {
             let (key, kind) = (annotation_for(&other), other.kind);
             let article = if kind == ISSUER_KIND { "An" } else { "A" };
-            format!("{article} {kind} of that name exists: if it is meant, use {key}: {}.", quote(&other.name))
+            format!(
+                "{article} {kind} of that name exists: if it is meant, use {key}: {}.",
+                quote(&other.name)
+            )
         } else {
             advice(context, object.namespace.as_deref())
         };
@@ -61,8 +64,11 @@ fn existing_other_kind(context: &Context<'_>, reference: &IssuerRef) -> Option<I
         CLUSTER_ISSUER_KIND if reference.is_own_group() => ISSUER_KIND,
         _ => return None,
     };
-    let other =
-        IssuerRef { name: reference.name.clone(), kind: kind.to_owned(), group: CERT_MANAGER_GROUP.to_owned() };
+    let other = IssuerRef {
+        name: reference.name.clone(),
+        kind: kind.to_owned(),
+        group: CERT_MANAGER_GROUP.to_owned(),
+    };
     let object = context.issuer_objects(&other).into_iter().next()?;
     context.look_up(&object, issuer::FIELDS)?.is_ok().then_some(other)
 }
@@ -75,7 +81,9 @@ fn advice(context: &Context<'_>, namespace: Option<&str>) -> String {
     let order = "create it first (if both come with one apply: dependsOn or a sync wave)";
     match namespace {
         Some(namespace) if namespace != context.gateway.metadata.namespace => {
-            format!("The Gateway's Secrets are read in {namespace}, so its Issuer has to be there too: correct the name, {order}, or use a ClusterIssuer.")
+            format!(
+                "The Gateway's Secrets are read in {namespace}, so its Issuer has to be there too: correct the name, {order}, or use a ClusterIssuer."
+            )
         }
         _ => format!("Correct the name, or {order}."),
     }
@@ -88,7 +96,8 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    const ORDER: &str = "Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave).";
+    const ORDER: &str =
+        "Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave).";
 
     #[test]
     fn an_issuer_that_is_there() {
@@ -102,7 +111,9 @@ mod tests {
         let cluster = TestCluster::default();
         assert_eq!(
             gateway_api("web").cert_manager("cluster-issuer", "le").findings(&cluster),
-            [format!("issuer-exists: metadata.annotations[cert-manager.io/cluster-issuer]: there is no ClusterIssuer \"le\". {ORDER}")]
+            [format!(
+                "issuer-exists: metadata.annotations[cert-manager.io/cluster-issuer]: there is no ClusterIssuer \"le\". {ORDER}"
+            )]
         );
         assert_eq!(cluster.asked(), ["ClusterIssuer le", "Issuer team-a/le"]);
     }
@@ -169,7 +180,9 @@ mod tests {
         let cluster = TestCluster::default().answer(&object, Err(LookupError::Forbidden));
         assert_eq!(
             istio("shop").cert_manager("issuer", "x").findings(&cluster),
-            [format!("issuer-exists: metadata.annotations[cert-manager.io/issuer]: there is no Issuer \"x\" in namespace \"team-a\". {ORDER}")]
+            [format!(
+                "issuer-exists: metadata.annotations[cert-manager.io/issuer]: there is no Issuer \"x\" in namespace \"team-a\". {ORDER}"
+            )]
         );
     }
 }

@@ -30,7 +30,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         match outcome {
             Ok(_) | Err(LookupError::NotFound) => {}
             Err(error) => {
-                findings.add(context.issuer_path(), object.to_string(), error.what(object), error.mend(object));
+                findings.add(
+                    context.issuer_path(),
+                    object.to_string(),
+                    error.what(object),
+                    error.mend(object),
+                );
             }
         }
     }
@@ -43,10 +48,22 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::kind_not_served(LookupError::KindNotServed, "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer, or mend its version in the settings.")]
-    #[case::forbidden(LookupError::Forbidden, "the policy server may not read Issuer \"ca\" in namespace \"team-a\". The platform team has to grant get on issuers.cert-manager.io to the policy server's ServiceAccount (rbac.yaml).")]
-    #[case::no_capability(LookupError::NotGranted(Grant::Capability), "this policy was not granted the host capability kubernetes/get_resource. The platform team has to deploy it as a ClusterAdmissionPolicy; namespaced policies get no host capabilities unless the PolicyServer lists them.")]
-    #[case::no_resource(LookupError::NotGranted(Grant::Resource), "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources of the ClusterAdmissionPolicy (a namespaced AdmissionPolicy cannot have any).")]
+    #[case::kind_not_served(
+        LookupError::KindNotServed,
+        "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer, or mend its version in the settings."
+    )]
+    #[case::forbidden(
+        LookupError::Forbidden,
+        "the policy server may not read Issuer \"ca\" in namespace \"team-a\". The platform team has to grant get on issuers.cert-manager.io to the policy server's ServiceAccount (rbac.yaml)."
+    )]
+    #[case::no_capability(
+        LookupError::NotGranted(Grant::Capability),
+        "this policy was not granted the host capability kubernetes/get_resource. The platform team has to deploy it as a ClusterAdmissionPolicy; namespaced policies get no host capabilities unless the PolicyServer lists them."
+    )]
+    #[case::no_resource(
+        LookupError::NotGranted(Grant::Resource),
+        "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources of the ClusterAdmissionPolicy (a namespaced AdmissionPolicy cannot have any)."
+    )]
     #[case::unavailable(LookupError::Unavailable("code 503".into()), "the API server did not answer for Issuer \"ca\" in namespace \"team-a\" (code 503). Try again; if it stays, the platform team has to look at the API server.")]
     #[case::undetermined(LookupError::Undetermined("a\nb".into()), "the lookup of Issuer \"ca\" in namespace \"team-a\" had an unexpected answer (a b). Try again; if it stays, the platform team has to look at the policy server's log.")]
     fn each_error(#[case] error: LookupError, #[case] expected: &str) {

@@ -43,7 +43,10 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::no_status(issuer("team-a", "ca"), Some("Issuer \"ca\" in namespace \"team-a\" has no Ready condition yet"))]
+    #[case::no_status(
+        issuer("team-a", "ca"),
+        Some("Issuer \"ca\" in namespace \"team-a\" has no Ready condition yet")
+    )]
     #[case::unknown(
         issuer("team-a", "ca").condition("Unknown", "", ""),
         Some("the Ready condition of Issuer \"ca\" in namespace \"team-a\" is \"Unknown\"")

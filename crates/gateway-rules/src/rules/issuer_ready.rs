@@ -55,7 +55,8 @@ mod tests {
 
     #[rstest]
     #[case::with_message(
-        "ErrRegisterACMEAccount", "Failed to register:\n 503.",
+        "ErrRegisterACMEAccount",
+        "Failed to register:\n 503.",
         "ClusterIssuer \"le\" cannot issue now (ErrRegisterACMEAccount: Failed to register: 503)"
     )]
     #[case::without_message("ErrGetKeyPair", "", "ClusterIssuer \"le\" cannot issue now (\"ErrGetKeyPair\")")]
@@ -63,19 +64,25 @@ mod tests {
         let cluster = TestCluster::default().object(cluster_issuer("le").condition("False", reason, message));
         assert_eq!(
             istio("shop").cert_manager("cluster-issuer", "le").findings(&cluster),
-            [format!("issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: {expected}. {MEND}")]
+            [format!(
+                "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: {expected}. {MEND}"
+            )]
         );
     }
 
     #[test]
     fn ready() {
         let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        assert_eq!(istio("shop").cert_manager("cluster-issuer", "le").findings(&cluster), Vec::<String>::new());
+        assert_eq!(
+            istio("shop").cert_manager("cluster-issuer", "le").findings(&cluster),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
     fn the_reason_is_bounded() {
-        let cluster = TestCluster::default().object(cluster_issuer("le").condition("False", "R", &"x".repeat(9999)));
+        let cluster =
+            TestCluster::default().object(cluster_issuer("le").condition("False", "R", &"x".repeat(9999)));
         let findings = istio("shop").cert_manager("cluster-issuer", "le").findings(&cluster);
         assert!(findings[0].len() < 600, "{}", findings[0].len());
     }

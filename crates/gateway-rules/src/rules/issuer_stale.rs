@@ -44,9 +44,12 @@ mod tests {
     #[case::behind(2, 1, true)]
     #[case::up_to_date(2, 2, false)]
     fn stale(#[case] generation: i64, #[case] observed: i64, #[case] expected: bool) {
-        let cluster = TestCluster::default().object(issuer("team-a", "ca").ready().generations(generation, observed));
+        let cluster =
+            TestCluster::default().object(issuer("team-a", "ca").ready().generations(generation, observed));
         let expected: &[&str] = if expected {
-            &["issuer-stale: metadata.annotations[cert-manager.io/issuer]: Issuer \"ca\" in namespace \"team-a\" was changed after its Ready condition was written. Look at it again in a moment; if it stays, see whether cert-manager runs."]
+            &[
+                "issuer-stale: metadata.annotations[cert-manager.io/issuer]: Issuer \"ca\" in namespace \"team-a\" was changed after its Ready condition was written. Look at it again in a moment; if it stays, see whether cert-manager runs.",
+            ]
         } else {
             &[]
         };

@@ -1,9 +1,14 @@
 //! The rules, one file each, in the order in which their findings are shown.
 
+use certificate_shim::plan::SecretName;
+
 use crate::context::Context;
 use crate::finding::{Finding, Level, Refusal};
 
 pub mod annotation_conflict;
+pub mod annotation_unknown;
+pub mod annotation_value;
+pub mod certificate_invalid;
 pub mod gateway_namespace;
 pub mod issuer_exists;
 pub mod issuer_external;
@@ -11,10 +16,13 @@ pub mod issuer_lookup;
 pub mod issuer_pending;
 pub mod issuer_ready;
 pub mod issuer_stale;
+pub mod no_effect;
 
 /// Every rule, in the order in which findings are shown.
 pub const ALL: &[&Rule] = &[
     &annotation_conflict::RULE,
+    &annotation_value::RULE,
+    &certificate_invalid::RULE,
     &gateway_namespace::RULE,
     &issuer_exists::RULE,
     &issuer_ready::RULE,
@@ -22,6 +30,8 @@ pub const ALL: &[&Rule] = &[
     &issuer_stale::RULE,
     &issuer_external::RULE,
     &issuer_lookup::RULE,
+    &annotation_unknown::RULE,
+    &no_effect::RULE,
 ];
 
 /// One rule. Its file's first comment is its section in docs/rules.md.
@@ -84,6 +94,18 @@ impl Findings<'_> {
         mend: impl Into<String>,
     ) {
         self.push(path.into(), subject.into(), what.into(), mend.into());
+    }
+
+    /// Adds a finding about the Certificate of one Secret.
+    pub fn add_about(
+        &mut self,
+        secret: &SecretName,
+        path: impl Into<String>,
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.push(path.into(), subject.into(), what.into(), mend.into()).certificate = Some(secret.clone());
     }
 
     /// Adds a finding that another state of the looked-up `object` would change.

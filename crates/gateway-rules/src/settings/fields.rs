@@ -193,7 +193,8 @@ impl<'a> Fields<'a> {
                     Some(known) => format!("did you mean {known}?"),
                     None => format!("known here: {}", self.known.join(", ")),
                 };
-                self.problems.add(&self.path(&crate::text::shorten(name, 80)), format!("unknown setting; {mend}"));
+                self.problems
+                    .add(&self.path(&crate::text::shorten(name, 80)), format!("unknown setting; {mend}"));
             }
         }
     }
