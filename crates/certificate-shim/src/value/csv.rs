@@ -192,3 +192,100 @@ impl fmt::Display for Position {
         write!(f, "parse error on line {}, column {}", self.line, self.column)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use CsvError::{NoRecord, SeveralRecords};
+
+    fn at(record: usize, line: usize, column: usize) -> Position {
+        Position { record, line, column }
+    }
+
+    #[rstest]
+    #[case::one("a", &["a"])]
+    #[case::two("a,b", &["a", "b"])]
+    #[case::blanks_are_kept(" a , b ", &[" a ", " b "])]
+    #[case::empty_fields(",", &["", ""])]
+    #[case::trailing_comma("a,", &["a", ""])]
+    #[case::quoted("\"a, b\",c", &["a, b", "c"])]
+    #[case::quote_twice("\"a \"\"b\"\"\"", &["a \"b\""])]
+    #[case::quotes_alone("\"\"", &[""])]
+    #[case::only_a_blank(" ", &[" "])]
+    #[case::ordinary_characters("#a;b\\n", &["#a;b\\n"])]
+    #[case::line_end("a\n", &["a"])]
+    #[case::crlf("a\r\n", &["a"])]
+    #[case::carriage_return_at_the_end("a\r", &["a"])]
+    #[case::carriage_return_within("a\rb", &["a\rb"])]
+    #[case::two_carriage_returns("a\r\r\n", &["a\r"])]
+    #[case::empty_lines_around("\n\r\n\na\n\n", &["a"])]
+    #[case::line_end_in_quotes("\"a\nb\"", &["a\nb"])]
+    #[case::crlf_in_quotes("\"a\r\nb\"", &["a\nb"])]
+    #[case::empty_line_in_quotes("\"\n\n\"", &["\n\n"])]
+    #[case::line_end_after_quotes("\"a\"\n", &["a"])]
+    fn read(#[case] text: &str, #[case] expected: &[&str]) {
+        assert_eq!(parse(text).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case::empty("", NoRecord, r#"no values found after parsing """#)]
+    #[case::line_end("\n", NoRecord, r#"no values found after parsing "\n""#)]
+    #[case::carriage_return("\r", NoRecord, r#"no values found after parsing "\r""#)]
+    #[case::two(
+        "a\nb",
+        SeveralRecords,
+        r#"refusing to use "a\nb" as input as it parses as multiple lines of CSV"#
+    )]
+    #[case::two_with_a_line_between(
+        "a\n\nb",
+        SeveralRecords,
+        r#"refusing to use "a\n\nb" as input as it parses as multiple lines of CSV"#
+    )]
+    #[case::other_count("a,b\nc", CsvError::FieldCount { line: 2 }, r#"failed to parse "a,b\nc" as CSV: record on line 2: wrong number of fields"#)]
+    #[case::other_count_in_the_third("a\nb\n\nc,d", CsvError::FieldCount { line: 4 }, r#"failed to parse "a\nb\n\nc,d" as CSV: record on line 4: wrong number of fields"#)]
+    #[case::quote_within(
+        "a\"b",
+        CsvError::BareQuote(at(1, 1, 2)),
+        r#"failed to parse "a\"b" as CSV: parse error on line 1, column 2: bare " in non-quoted-field"#
+    )]
+    #[case::quote_after_a_blank(
+        "é, \"a\"",
+        CsvError::BareQuote(at(1, 1, 5)),
+        r#"failed to parse "é, \"a\"" as CSV: parse error on line 1, column 5: bare " in non-quoted-field"#
+    )]
+    #[case::text_after_quotes("\"\"a", CsvError::Quote(at(1, 1, 2)), r#"failed to parse "\"\"a" as CSV: parse error on line 1, column 2: extraneous or missing " in quoted-field"#)]
+    #[case::quote_left_open("\"a\nb", CsvError::Quote(at(1, 2, 2)), r#"failed to parse "\"a\nb" as CSV: record on line 1; parse error on line 2, column 2: extraneous or missing " in quoted-field"#)]
+    #[case::fault_in_the_second(
+        "a\nb\"",
+        CsvError::BareQuote(at(2, 2, 2)),
+        r#"failed to parse "a\nb\"" as CSV: parse error on line 2, column 2: bare " in non-quoted-field"#
+    )]
+    fn refused(#[case] text: &str, #[case] expected: CsvError, #[case] told: &str) {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error, expected);
+        assert_eq!(error.text(text).to_string(), told);
+    }
+
+    proptest! {
+        #[test]
+        fn quoted_fields_read_back(fields in prop::collection::vec("[a-z\",\n é]{0,6}", 1..5)) {
+            let quoted: Vec<String> = fields.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
+            prop_assert_eq!(parse(&quoted.join(",")).unwrap(), fields);
+        }
+
+        #[test]
+        fn fields_without_quotes_are_split_at_commas(text in "[a-z #;,é-]{1,20}") {
+            prop_assert_eq!(parse(&text).unwrap(), text.split(',').collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_text_is_taken(text in "[a\",\r\n]{0,12}|.*") {
+            if let Err(error) = parse(&text) {
+                prop_assert!(!error.text(&text).to_string().is_empty());
+            }
+        }
+    }
+}

@@ -159,3 +159,123 @@ impl DurationError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use DurationError::{Invalid, MissingUnit};
+
+    const M: i64 = MINUTE as i64;
+    const H: i64 = HOUR as i64;
+
+    fn unknown(unit: &str) -> DurationError {
+        DurationError::UnknownUnit(unit.to_owned())
+    }
+
+    #[rstest]
+    #[case::hours("2160h", Ok(2160 * H))]
+    #[case::several("1h30m", Ok(90 * M))]
+    #[case::any_order("1s1h", Ok(H + 1_000_000_000))]
+    #[case::repeated("30m30m", Ok(H))]
+    #[case::every_unit("1h1m1s1ms1us1ns", Ok(H + M + 1_001_001_001))]
+    #[case::micro_sign("1\u{b5}s", Ok(1_000))]
+    #[case::greek_mu("1\u{3bc}s", Ok(1_000))]
+    #[case::zero("0", Ok(0))]
+    #[case::plus_zero("+0", Ok(0))]
+    #[case::minus_zero("-0", Ok(0))]
+    #[case::negative("-1h", Ok(-H))]
+    #[case::positive("+1h", Ok(H))]
+    #[case::fraction("1.5h", Ok(90 * M))]
+    #[case::fraction_alone(".5h", Ok(30 * M))]
+    #[case::point_at_the_end("1.h", Ok(H))]
+    #[case::fraction_below_a_nanosecond("0.9ns", Ok(0))]
+    #[case::long_fraction("0.9999999999999999999999h", Ok(H))]
+    #[case::rounded_as_floats_are("2562047.78801h", Ok(9_223_372_036_836_000_000))]
+    #[case::leading_zeros("007h", Ok(7 * H))]
+    #[case::greatest("9223372036854775807ns", Ok(i64::MAX))]
+    #[case::least("-9223372036854775808ns", Ok(i64::MIN))]
+    #[case::wraps_around("9223372036854775808ns9223372036854775808ns1h", Ok(H))]
+    #[case::one_too_many("9223372036854775808ns", Err(Invalid))]
+    #[case::too_many_hours("2562048h", Err(Invalid))]
+    #[case::too_many_digits("92233720368547758080ns", Err(Invalid))]
+    #[case::sum_too_great("2562047h2562047h", Err(Invalid))]
+    #[case::empty("", Err(Invalid))]
+    #[case::sign("-", Err(Invalid))]
+    #[case::two_signs("--1h", Err(Invalid))]
+    #[case::leading_blank(" 1h", Err(Invalid))]
+    #[case::no_digits(".h", Err(Invalid))]
+    #[case::no_digits_later("1h.", Err(Invalid))]
+    #[case::infinity("∞", Err(Invalid))]
+    #[case::other_digits("١h", Err(Invalid))]
+    #[case::no_unit("3600", Err(MissingUnit))]
+    #[case::no_second_unit("1h30", Err(MissingUnit))]
+    #[case::two_zeros("00", Err(MissingUnit))]
+    #[case::days("90d", Err(unknown("d")))]
+    #[case::upper_case("1H", Err(unknown("H")))]
+    #[case::trailing_blank("1h ", Err(unknown("h ")))]
+    #[case::sign_within("1h-30m", Err(unknown("h-")))]
+    #[case::comma("1h,2h", Err(unknown("h,")))]
+    #[case::exponent("1e3s", Err(unknown("e")))]
+    fn read(#[case] text: &str, #[case] expected: Result<i64, DurationError>) {
+        assert_eq!(parse(text), expected);
+    }
+
+    #[rstest]
+    #[case("", "time: invalid duration \"\"")]
+    #[case("1", "time: missing unit in duration \"1\"")]
+    #[case("5\u{a0}m", r#"time: unknown unit "\xc2\xa0m" in duration "5\xc2\xa0m""#)]
+    #[case("1h\n", r#"time: unknown unit "h\x0a" in duration "1h\x0a""#)]
+    fn told(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(parse(text).unwrap_err().text(text).to_string(), expected);
+    }
+
+    #[rstest]
+    #[case(0, "0s")]
+    #[case(1, "1ns")]
+    #[case(999, "999ns")]
+    #[case(1_000, "1\u{b5}s")]
+    #[case(1_100, "1.1\u{b5}s")]
+    #[case(2_200_000, "2.2ms")]
+    #[case(1_000_001, "1.000001ms")]
+    #[case(3_300_000_000, "3.3s")]
+    #[case(60_000_000_000, "1m0s")]
+    #[case(90 * M, "1h30m0s")]
+    #[case(H, "1h0m0s")]
+    #[case(H + 100_000_000, "1h0m0.1s")]
+    #[case(2160 * H + 1, "2160h0m0.000000001s")]
+    #[case(-90 * M, "-1h30m0s")]
+    #[case(i64::MAX, "2562047h47m16.854775807s")]
+    #[case(i64::MIN, "-2562047h47m16.854775808s")]
+    fn written(#[case] nanoseconds: i64, #[case] expected: &str) {
+        assert_eq!(format(nanoseconds), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(nanoseconds in any::<i64>(), shift in 0..64) {
+            let nanoseconds = nanoseconds >> shift;
+            prop_assert_eq!(parse(&format(nanoseconds)), Ok(nanoseconds));
+        }
+
+        #[test]
+        fn whole_units_add_up(hours in 0_i64..1_000_000, minutes in 0_i64..100, nanoseconds in 0_i64..1_000_000) {
+            let text = format!("{minutes}m{nanoseconds}ns{hours}h");
+            prop_assert_eq!(parse(&text), Ok(hours * H + minutes * M + nanoseconds));
+        }
+
+        #[test]
+        fn a_sign_negates(text in "([0-9]{1,6}(\\.[0-9]{0,12})?(ns|us|ms|s|m|h)){1,4}") {
+            prop_assert_eq!(parse(&format!("-{text}")), parse(&text).map(|amount| -amount));
+        }
+
+        #[test]
+        fn any_text_is_taken(text in "[-+.0-9nuµmsh ]{0,16}|.*") {
+            if let Err(error) = parse(&text) {
+                prop_assert!(error.text(&text).to_string().starts_with("time: "));
+            }
+        }
+    }
+}

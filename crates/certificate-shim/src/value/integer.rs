@@ -59,3 +59,81 @@ impl IntegerError {
         format!("strconv.{function}: parsing {}: {what}", quoted(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use IntegerError::{Range, Syntax};
+
+    #[rstest]
+    #[case::zero("0", Ok(0))]
+    #[case::plus("+5", Ok(5))]
+    #[case::minus("-7", Ok(-7))]
+    #[case::minus_zero("-0", Ok(0))]
+    #[case::leading_zeros("0000000000000000000000007", Ok(7))]
+    #[case::greatest("2147483647", Ok(i32::MAX))]
+    #[case::least("-2147483648", Ok(i32::MIN))]
+    #[case::too_great("2147483648", Err(Range))]
+    #[case::too_small("-2147483649", Err(Range))]
+    #[case::far_too_great("99999999999999999999", Err(Range))]
+    #[case::junk_within_the_unsigned_range("4294967295x", Err(Syntax))]
+    #[case::junk_beyond_the_signed_range("2147483648x", Err(Syntax))]
+    #[case::junk_beyond_the_unsigned_range("4294967296x", Err(Range))]
+    #[case::junk_first("x4294967296", Err(Syntax))]
+    #[case::empty("", Err(Syntax))]
+    #[case::sign("-", Err(Syntax))]
+    #[case::two_signs("+-1", Err(Syntax))]
+    #[case::leading_blank(" 1", Err(Syntax))]
+    #[case::line_end("7\n", Err(Syntax))]
+    #[case::underscore("5_0", Err(Syntax))]
+    #[case::point("1.0", Err(Syntax))]
+    #[case::exponent("1e3", Err(Syntax))]
+    #[case::base("0x10", Err(Syntax))]
+    #[case::other_digits("٥٠", Err(Syntax))]
+    fn of_32_bits(#[case] text: &str, #[case] expected: Result<i32, IntegerError>) {
+        assert_eq!(parse_i32(text), expected);
+    }
+
+    #[rstest]
+    #[case::beyond_32_bits("2147483648", Ok(2_147_483_648))]
+    #[case::greatest("9223372036854775807", Ok(i64::MAX))]
+    #[case::least("-9223372036854775808", Ok(i64::MIN))]
+    #[case::too_great("9223372036854775808", Err(Range))]
+    #[case::too_small("-9223372036854775809", Err(Range))]
+    #[case::junk_beyond_the_signed_range("9223372036854775808x", Err(Syntax))]
+    #[case::junk_beyond_the_unsigned_range("18446744073709551616x", Err(Range))]
+    #[case::greatest_unsigned("18446744073709551615x", Err(Syntax))]
+    fn of_64_bits(#[case] text: &str, #[case] expected: Result<i64, IntegerError>) {
+        assert_eq!(parse_i64(text), expected);
+    }
+
+    #[test]
+    fn told() {
+        let text = |value: &str| parse_i64(value).unwrap_err().text("Atoi", value).to_string();
+        assert_eq!(text("2_048"), "strconv.Atoi: parsing \"2_048\": invalid syntax");
+        assert_eq!(
+            text("99999999999999999999"),
+            "strconv.Atoi: parsing \"99999999999999999999\": value out of range"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_reads_back(number in any::<i64>(), shift in 0..64, zeros in 0_usize..4) {
+            let number: i64 = number >> shift;
+            let sign = if number < 0 { "-" } else { "" };
+            let text = format!("{sign}{}{}", "0".repeat(zeros), number.unsigned_abs());
+            prop_assert_eq!(parse_i64(&text), Ok(number));
+            prop_assert_eq!(parse_i32(&text).ok(), i32::try_from(number).ok());
+        }
+
+        #[test]
+        fn whatever_is_read_rust_reads_too(text in "[-+]?[0-9]{0,22}|.*") {
+            prop_assert_eq!(parse_i64(&text).ok(), text.parse::<i64>().ok());
+            prop_assert_eq!(parse_i32(&text).ok(), text.parse::<i32>().ok());
+        }
+    }
+}

@@ -25,3 +25,62 @@ fn is_dot_atom(text: &str) -> bool {
 fn is_atom_character(c: char) -> bool {
     !c.is_ascii() || (c.is_ascii_graphic() && !"()<>[]:;@\\,\"".contains(c))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::plain("ops@example.com", true)]
+    #[case::no_top_level_domain("a@b", true)]
+    #[case::dots("a.b.c@d.e", true)]
+    #[case::plus("a+b@example.com", true)]
+    #[case::every_special_character("!#$%&'*+-/=?^_`{|}~@example.com", true)]
+    #[case::hyphen_first_in_domain("a@-x", true)]
+    #[case::underscore_in_domain("a@x_y", true)]
+    #[case::not_ascii("é@日本.jp", true)]
+    #[case::no_break_space("a\u{a0}b@example.com", true)]
+    #[case::v4("a@[192.0.2.1]", true)]
+    #[case::v6("a@[::1]", true)]
+    #[case::v6_with_its_tag("a@[IPv6:::1]", false)]
+    #[case::brackets_without_address("a@[example.com]", false)]
+    #[case::empty("", false)]
+    #[case::no_at("a", false)]
+    #[case::two_at("a@b@c", false)]
+    #[case::no_local("@b", false)]
+    #[case::no_domain("a@", false)]
+    #[case::leading_dot(".a@b", false)]
+    #[case::trailing_dot("a.@b", false)]
+    #[case::two_dots("a..b@c", false)]
+    #[case::trailing_dot_in_domain("a@b.", false)]
+    #[case::two_dots_in_domain("a@b..c", false)]
+    #[case::leading_blank(" a@b", false)]
+    #[case::blank_within("a b@c", false)]
+    #[case::angle_brackets("<a@b>", false)]
+    #[case::display_name("Ops <a@b>", false)]
+    #[case::comment("a@b(c)", false)]
+    #[case::quoted("\"a\"@b", false)]
+    #[case::group("g:a@b;", false)]
+    #[case::delete("a\u{7f}@b", false)]
+    #[case::line_end("a@b\n", false)]
+    fn addresses(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(is_plain_address(text), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn words_joined_by_dots_are_addresses(text in "[a-z0-9!#$_~é-]{1,4}(\\.[a-z0-9é-]{1,4}){0,3}@[a-z0-9_-]{1,4}(\\.[a-z]{1,4}){0,3}") {
+            prop_assert!(is_plain_address(&text));
+        }
+
+        #[test]
+        fn an_address_has_neither_blanks_nor_control_characters(text in "[ -~\t\u{7f}é]{0,8}@[ -~\t]{0,8}") {
+            if is_plain_address(&text) {
+                prop_assert!(text.bytes().all(|byte| byte > b' ' && byte != 0x7f));
+                prop_assert_eq!(text.matches('@').count(), 1);
+            }
+        }
+    }
+}

@@ -247,3 +247,96 @@ impl fmt::Display for TemplateError {
 }
 
 impl std::error::Error for TemplateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use TemplateError::{NotAMap, NotAText, NotAnObject, Syntax, UnexpectedEnd};
+
+    type Entries<'a> = &'a [(&'a str, &'a str)];
+
+    #[rstest]
+    #[case::both(r#"{"annotations": {"a": "b"}, "labels": {"c": "d"}}"#, &[("a", "b")], &[("c", "d")])]
+    #[case::empty_object("{}", &[], &[])]
+    #[case::null("null", &[], &[])]
+    #[case::null_field(r#"{"labels": null}"#, &[], &[])]
+    #[case::blanks("\t\r\n { \"labels\" : { } } ", &[], &[])]
+    #[case::text_after_it(r#"{"labels":{"a":"b"}} and more"#, &[], &[("a", "b")])]
+    #[case::object_after_it(r#"{"labels":{"a":"b"}}{"x":1}"#, &[], &[("a", "b")])]
+    #[case::text_after_null("nullx", &[], &[])]
+    #[case::names_without_case(r#"{"LABELS":{"a":"b"},"Annotations":{"c":"d"}}"#, &[("c", "d")], &[("a", "b")])]
+    #[case::long_s("{\"label\u{17f}\":{\"a\":\"b\"}}", &[], &[("a", "b")])]
+    #[case::escaped_name(r#"{"\u006cabels":{"a":"b"}}"#, &[], &[("a", "b")])]
+    #[case::twice(r#"{"labels":{"a":"b","c":"d"},"Labels":{"a":"e"}}"#, &[], &[("a", "e"), ("c", "d")])]
+    #[case::null_empties(r#"{"labels":{"a":"b"},"labels":null}"#, &[], &[])]
+    #[case::null_value(r#"{"labels":{"a":"b","a":null}}"#, &[], &[("a", "")])]
+    #[case::escapes(r#"{"labels":{"\"\\\/\b\f\n\r\t\u00e9":"\ud83d\ude00"}}"#, &[], &[("\"\\/\u{8}\u{c}\n\r\té", "😀")])]
+    #[case::half_pairs(r#"{"labels":{"a":"\ud800","b":"\udc00\ud800","c":"\ud800\u0041","d":"\ud800\ud83d\ude00"}}"#, &[],
+        &[("a", "\u{fffd}"), ("b", "\u{fffd}\u{fffd}"), ("c", "\u{fffd}A"), ("d", "\u{fffd}😀")])]
+    #[case::delete_is_no_control_character("{\"labels\":{\"a\":\"\u{7f}\"}}", &[], &[("a", "\u{7f}")])]
+    #[case::key_that_only_resembles(r#"{"annotations":{"Cert-Manager.io/a":"b"}}"#, &[("Cert-Manager.io/a", "b")], &[])]
+    #[case::label_of_cert_manager(r#"{"labels":{"cert-manager.io/a":"b"}}"#, &[], &[("cert-manager.io/a", "b")])]
+    fn read(#[case] text: &str, #[case] annotations: Entries<'_>, #[case] labels: Entries<'_>) {
+        let map =
+            |entries: Entries<'_>| entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(parse(text), Ok(SecretTemplate { annotations: map(annotations), labels: map(labels) }));
+    }
+
+    #[rstest]
+    #[case::empty("", UnexpectedEnd)]
+    #[case::blanks("  ", UnexpectedEnd)]
+    #[case::open_object(r#"{"labels":{"#, UnexpectedEnd)]
+    #[case::open_text(r#"{"labels"#, UnexpectedEnd)]
+    #[case::half_of_null("nul", UnexpectedEnd)]
+    #[case::no_null("nulx", Syntax { byte: 3 })]
+    #[case::no_json("bogus", Syntax { byte: 0 })]
+    #[case::byte_order_mark("\u{feff}{}", Syntax { byte: 0 })]
+    #[case::no_break_space("\u{a0}{}", Syntax { byte: 0 })]
+    #[case::single_quotes("{'labels':{}}", Syntax { byte: 1 })]
+    #[case::trailing_comma(r#"{"labels":{},}"#, Syntax { byte: 13 })]
+    #[case::no_colon(r#"{"labels"{}}"#, Syntax { byte: 9 })]
+    #[case::no_comma(r#"{"labels":{"a":"b" "c":"d"}}"#, Syntax { byte: 19 })]
+    #[case::unknown_escape(r#"{"labels":{"a":"\x"}}"#, Syntax { byte: 17 })]
+    #[case::no_hexadecimal_digit(r#"{"labels":{"a":"\u00g0"}}"#, Syntax { byte: 20 })]
+    #[case::line_end_in_text("{\"labels\":{\"a\":\"\n\"}}", Syntax { byte: 16 })]
+    #[case::list("[]", NotAnObject)]
+    #[case::number("7", NotAnObject)]
+    #[case::text(r#""labels""#, NotAnObject)]
+    #[case::truth("true", NotAnObject)]
+    #[case::list_of_labels(r#"{"labels":["a"]}"#, NotAMap { field: "labels" })]
+    #[case::number_of_annotations(r#"{"Annotations":1}"#, NotAMap { field: "annotations" })]
+    #[case::number_as_value(r#"{"labels":{"a":1}}"#, NotAText { field: "labels", key: "a".into() })]
+    #[case::object_as_value(r#"{"labels":{"a":{}}}"#, NotAText { field: "labels", key: "a".into() })]
+    #[case::unknown_field(r#"{"metadata":{}}"#, TemplateError::UnknownField("metadata".into()))]
+    #[case::blank_in_the_name(r#"{"labels ":{}}"#, TemplateError::UnknownField("labels ".into()))]
+    #[case::forbidden(r#"{"annotations":{"x":"","cert-manager.io/b":"","cert-manager.io/a":""}}"#,
+        TemplateError::ForbiddenAnnotation("cert-manager.io/a".into()))]
+    #[case::forbidden_though_the_webhook_allows_it(r#"{"annotations":{"cert-manager.io/allow-direct-injection":"true"}}"#,
+        TemplateError::ForbiddenAnnotation("cert-manager.io/allow-direct-injection".into()))]
+    fn refused(#[case] text: &str, #[case] expected: TemplateError) {
+        assert_eq!(parse(text), Err(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_serde_writes_is_read(
+            labels in prop::collection::btree_map("\\PC{0,6}|.{0,6}", "\\PC{0,6}|.{0,6}", 0..4),
+            annotations in prop::collection::btree_map("[a-z/]{0,6}", ".{0,6}", 0..4),
+            trailing in "[ -~]{0,4}",
+        ) {
+            let text = format!("{}{trailing}", json!({"labels": labels, "annotations": annotations}));
+            prop_assert_eq!(parse(&text), Ok(SecretTemplate { annotations, labels }));
+        }
+
+        #[test]
+        fn any_text_is_taken(text in "([{}\\[\\]:,\" ]|null|labels|annotations|\\\\u[0-9a-f]{4}|[a-z0-9]){0,20}") {
+            if let Err(error) = parse(&text) {
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+}
