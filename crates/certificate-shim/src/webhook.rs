@@ -152,7 +152,7 @@ impl Errors {
             self.push(Field::SecretName, format_args!("Required value: must be specified"));
         }
         if secret_name.len() > name::SUBDOMAIN_MAX {
-            self.invalid(Field::SecretName, quoted(secret_name), label::TOO_LONG_A_SUBDOMAIN);
+            self.invalid(Field::SecretName, quoted(secret_name), "must be no more than 253 characters");
         }
         if !secret_name.is_empty() && !name::has_subdomain_syntax(secret_name) {
             self.invalid(Field::SecretName, quoted(secret_name), label::NO_SUBDOMAIN);

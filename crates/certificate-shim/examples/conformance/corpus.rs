@@ -123,23 +123,24 @@ pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
         compare("create", json!(created), json!(planned));
     }
     for object in created.iter().chain(updated) {
-        let (namespace, name) = (&object["metadata"]["namespace"], &object["metadata"]["name"]);
+        let (namespace, name) = (text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
         let is_it = |certificate: &&Certificate| {
-            *namespace == certificate.namespace && *name == certificate.secret_name
+            namespace == certificate.namespace && name == certificate.secret_name
         };
         let planned = outcome.certificates.iter().find(is_it);
         let spec = planned.map(|certificate| certificate.to_json()["spec"].take());
-        compare(&format!("spec of {name}"), object["spec"].clone(), json!(spec));
+        compare(&format!("spec of {name:?}"), object["spec"].clone(), json!(spec));
 
-        let is_refusal = |refusal: &&Value| refusal["namespace"] == *namespace && refusal["name"] == *name;
+        let is_refusal =
+            |refusal: &&Value| text(&refusal["namespace"]) == namespace && text(&refusal["name"]) == name;
         let refusal = list(&expected["webhook_errors"]).iter().find(is_refusal);
         let fields = refusal.map_or(&[][..], |refusal| list(&refusal["fields"]));
         let texts = refusal.map_or(&[][..], |refusal| list(&refusal["errors"]));
         let found = planned.map(webhook::validate).unwrap_or_default();
         let found_fields: Vec<String> = found.iter().map(|error| error.field.to_string()).collect();
-        compare(&format!("webhook fields of {name}"), json!(fields), json!(found_fields));
+        compare(&format!("webhook fields of {name:?}"), json!(fields), json!(found_fields));
         compare(
-            &format!("webhook errors of {name}"),
+            &format!("webhook errors of {name:?}"),
             json!(expected_texts(texts)),
             json!(found_texts(&found)),
         );
@@ -182,4 +183,9 @@ fn found_texts(errors: &[FieldError]) -> Vec<&str> {
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A text; absent, as an empty name is, it is the empty one.
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

@@ -10,8 +10,6 @@ pub const ANNOTATIONS_MAX: usize = 256 * 1024;
 /// The greatest length of a key's name and of a label's value, in bytes.
 const NAME_MAX: usize = 63;
 
-/// Of a name that is too long for a DNS subdomain.
-pub const TOO_LONG_A_SUBDOMAIN: &str = "must be no more than 253 bytes";
 /// Of a name that is no DNS subdomain.
 pub const NO_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const NO_NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -32,7 +30,7 @@ pub fn key_faults(key: &str) -> Vec<String> {
         }
         Some((prefix, name)) => {
             if prefix.len() > name::SUBDOMAIN_MAX {
-                faults.push(format!("prefix part {TOO_LONG_A_SUBDOMAIN}"));
+                faults.push(format!("prefix part must be no more than {} bytes", name::SUBDOMAIN_MAX));
             }
             if !name::has_subdomain_syntax(prefix) {
                 faults.push(format!("prefix part {NO_SUBDOMAIN}"));
