@@ -77,45 +77,49 @@ fn aggregate(texts: &[String]) -> String {
     }
 }
 
-/// The text that cert-manager's event has for it (`validateGatewayListenerBlock` in
-/// certificate-shim/sync.go); for servers, in its manner.
+/// The text that cert-manager's event has for it; for servers, in its manner.
 impl fmt::Display for SkipFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.in_event();
-        let required = |f: &mut fmt::Formatter<'_>, what| write!(f, "{place}: Required value: {what}");
-        let unsupported = |f: &mut fmt::Formatter<'_>, value: &str, supported: &[&str]| {
-            let supported: Vec<String> = supported.iter().map(|word| quoted(word)).collect();
-            let (value, supported) = (json_quoted(value), supported.join(", "));
-            write!(f, "{place}: Unsupported value: {value}: supported values: {supported}")
-        };
-        let invalid = |f: &mut fmt::Formatter<'_>, value: &str, what: &dyn fmt::Display| {
-            write!(f, "{place}: Invalid value: {}: {what}", json_quoted(value))
-        };
-        match &self.reason {
-            SkipReason::NoHostname => required(f, "the hostname cannot be empty"),
-            SkipReason::NoTls => required(f, "the TLS block cannot be empty"),
-            SkipReason::NoCertificateRefs => required(f, "listener has no certificateRefs"),
-            SkipReason::Group(group) => unsupported(f, group, &["core", ""]),
-            SkipReason::Kind(kind) => unsupported(f, kind, &["Secret", ""]),
-            SkipReason::ForeignNamespace(namespace) => {
-                invalid(f, namespace, &"cross-namespace secret references are not allowed in listeners")
-            }
-            SkipReason::NoMode => required(f, "the mode field is required"),
-            SkipReason::Mode(mode) => unsupported(f, mode, &["Terminate"]),
-            SkipReason::ServerMode(mode) => unsupported(f, mode, SERVER_MODES),
-            SkipReason::Credential(fault) => write!(f, "{place}: {fault}"),
-            SkipReason::NotInPlacement(namespace) => {
-                invalid(f, namespace, &"no gateway Pods that this Gateway selects run in that namespace")
-            }
-            SkipReason::NotWithPods(namespace) => invalid(
-                f,
-                namespace,
-                &"istiod serves kubernetes-gateway:// only to a Gateway in the Secret's own namespace",
-            ),
-            SkipReason::ThirdCredential => write!(f, "{place}: Istio takes two credential names at most"),
-            SkipReason::NoName => write!(f, "{place}: no host gives a name for the certificate"),
-        }
+        write!(f, "{}: {}", self.place.in_event(), self.reason)
     }
+}
+
+/// The text without the place (`validateGatewayListenerBlock` in certificate-shim/sync.go).
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut invalid = |value: &str, what| write!(f, "Invalid value: {}: {what}", json_quoted(value));
+        let text = match self {
+            SkipReason::NoHostname => "Required value: the hostname cannot be empty",
+            SkipReason::NoTls => "Required value: the TLS block cannot be empty",
+            SkipReason::NoCertificateRefs => "Required value: listener has no certificateRefs",
+            SkipReason::NoMode => "Required value: the mode field is required",
+            SkipReason::Group(group) => return unsupported(f, group, &["core", ""]),
+            SkipReason::Kind(kind) => return unsupported(f, kind, &["Secret", ""]),
+            SkipReason::Mode(mode) => return unsupported(f, mode, &["Terminate"]),
+            SkipReason::ServerMode(mode) => return unsupported(f, mode, SERVER_MODES),
+            SkipReason::ForeignNamespace(namespace) => {
+                return invalid(namespace, "cross-namespace secret references are not allowed in listeners");
+            }
+            SkipReason::NotInPlacement(namespace) => {
+                return invalid(namespace, "no gateway Pods that this Gateway selects run in that namespace");
+            }
+            SkipReason::NotWithPods(namespace) => {
+                return invalid(
+                    namespace,
+                    "istiod serves kubernetes-gateway:// only to a Gateway in the Secret's own namespace",
+                );
+            }
+            SkipReason::Credential(fault) => return fault.fmt(f),
+            SkipReason::ThirdCredential => "Istio takes two credential names at most",
+            SkipReason::NoName => "no host gives a name for the certificate",
+        };
+        f.write_str(text)
+    }
+}
+
+fn unsupported(f: &mut fmt::Formatter<'_>, value: &str, supported: &[&str]) -> fmt::Result {
+    let supported: Vec<String> = supported.iter().map(|word| quoted(word)).collect();
+    write!(f, "Unsupported value: {}: supported values: {}", json_quoted(value), supported.join(", "))
 }
 
 /// What `tls.mode` of an Istio server may be (`ServerTLSSettings.TLSmode` in Istio's gateway.proto).
