@@ -101,8 +101,23 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ),
     ("istio-v1alpha3-delete", LeftAlone),
     ("istio-v1beta1-create-unannotated", LeftAlone),
-    ("listenerset-v1-create", LeftAlone),
+    (
+        "listenerset-v1-create",
+        Judged {
+            looked_up: &["Gateway team-b/web", "ClusterIssuer letsencrypt-production"],
+            issuer: "ClusterIssuer.cert-manager.io/letsencrypt-production",
+            secrets: "team-b/extra-tls",
+            without: Some(422),
+        },
+    ),
 ];
+
+/// The parent of the recorded ListenerSet.
+const PARENT: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web, namespace: team-b}
+";
 
 /// A ready Issuer for the requests that name `ca` in team-a.
 const CA_OF_TEAM_A: &str = "
@@ -159,7 +174,7 @@ fn with_every_issuer_there() {
 #[test]
 fn without_any_issuer() {
     for (name, expected) in RECORDINGS {
-        let evaluation = evaluate(&review(name), &json!({}), cluster(""));
+        let evaluation = evaluate(&review(name), &json!({}), cluster(PARENT));
         let without = match expected {
             LeftAlone | Looked(_) => None,
             Judged { without, .. } => *without,

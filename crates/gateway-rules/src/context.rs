@@ -10,12 +10,17 @@ use certificate_shim::plan::{Plan, plan};
 
 use crate::issuer;
 use crate::lookup::{Lookups, ObjectRef, Outcome};
+use crate::parent::Parent;
 use crate::settings::{Scope, Settings};
 
 /// What every rule sees of one Gateway.
 pub struct Context<'a> {
-    /// The Gateway.
+    /// The Gateway; a ListenerSet with what it takes over from its parent.
     pub gateway: &'a Gateway<'a>,
+    /// The Gateway as it is written.
+    pub written: &'a Gateway<'a>,
+    /// The parent of a ListenerSet.
+    pub parent: Option<&'a Parent>,
     /// The settings.
     pub settings: &'a Settings,
     /// The namespaces of its Secrets; empty where the settings know none.
@@ -25,7 +30,9 @@ pub struct Context<'a> {
     /// The Certificates that it asks for; empty where it is not annotated.
     pub plan: Plan,
     lookups: &'a Lookups<'a>,
-    from_memory: bool,
+    /// This is an object's earlier state: nothing is looked up, and only what the lookups for its
+    /// present state have brought is known.
+    pub(crate) from_memory: bool,
     issuers: OnceCell<Vec<FoundIssuer>>,
 }
 
@@ -38,8 +45,13 @@ pub struct FoundIssuer {
 }
 
 impl<'a> Context<'a> {
-    /// The context of a Gateway that is being judged.
-    pub fn new(gateway: &'a Gateway<'a>, settings: &'a Settings, lookups: &'a Lookups<'a>) -> Self {
+    /// The context of a Gateway that is being judged, as it is written and with what it inherits.
+    pub fn new(
+        written: &'a Gateway<'a>,
+        gateway: &'a Gateway<'a>,
+        settings: &'a Settings,
+        lookups: &'a Lookups<'a>,
+    ) -> Self {
         let placement = placement(gateway, settings.gateway_namespaces.as_deref());
         let issuer = issuer_ref::resolve(gateway);
         let plan = match &issuer {
@@ -48,6 +60,8 @@ impl<'a> Context<'a> {
         };
         Context {
             gateway,
+            written,
+            parent: None,
             settings,
             placement,
             issuer,
@@ -58,24 +72,28 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The context of an object's earlier state: it looks nothing up, and knows only what the
-    /// lookups for its present state have brought.
-    pub fn from_memory(gateway: &'a Gateway<'a>, settings: &'a Settings, lookups: &'a Lookups<'a>) -> Self {
-        Context { from_memory: true, ..Self::new(gateway, settings, lookups) }
-    }
-
     /// The issuer reference, where the annotations agree on one.
     pub fn issuer_ref(&self) -> Option<&IssuerRef> {
         self.issuer.as_ref().filter(|issuer| issuer.faults.is_empty()).map(|issuer| &issuer.reference)
     }
 
-    /// The path of the annotation that names the issuer.
+    /// Whether an annotation is not the object's own, but its parent's.
+    pub fn is_inherited(&self, key: &str) -> bool {
+        self.written.annotation(key) != self.gateway.annotation(key)
+    }
+
+    /// The path of the annotation that names the issuer, or of what the issuer is inherited by.
     pub fn issuer_path(&self) -> String {
         let key = match self.gateway.annotation(annotation::CLUSTER_ISSUER) {
             Some(_) => annotation::CLUSTER_ISSUER,
             None => annotation::ISSUER,
         };
-        annotation_path(key)
+        self.path_of(key)
+    }
+
+    /// Where an annotation stands in the object, or what the object inherits it by.
+    pub fn path_of(&self, key: &str) -> String {
+        if self.is_inherited(key) { "spec.parentRef".to_owned() } else { annotation_path(key) }
     }
 
     /// The issuer, looked up once per namespace that it has to be in. Empty where the annotations

@@ -12,7 +12,7 @@ use crate::ratchet::ratchet;
 use crate::request::{Operation, Request, Unreadable};
 use crate::rules::Asker;
 use crate::settings::{DefaultIssuer, Role, Settings};
-use crate::{default_issuer, text};
+use crate::{default_issuer, parent, text};
 
 /// The prefixes of cert-manager's annotations, today's and the ones before 0.11.
 const PREFIXES: [&str; 2] = ["cert-manager.io/", "certmanager.k8s.io/"];
@@ -41,7 +41,7 @@ fn refuse_unreadable(unreadable: &Unreadable) -> Answer {
 fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -> Result<Answer, Unreadable> {
     let Request { kind, operation, is_subresource, namespace, mut object, old_object } = request;
     let (Some(kind), Some(operation)) = (kind, operation) else { return Ok(Answer::accept()) };
-    if is_subresource || kind == GatewayKind::ListenerSet {
+    if is_subresource {
         return Ok(Answer::accept());
     }
     if object.is_null() {
@@ -61,12 +61,16 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
         .default_issuer
         .as_ref()
         .filter(|default| {
-            settings.role != Role::Validate && (operation == Operation::Create || default.on_update)
+            settings.role != Role::Validate
+                && kind != GatewayKind::ListenerSet
+                && (operation == Operation::Create || default.on_update)
         })
         .filter(|default| default_issuer::is_wanted(default, &metadata.annotations));
     let speaks_of_cert_manager =
         metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
-    if !speaks_of_cert_manager && default.is_none() {
+    // A ListenerSet may inherit what it does not say itself.
+    let is_judged = speaks_of_cert_manager || kind == GatewayKind::ListenerSet;
+    if !is_judged && default.is_none() {
         return Ok(Answer::accept());
     }
 
@@ -74,7 +78,7 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
         Some(default) => add_default(default, kind, &namespace, &mut object, settings)?,
         None => false,
     };
-    if settings.role == Role::Default || !(speaks_of_cert_manager || defaulted) {
+    if settings.role == Role::Default || !(is_judged || defaulted) {
         return Ok(Answer::mutate(defaulted.then_some(object)));
     }
 
@@ -87,12 +91,15 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
     let old = old.and_then(|old| Gateway::read(kind, &namespace, old).ok());
 
     let (mut judgement, mut lowered) = judge_update(&gateway, old.as_ref(), settings, &lookups);
-    let rests_on: Vec<_> = judgement
+    let mut rests_on: Vec<_> = judgement
         .findings
         .iter()
         .filter(|finding| finding.level == Level::Reject)
         .filter_map(|finding| finding.rests_on.clone())
         .collect();
+    if judgement.is_refused() {
+        rests_on.extend(parent::reference(&gateway));
+    }
     if lookups.refresh(rests_on.iter()) {
         (judgement, lowered) = judge_update(&gateway, old.as_ref(), settings, &lookups);
     }

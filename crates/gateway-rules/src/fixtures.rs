@@ -114,6 +114,31 @@ pub fn gateway_api(name: &str) -> GatewayFixture {
     GatewayFixture { kind: GatewayKind::GatewayApi, object, settings: json!({}) }
 }
 
+/// A ListenerSet in team-a below the Gateway `web`, with one HTTPS listener and the Secret `NAME-tls`.
+pub fn listener_set(name: &str) -> GatewayFixture {
+    let mut set = gateway_api(name);
+    set.kind = GatewayKind::ListenerSet;
+    set.object["kind"] = json!("ListenerSet");
+    set.object["spec"]["parentRef"] = json!({"name": "web"});
+    set
+}
+
+/// Names a Gateway API Gateway.
+pub fn gateway(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "gateway.networking.k8s.io/v1".into(),
+        kind: "Gateway".into(),
+        namespace: Some(namespace.into()),
+        name: name.into(),
+    }
+}
+
+impl From<GatewayFixture> for Value {
+    fn from(gateway: GatewayFixture) -> Value {
+        gateway.object
+    }
+}
+
 impl GatewayFixture {
     /// With an annotation.
     pub fn annotation(mut self, key: &str, value: &str) -> Self {

@@ -8,6 +8,7 @@ use certificate_shim::plan::{SecretName, secrets_named};
 use crate::context::Context;
 use crate::finding::{Finding, Level};
 use crate::lookup::Lookups;
+use crate::parent::Parent;
 use crate::rules::{self, Asker};
 use crate::settings::Settings;
 
@@ -36,7 +37,7 @@ impl Judgement {
 
 /// Judges a Gateway as it is or is going to be.
 pub fn judge(gateway: &Gateway<'_>, settings: &Settings, lookups: &Lookups<'_>, asker: Asker) -> Judgement {
-    conclude(&Context::new(gateway, settings, lookups), asker)
+    conclude(gateway, settings, lookups, asker, false)
 }
 
 /// Judges an earlier state of the Gateway, from memory: it is never looked up itself, so that only
@@ -46,10 +47,22 @@ pub(crate) fn judge_from_memory(
     settings: &Settings,
     lookups: &Lookups<'_>,
 ) -> Judgement {
-    conclude(&Context::from_memory(gateway, settings, lookups), Asker::Admission)
+    conclude(gateway, settings, lookups, Asker::Admission, true)
 }
 
-fn conclude(context: &Context<'_>, asker: Asker) -> Judgement {
+fn conclude(
+    written: &Gateway<'_>,
+    settings: &Settings,
+    lookups: &Lookups<'_>,
+    asker: Asker,
+    from_memory: bool,
+) -> Judgement {
+    let parent = Parent::of(written, lookups, from_memory);
+    let heir = parent.as_ref().and_then(|parent| parent.heir(written));
+    let mut context = Context::new(written, heir.as_ref().unwrap_or(written), settings, lookups);
+    context.parent = parent.as_ref();
+    context.from_memory = from_memory;
+    let context = &context;
     let findings = rules::check(context, asker);
     let secret = |certificate: &certificate_shim::Certificate| SecretName {
         namespace: certificate.namespace.clone(),

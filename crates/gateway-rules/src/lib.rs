@@ -8,7 +8,8 @@
 //! * [`request`], [`settings`]: what comes in;
 //! * [`default_issuer`]: the one mutation;
 //! * [`mod@judge`], [`context`], [`rules`]: what is found out, one file a rule;
-//! * [`lookup`], [`issuer`]: cluster objects, and what an issuer's status says;
+//! * [`lookup`], [`issuer`], [`parent`]: cluster objects, what an issuer's status says, and what a
+//!   ListenerSet inherits;
 //! * [`mod@ratchet`]: what an update is not refused for;
 //! * [`finding`], [`answer`]: what goes out.
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ pub mod issuer;
 pub mod judge;
 pub mod lookup;
 pub mod names;
+pub mod parent;
 pub mod ratchet;
 pub mod request;
 pub mod rules;

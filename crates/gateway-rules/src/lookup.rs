@@ -123,6 +123,10 @@ impl LookupError {
     }
 }
 
+/// The field that is asked for where only an object's metadata is wanted. It would come along anyway,
+/// but no field at all would mean every field.
+pub const METADATA: &[&str] = &["metadata"];
+
 /// Where objects are looked up: the policy's host, the controller's caches, a test's table.
 pub trait Cluster {
     /// Gets one object, at least its `metadata` and the `fields` (dotted paths). `fresh` asks for

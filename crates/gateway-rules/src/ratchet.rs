@@ -12,6 +12,7 @@ use certificate_shim::plan::SecretName;
 
 use crate::finding::{Finding, Level};
 use crate::judge::Judgement;
+use crate::rules::Rule;
 
 /// What makes two findings the same.
 type Key<'a> = (&'a str, &'a str, Option<&'a IssuerRef>, Option<&'a SecretName>);
@@ -28,8 +29,9 @@ pub fn ratchet(new: &mut Judgement, old: &Judgement) -> bool {
     let (issuer, named) = (new.issuer.as_ref(), &new.named);
     let mut lowered = false;
     for finding in &mut new.findings {
-        let before =
-            finding.level == Level::Reject && keys(finding, issuer, named).all(|key| had.contains(&key));
+        let before = finding.level == Level::Reject
+            && !Rule::is_fixed(finding.rule)
+            && keys(finding, issuer, named).all(|key| had.contains(&key));
         if before {
             finding.level = Level::Warn;
             lowered = true;

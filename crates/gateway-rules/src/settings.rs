@@ -180,10 +180,15 @@ fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
 }
 
 fn levels(root: &mut Fields<'_>) -> BTreeMap<&'static str, Level> {
-    let known: Vec<&'static str> = rules::ALL.iter().map(|rule| rule.id).collect();
+    let known: Vec<&'static str> =
+        rules::ALL.iter().map(|rule| rule.id).filter(|id| !rules::Rule::is_fixed(id)).collect();
     let mut levels = BTreeMap::new();
     for (id, level) in root.entries("rules").unwrap_or_default() {
         let path = format!("rules.{}", crate::text::shorten(id, 80));
+        if rules::Rule::is_fixed(id) {
+            root.problem(&path, "its level cannot be set");
+            continue;
+        }
         let Some(rule) = known.iter().find(|rule| **rule == id) else {
             match nearest(id, &known) {
                 Some(rule) => root.problem(&path, format!("unknown rule; did you mean {rule}?")),
@@ -297,6 +302,7 @@ mod tests {
     #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is none of both, default, validate"])]
     #[case::role_type(json!({"role": 1}), &["role: expected one of both, default, validate, found a number"])]
     #[case::unknown_rule(json!({"rules": {"issuer-redy": "warn"}}), &["rules.issuer-redy: unknown rule; did you mean issuer-ready?"])]
+    #[case::fixed_level(json!({"rules": {"context-lookup": "warn"}}), &["rules.context-lookup: its level cannot be set"])]
     #[case::level(json!({"rules": {"issuer-ready": "deny"}}), &["rules.issuer-ready: \"deny\" is none of reject, warn, off"])]
     #[case::level_type(json!({"rules": {"issuer-ready": false}}), &["rules.issuer-ready: expected a string, found true or false"])]
     #[case::rules_as_list(json!({"rules": ["issuer-ready"]}), &["rules: expected an object, found a list"])]

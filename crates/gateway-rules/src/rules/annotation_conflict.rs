@@ -17,7 +17,7 @@ use certificate_shim::annotation;
 use certificate_shim::issuer_ref::IssuerFault;
 
 use super::{Applies, Findings, Judges, Rule};
-use crate::context::{Context, annotation_path};
+use crate::context::Context;
 use crate::finding::{Level, Refusal};
 
 /// `annotation-conflict`
@@ -36,7 +36,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             IssuerFault::NoName => context.issuer_path(),
             IssuerFault::IssuerAndClusterIssuer
             | IssuerFault::ClusterIssuerAndGroup
-            | IssuerFault::ClusterIssuerAndKind => annotation_path(annotation::CLUSTER_ISSUER),
+            | IssuerFault::ClusterIssuerAndKind => context.path_of(annotation::CLUSTER_ISSUER),
         };
         let (what, mend) = match fault {
             IssuerFault::NoName => (
@@ -49,8 +49,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             ),
             IssuerFault::ClusterIssuerAndGroup | IssuerFault::ClusterIssuerAndKind => {
                 let key = fault.keys().last().copied().unwrap_or_default();
+                let by = if context.is_inherited(key) { ", inherited from the parent Gateway" } else { "" };
                 (
-                    format!("{key} is there too, and cert-manager takes it with {} only", annotation::ISSUER),
+                    format!(
+                        "{key} is there too{by}, and cert-manager takes it with {} only",
+                        annotation::ISSUER
+                    ),
                     format!("Remove {key}, or name the issuer with {}.", annotation::ISSUER),
                 )
             }
@@ -61,7 +65,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, istio};
+    use crate::fixtures::{TestCluster, gateway_api, istio, listener_set};
     use rstest::rstest;
 
     const BOTH: &str = "annotation-conflict: metadata.annotations[cert-manager.io/cluster-issuer]: cert-manager.io/issuer is there too, and cert-manager takes neither. Keep the one that is meant.";
@@ -85,5 +89,18 @@ mod tests {
         let cluster = TestCluster::default();
         assert_eq!(gateway.findings(&cluster), expected);
         assert_eq!(cluster.asked(), Vec::<String>::new(), "an issuer that nobody named is not looked up");
+    }
+
+    #[test]
+    fn what_a_listener_set_inherits() {
+        let parent = gateway_api("web").cert_manager("issuer-kind", "ClusterIssuer");
+        let cluster = TestCluster::default().object(parent);
+        let text = KIND.replace(" is there too", " is there too, inherited from the parent Gateway");
+        assert_eq!(listener_set("extra").cert_manager("cluster-issuer", "b").findings(&cluster), [text]);
+
+        let parent = gateway_api("web").cert_manager("issuer", "a").cert_manager("cluster-issuer", "b");
+        let cluster = TestCluster::default().object(parent);
+        let text = BOTH.replace("metadata.annotations[cert-manager.io/cluster-issuer]", "spec.parentRef");
+        assert_eq!(listener_set("extra").findings(&cluster), [text]);
     }
 }

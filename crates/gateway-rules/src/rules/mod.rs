@@ -9,6 +9,7 @@ pub mod annotation_conflict;
 pub mod annotation_unknown;
 pub mod annotation_value;
 pub mod certificate_invalid;
+pub mod context_lookup;
 pub mod gateway_namespace;
 pub mod issuer_exists;
 pub mod issuer_external;
@@ -17,9 +18,12 @@ pub mod issuer_pending;
 pub mod issuer_ready;
 pub mod issuer_stale;
 pub mod no_effect;
+pub mod parent_missing;
 
 /// Every rule, in the order in which findings are shown.
 pub const ALL: &[&Rule] = &[
+    &context_lookup::RULE,
+    &parent_missing::RULE,
     &annotation_conflict::RULE,
     &annotation_value::RULE,
     &certificate_invalid::RULE,
@@ -75,6 +79,14 @@ pub enum Asker {
     Admission,
     /// The controller, about an object that is there.
     Controller,
+}
+
+impl Rule {
+    /// Whether its level holds whatever settings and an update's old object say: without an answer
+    /// to its question the others cannot be asked.
+    pub fn is_fixed(id: &str) -> bool {
+        id == context_lookup::RULE.id
+    }
 }
 
 /// Takes the findings of one rule.

@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
 
     /// A text that has to be there and may not be empty.
     pub(super) fn required(&mut self, name: &'static str) -> Option<&'a str> {
-        let absent = !self.fields.is_some_and(|fields| fields.get(name).is_some_and(|v| !v.is_null()));
+        let absent = self.fields.is_none_or(|fields| fields.get(name).is_none_or(Value::is_null));
         let text = self.string(name);
         if absent || text == Some("") {
             self.problem(name, "is required");

@@ -1,0 +1,158 @@
+//! The parent of a ListenerSet: the Gateway that it takes its issuer over from.
+
+use certificate_shim::gateway::{GATEWAY_API_GROUP, Gateway, GatewayKind, Metadata};
+use certificate_shim::listener_set::inherit;
+
+use crate::lookup::{LookupError, Lookups, METADATA, ObjectRef, Outcome};
+
+/// The parent as one state of the ListenerSet sees it.
+pub struct Parent {
+    /// What was looked up.
+    pub object: ObjectRef,
+    /// What came of it; none where this is an earlier state and the present one did not ask.
+    pub outcome: Option<Outcome>,
+}
+
+/// The parent that a ListenerSet names, if this is one. cert-manager goes by namespace and name
+/// alone, whatever group and kind the reference has (`ProcessItem` in
+/// certificate-shim/listenerset/controller.go).
+pub fn reference(set: &Gateway<'_>) -> Option<ObjectRef> {
+    let named = set.parent_ref.as_ref();
+    (set.kind == GatewayKind::ListenerSet).then(|| ObjectRef {
+        api_version: format!("{GATEWAY_API_GROUP}/v1"),
+        kind: GatewayKind::GatewayApi.kind().to_owned(),
+        namespace: Some(named.map_or(set.metadata.namespace, |parent| parent.namespace).to_owned()),
+        name: named.map_or("", |parent| parent.name).to_owned(),
+    })
+}
+
+impl Parent {
+    /// Looks the parent of a ListenerSet up; of its earlier state only what is known already.
+    pub fn of(set: &Gateway<'_>, lookups: &Lookups<'_>, from_memory: bool) -> Option<Self> {
+        let object = reference(set)?;
+        let outcome =
+            if from_memory { lookups.remembered(&object) } else { Some(lookups.get(&object, METADATA)) };
+        let readable = |outcome: Outcome| match outcome {
+            Ok(parent) if Metadata::read("", &parent).is_err() => {
+                Err(LookupError::Undetermined("its metadata cannot be read".to_owned()))
+            }
+            outcome => outcome,
+        };
+        Some(Parent { object, outcome: outcome.map(readable) })
+    }
+
+    /// The ListenerSet with what it takes over from the parent; none where there is none to be had.
+    pub fn heir<'p>(&'p self, set: &Gateway<'p>) -> Option<Gateway<'p>> {
+        let parent = self.outcome.as_ref()?.as_ref().ok()?;
+        let mut heir = set.clone();
+        inherit(&mut heir, &Gateway::read(GatewayKind::GatewayApi, "", parent).ok()?);
+        Some(heir)
+    }
+
+    /// Whether the parent is there, but being deleted.
+    pub fn is_deleting(&self) -> bool {
+        let parent = self.outcome.as_ref().and_then(|outcome| outcome.as_ref().ok());
+        parent.is_some_and(|parent| Metadata::read("", parent).is_ok_and(|metadata| metadata.deleting))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixtures::{
+        GatewayFixture, TestCluster, cluster_issuer, gateway, gateway_api, issuer, listener_set,
+    };
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn with(gateway: GatewayFixture, annotations: &[(&str, &str)]) -> GatewayFixture {
+        annotations.iter().fold(gateway, |gateway, (key, value)| gateway.cert_manager(key, value))
+    }
+
+    const OF_PARENT: &str = "spec.parentRef";
+    const OWN: &str = "metadata.annotations[cert-manager.io/cluster-issuer]";
+
+    #[rstest]
+    #[case::inherited(&[("cluster-issuer", "absent")], &[], Some(("ClusterIssuer \"absent\"", OF_PARENT)))]
+    #[case::issuer_inherited(&[("issuer", "absent")], &[], Some(("Issuer \"absent\" in namespace \"team-a\"", OF_PARENT)))]
+    #[case::own_issuer_counts(&[("cluster-issuer", "absent")], &[("cluster-issuer", "le")], None)]
+    #[case::own_issuer_only(&[], &[("cluster-issuer", "absent")], Some(("ClusterIssuer \"absent\"", OWN)))]
+    #[case::own_issuer_against_a_sound_one(&[("cluster-issuer", "le")], &[("cluster-issuer", "absent")], Some(("ClusterIssuer \"absent\"", OWN)))]
+    #[case::nothing_to_inherit(&[], &[], None)]
+    fn the_issuer_of_a_listener_set(
+        #[case] parent: &[(&str, &str)],
+        #[case] own: &[(&str, &str)],
+        #[case] expected: Option<(&str, &str)>,
+    ) {
+        let cluster = TestCluster::default()
+            .object(cluster_issuer("le").ready())
+            .object(with(gateway_api("web"), parent));
+        let findings = with(listener_set("extra"), own).findings(&cluster);
+        match expected {
+            None => assert_eq!(findings, Vec::<String>::new()),
+            Some((issuer, path)) => {
+                let start = format!("issuer-exists: {path}: there is no {issuer}. ");
+                assert!(findings.len() == 1 && findings[0].starts_with(&start), "{findings:?}");
+            }
+        }
+        assert_eq!(cluster.asked()[0], "Gateway team-a/web");
+    }
+
+    #[test]
+    fn the_kind_is_inherited_even_beside_an_issuer_of_its_own() {
+        let parent = with(gateway_api("web"), &[("issuer-kind", "ClusterIssuer")]);
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready()).object(parent);
+        let set = with(listener_set("extra"), &[("issuer", "le"), ("issuer-kind", "Issuer")]);
+        assert_eq!(set.findings(&cluster), Vec::<String>::new());
+        assert_eq!(cluster.asked(), ["Gateway team-a/web", "ClusterIssuer le"]);
+    }
+
+    #[test]
+    fn never_defaulted_and_left_alone_by_the_role_that_only_defaults() {
+        let default = json!({"name": "le", "kind": "ClusterIssuer", "when": "always"});
+        for (role, asked) in [("both", 1), ("default", 0)] {
+            let cluster = TestCluster::default().object(gateway_api("web"));
+            let set = listener_set("extra").settings(json!({"role": role, "default_issuer": default}));
+            let answer = set.create(&cluster);
+            assert!(answer.accepted && answer.mutated_object.is_none());
+            assert_eq!(cluster.asked().len(), asked, "{role}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_rests_on_the_parent_too() {
+        let cluster = TestCluster::default()
+            .object(issuer("team-a", "ca").ready())
+            .object(with(gateway_api("web"), &[("issuer", "cc")]))
+            .fresh_answer(
+                &gateway("team-a", "web"),
+                Ok(with(gateway_api("web"), &[("issuer", "ca")]).object()),
+            );
+        assert!(listener_set("extra").create(&cluster).accepted);
+        assert_eq!(
+            cluster.asked(),
+            [
+                "Gateway team-a/web",
+                "Issuer team-a/cc",
+                "ClusterIssuer cc",
+                "Gateway team-a/web fresh",
+                "Issuer team-a/ca"
+            ]
+        );
+    }
+
+    #[rstest]
+    #[case::same_parent(json!({"name": "web"}), true)]
+    #[case::another_parent(json!({"name": "other"}), false)]
+    fn updates_under_the_issuer_of_the_parent(#[case] before: serde_json::Value, #[case] let_through: bool) {
+        let cluster =
+            TestCluster::default().object(with(gateway_api("web"), &[("cluster-issuer", "absent")]));
+        let old = listener_set("extra").with("/spec/parentRef", before);
+        let answer = listener_set("extra").annotation("a", "b").update_from(&old, &cluster);
+        assert_eq!(answer.accepted, let_through);
+        assert_eq!(cluster.asked()[0], "Gateway team-a/web");
+        assert!(
+            !cluster.asked().contains(&"Gateway team-a/other".to_owned()),
+            "the old parent is never looked up"
+        );
+    }
+}
