@@ -1,1 +1,23 @@
-//! gateway-lint
+//! Judges Gateways in manifests before they are applied, with the policy's own module.
+//!
+//! [`check()`] turns every Gateway in a set of files into the request that an API server would send, and hands it to
+//! the module on [`policy_host`], with the other objects of the files as the cluster. What it reports is the module's
+//! answer. The `run` command evaluates one recorded request like `kwctl run`.
+
+pub mod admission;
+pub mod check;
+mod error;
+pub mod policy;
+pub mod run;
+pub mod settings;
+pub mod table;
+
+pub use check::{Options, Report, check};
+pub use error::Error;
+pub use policy::Policy;
+
+/// The policy's module, built from the same sources as this crate.
+pub const MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy.wasm"));
+
+/// The policy's metadata.yml.
+pub const METADATA: &str = include_str!("../../../metadata.yml");

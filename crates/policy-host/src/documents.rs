@@ -136,6 +136,8 @@ fn files_below(folder: &Path, errors: &mut Vec<String>) -> Vec<PathBuf> {
             Ok(_) => {}
             // The folder that the link leads back to is walked already.
             Err(error) if error.loop_ancestor().is_some() => {}
+            // A dangling link that would be no manifest anyway.
+            Err(error) if error.path().is_some_and(|path| path.is_symlink() && !is_manifest(path)) => {}
             Err(error) => errors.push(match (error.path(), error.io_error()) {
                 (Some(path), Some(reason)) => format!("{}: cannot be read: {reason}", path.display()),
                 _ => format!("{}: cannot be read: {error}", folder.display()),
@@ -318,7 +320,9 @@ mod tests {
         write("notes.txt", "{{");
         write(".git/c.yaml", "{{");
         #[cfg(unix)]
-        std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+        for (to, name) in [(folder.path(), "loop"), (Path::new("/nowhere"), "dangling.txt")] {
+            std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        }
         let kinds = |documents: Vec<Document>| {
             documents.iter().map(|document| document.kind().to_owned()).collect::<Vec<_>>()
         };

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use wasmtime_provider::wasmtime::error::format_err;
 use wasmtime_provider::wasmtime::{
     Caller, Config, Engine, InstancePre, Linker, Memory, Module, Result as Wasm, Store,
@@ -14,6 +15,7 @@ use wasmtime_provider::wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_provider::wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_sync};
 
 use crate::callback::Callback;
+use crate::request::{ValidateRequest, settings as settings_object};
 use crate::{Cluster, Error, Grants, Lookup};
 
 /// More than any policy needs within the real host's evaluation limit.
@@ -65,6 +67,21 @@ impl Meter {
         };
         compile()
             .map_err(|error| Error::Module { origin: "the module".to_owned(), reason: format!("{error:#}") })
+    }
+
+    /// Counts the evaluation of a request, with the payload that [`crate::Host::validate`] makes of it.
+    ///
+    /// # Errors
+    /// [`Error::Request`], [`Error::Settings`], [`Error::Start`].
+    pub fn validate(
+        &self,
+        request: &Value,
+        settings: &Value,
+        grants: &Grants,
+        cluster: Arc<dyn Cluster>,
+    ) -> Result<Count, Error> {
+        let payload = ValidateRequest::kubernetes(request)?.payload(&settings_object(settings)?);
+        self.count("validate", &payload, grants, cluster)
     }
 
     /// Runs one call on a fresh instance.

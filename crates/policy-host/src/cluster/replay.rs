@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::{Cluster, HostError};
 use crate::{Error, Lookup};
 
-/// A recording: each lookup has to be the next one of the recording, in full.
+/// A recording: each lookup has to be the next one of the recording, in full. Errors in it were recorded without
+/// causes and backtrace, so that is how the policy gets them.
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Mutex<VecDeque<(Lookup, Response)>>,

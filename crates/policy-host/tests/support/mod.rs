@@ -20,6 +20,7 @@ pub fn probe_bytes() -> &'static [u8] {
             "build",
             "--quiet",
             "--locked",
+            "--release",
             "--target=wasm32-wasip1",
             "--target-dir",
         ]);
@@ -36,7 +37,8 @@ pub fn probe_bytes() -> &'static [u8] {
             status.success(),
             "the probe guest does not build: is the target there? rustup target add wasm32-wasip1"
         );
-        std::fs::read(target.join("wasm32-wasip1/debug/probe_guest.wasm")).expect("the probe guest was built")
+        std::fs::read(target.join("wasm32-wasip1/release/probe_guest.wasm"))
+            .expect("the probe guest was built")
     })
 }
 
