@@ -97,7 +97,8 @@ fn recordings_of_a_cluster_issuer() {
         "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"letsencrypt-production\" cannot issue now (ErrRegisterACMEAccount: Failed to register ACME account: Get \"https://127.0.0.1:14000/dir\": dial tcp 127.0.0.1:14000: connect: connection refused). Wait until its Ready condition is True, have it mended, or name another issuer."
     );
 
-    let evaluation = replay(&review, &[("ClusterIssuer", None, name, false, "found-cluster-ready")]);
+    let selfsigned = gateway("team-b", "cluster-issuer", "selfsigned");
+    let evaluation = replay(&selfsigned, &[("ClusterIssuer", None, "selfsigned", false, "found-cluster-ready")]);
     assert!(evaluation.response.allowed, "{}", evaluation.response.message());
 
     // The recording without status: the host finds it whatever the namespace.

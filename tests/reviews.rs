@@ -274,7 +274,7 @@ fn what_cannot_be_read_is_refused_with_a_place_and_without_its_content() {
     json!({"role": "x", "rules": {"issuer-redy": "warn"}, "lookups": {"fresh": 1}, "zzz": true}),
     Some("role: \"x\" is none of both, default, validate\nrules.issuer-redy: unknown rule; did you mean issuer-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
 )]
-fn settings(#[case] settings: Value, #[case] expected: Option<&str>) {
+fn what_settings_are_valid(#[case] settings: Value, #[case] expected: Option<&str>) {
     let answer = common::host(cluster("")).validate_settings(&settings).unwrap();
     assert_eq!(answer.valid, expected.is_none());
     let message = answer.message.unwrap_or_default();
