@@ -270,7 +270,7 @@ impl Certificate {
         let mut names: Vec<&str> = self.own_names(false).collect();
         let alt_names = self.template.alt_names.iter().map(String::as_str);
         if self.template.owner.kind == GatewayKind::Istio {
-            let hosts: BTreeSet<&str> = names.iter().copied().collect();
+            let hosts = set_of(&names);
             names.extend(alt_names.filter(|name| {
                 let name = name.to_ascii_lowercase();
                 !hosts.contains(name.as_str())
@@ -287,7 +287,7 @@ impl Certificate {
         let mut addresses: Vec<&str> = self.own_names(true).collect();
         let ip_sans = self.template.ip_sans.iter().map(String::as_str);
         if self.template.owner.kind == GatewayKind::Istio {
-            let hosts: BTreeSet<&str> = addresses.iter().copied().collect();
+            let hosts = set_of(&addresses);
             addresses.extend(ip_sans.filter(|address| !hosts.contains(address)));
         } else {
             addresses.extend(ip_sans);
@@ -459,7 +459,15 @@ impl From<Object> for Value {
 }
 
 fn borrowed(map: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
-    map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    let mut borrowed = BTreeMap::new();
+    borrowed.extend(map.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    borrowed
+}
+
+fn set_of<'a>(names: &[&'a str]) -> BTreeSet<&'a str> {
+    let mut set = BTreeSet::new();
+    set.extend(names.iter().copied());
+    set
 }
 
 /// The wildcard that covers a name in a certificate: `*.example.com` for `a.example.com`, none for

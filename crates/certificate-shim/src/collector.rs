@@ -73,9 +73,11 @@ impl<'a> Collector<'a> {
     }
 
     /// Drops the hosts that a wildcard covers, either among the hosts of the same Certificate or
-    /// among other names.
-    pub fn drop_covered(&mut self, others: &BTreeSet<String>) {
+    /// among names that all Certificates have.
+    pub fn drop_covered(&mut self, common: &[String]) {
         let seen = &self.seen;
+        let mut others: BTreeSet<String> = BTreeSet::new();
+        others.extend(common.iter().map(|name| name.to_ascii_lowercase()));
         for (number, draft) in self.drafts.iter_mut().enumerate() {
             draft.hosts.retain(|host| {
                 let covered = |wildcard: String| {

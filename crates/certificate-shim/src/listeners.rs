@@ -6,7 +6,7 @@ use crate::certificate::PrivateKey;
 use crate::collector::Collector;
 use crate::gateway::{CertificateRef, Gateway, Listener};
 use crate::place::{ListenerField, Place, RefField};
-use crate::skip::{SkipFault, SkipReason, Skipped};
+use crate::skip::{SkipReason, Skips};
 use crate::value::ip;
 
 /// Collects what the listeners ask for, and which of them are skipped with an event.
@@ -15,25 +15,25 @@ pub(crate) fn collect<'a>(
     listeners: &[Listener<'a>],
     annotated: PrivateKey,
     collector: &mut Collector<'a>,
-    skipped: &mut Vec<Skipped>,
+    skips: &mut Skips,
 ) {
     let namespace = gateway.metadata.namespace;
     for (index, listener) in listeners.iter().enumerate() {
         if !asks_for_certificate(gateway, listener) {
             continue;
         }
-        let faults = faults(index, listener, namespace);
-        if !faults.is_empty() {
-            skipped.push(Skipped { index, name: listener.name.to_owned(), faults });
+        check(index, listener, namespace, skips);
+        if skips.contains(index) {
             continue;
         }
         let hostname = listener.hostname.unwrap_or_default();
+        let is_ip = ip::is_ip(hostname);
         let references = listener.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
         for (position, reference) in references {
             let place = Place::Listener(index, ListenerField::CertificateRef(position, RefField::Name));
             let certificate = collector.certificate(namespace, reference.name, place, annotated);
             let host = Place::Listener(index, ListenerField::Hostname);
-            collector.host(certificate, hostname.into(), ip::is_ip(hostname), host);
+            collector.host(certificate, hostname.into(), is_ip, host);
         }
     }
 }
@@ -52,15 +52,13 @@ fn is_ignored(gateway: &Gateway<'_>, name: &str) -> bool {
 }
 
 /// What cert-manager finds wrong with a listener, in its order (`validateGatewayListenerBlock`).
-fn faults(index: usize, listener: &Listener<'_>, namespace: &str) -> Vec<SkipFault> {
-    let mut faults = Vec::new();
-    let mut push = |field, reason| faults.push(SkipFault { place: Place::Listener(index, field), reason });
+fn check(index: usize, listener: &Listener<'_>, namespace: &str, skips: &mut Skips) {
+    let mut push = |field, reason| skips.push(Place::Listener(index, field), reason);
     if listener.hostname.unwrap_or_default().is_empty() {
         push(ListenerField::Hostname, SkipReason::NoHostname);
     }
     let Some(tls) = &listener.tls else {
-        push(ListenerField::Tls, SkipReason::NoTls);
-        return faults;
+        return push(ListenerField::Tls, SkipReason::NoTls);
     };
     if tls.certificate_refs.is_empty() {
         push(ListenerField::CertificateRefs, SkipReason::NoCertificateRefs);
@@ -84,5 +82,4 @@ fn faults(index: usize, listener: &Listener<'_>, namespace: &str) -> Vec<SkipFau
         Some("Terminate") => {}
         Some(mode) => push(ListenerField::Mode, SkipReason::Mode(mode.to_owned())),
     }
-    faults
 }

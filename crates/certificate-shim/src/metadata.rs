@@ -92,6 +92,9 @@ fn is_copied(key: &str, list: &[String]) -> bool {
 }
 
 fn select(from: &BTreeMap<&str, &str>, takes: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-    let entries = from.iter().filter(|(key, _)| takes(key));
-    entries.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    let mut taken = BTreeMap::new();
+    for (key, value) in from.iter().filter(|(key, _)| takes(key)) {
+        taken.insert((*key).to_owned(), (*value).to_owned());
+    }
+    taken
 }

@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::certificate::{Certificate, Template};
-use crate::collector::{Collector, Draft};
+use crate::collector::Collector;
 use crate::credential::Credential;
 use crate::fault::AnnotationFault;
 use crate::gateway::{Gateway, Spec};
 use crate::issuer_ref::IssuerRef;
 use crate::owner::Owner;
 use crate::place::{Place, ServerField};
-use crate::skip::{SkipFault, SkipReason, Skipped};
+use crate::skip::{SkipReason, Skipped, Skips};
 use crate::{listeners, metadata, servers, translate};
 
 /// The labels and annotations that an Istio Gateway's Certificates take over from it: keys, or
@@ -102,7 +102,7 @@ impl Plan {
     /// The names of the Secrets that the Certificates are for, sorted.
     pub fn secrets(&self) -> Vec<SecretName> {
         let mut secrets: Vec<SecretName> = self.certificates.iter().map(Certificate::secret).collect();
-        secrets.sort();
+        secrets.sort_unstable();
         secrets
     }
 }
@@ -117,64 +117,55 @@ pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], copy:
     template.labels = metadata::labels(gateway, copy);
     template.annotations = metadata::annotations(gateway, copy);
 
-    let mut skipped = Vec::new();
     let mut collector = Collector::default();
     let key = template.private_key;
+    let mut skips;
     match &gateway.spec {
         Spec::Listeners(listeners) => {
-            listeners::collect(gateway, listeners, key, &mut collector, &mut skipped)
+            skips = Skips::none_of(listeners.len());
+            listeners::collect(gateway, listeners, key, &mut collector, &mut skips);
         }
         Spec::Servers { servers, .. } => {
-            servers::collect(gateway, servers, placement, key, &mut collector, &mut skipped);
+            skips = Skips::none_of(servers.len());
+            servers::collect(gateway, servers, placement, key, &mut collector, &mut skips);
             template.make_names_distinct();
-            collector
-                .drop_covered(&template.alt_names.iter().map(|name| name.to_ascii_lowercase()).collect());
+            collector.drop_covered(&template.alt_names);
         }
     }
 
     let template = Arc::new(template);
     let issue_temporary = metadata::edits_in_place(gateway);
     let (drafts, contradictions) = collector.into_parts();
-    let (named, nameless): (Vec<_>, Vec<_>) =
-        drafts.into_iter().partition(|draft| !draft.hosts.is_empty() || template.has_names());
-    skip_nameless(gateway, &nameless, &mut skipped);
-    let certificate = |draft: Draft<'_>| Certificate {
-        namespace: draft.namespace.to_owned(),
-        secret_name: draft.secret_name.to_owned(),
-        hosts: draft.hosts,
-        places: draft.places,
-        private_key: draft.key,
-        issue_temporary,
-        template: Arc::clone(&template),
+    let mut certificates = Vec::new();
+    for draft in drafts {
+        if draft.hosts.is_empty() && !template.has_names() {
+            for place in draft.places {
+                if let Place::Server(index, _) = place {
+                    skips.push(Place::Server(index, ServerField::Hosts), SkipReason::NoName);
+                }
+            }
+            continue;
+        }
+        certificates.push(Certificate {
+            namespace: draft.namespace.to_owned(),
+            secret_name: draft.secret_name.to_owned(),
+            hosts: draft.hosts,
+            places: draft.places,
+            private_key: draft.key,
+            issue_temporary,
+            template: Arc::clone(&template),
+        });
+    }
+    let name = |index: usize| match &gateway.spec {
+        Spec::Listeners(listeners) => listeners.get(index).map_or("", |listener| listener.name).to_owned(),
+        Spec::Servers { servers, .. } => servers.get(index).map_or("", |server| server.name).to_owned(),
     };
-    let certificates: Vec<Certificate> = named.into_iter().map(certificate).collect();
     Plan {
-        skipped,
+        skipped: skips.into_skipped(name),
         faults: if certificates.is_empty() { Vec::new() } else { faults },
         contradictions,
         certificates,
     }
-}
-
-/// Skips the servers of which no name is left.
-fn skip_nameless(gateway: &Gateway<'_>, nameless: &[Draft<'_>], skipped: &mut Vec<Skipped>) {
-    let Spec::Servers { servers, .. } = &gateway.spec else { return };
-    let places = nameless.iter().flat_map(|draft| &draft.places);
-    let index = |place: &Place| if let Place::Server(index, _) = place { Some(*index) } else { None };
-    let indices: BTreeSet<usize> = places.filter_map(index).collect();
-    for index in indices {
-        let name = servers.get(index).map_or("", |server| server.name).to_owned();
-        let fault = SkipFault { place: Place::Server(index, ServerField::Hosts), reason: SkipReason::NoName };
-        skipped.push(Skipped { index, name, faults: vec![fault] });
-    }
-    skipped.sort_by_key(|skipped| skipped.index);
-    skipped.dedup_by(|later, earlier| {
-        let same = later.index == earlier.index;
-        if same {
-            earlier.faults.append(&mut later.faults);
-        }
-        same
-    });
 }
 
 /// Every Secret that a Gateway names, in whatever listener or server and for whatever purpose, be it

@@ -109,13 +109,14 @@ impl<'a, 'p> Node<'a, 'p> {
     ) -> Result<Vec<T>, Malformed> {
         match self.value {
             None => Ok(Vec::new()),
-            Some(Value::Array(values)) => values
-                .iter()
-                .enumerate()
-                .map(|(index, value)| {
-                    item(Node { value: present(Some(value)), path: Path::Index(&self.path, index) })
-                })
-                .collect(),
+            Some(Value::Array(values)) => {
+                let mut list = Vec::with_capacity(values.len());
+                for (index, value) in values.iter().enumerate() {
+                    let path = Path::Index(&self.path, index);
+                    list.push(item(Node { value: present(Some(value)), path })?);
+                }
+                Ok(list)
+            }
             Some(other) => Err(self.malformed("a list", other)),
         }
     }
@@ -130,13 +131,14 @@ impl<'a, 'p> Node<'a, 'p> {
     pub fn string_map(&self) -> Result<BTreeMap<&'a str, &'a str>, Malformed> {
         match self.value {
             None => Ok(BTreeMap::new()),
-            Some(Value::Object(fields)) => fields
-                .iter()
-                .map(|(key, value)| {
+            Some(Value::Object(fields)) => {
+                let mut map = BTreeMap::new();
+                for (key, value) in fields {
                     let node = Node { value: present(Some(value)), path: Path::Key(&self.path, key) };
-                    Ok((key.as_str(), node.string()?.unwrap_or_default()))
-                })
-                .collect(),
+                    map.insert(key.as_str(), node.string()?.unwrap_or_default());
+                }
+                Ok(map)
+            }
             Some(other) => Err(self.malformed("an object", other)),
         }
     }

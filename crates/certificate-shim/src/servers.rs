@@ -13,7 +13,7 @@ use crate::collector::Collector;
 use crate::credential::Credential;
 use crate::gateway::{Gateway, Server, ServerTls};
 use crate::place::{Place, ServerField};
-use crate::skip::{SkipFault, SkipReason, Skipped};
+use crate::skip::{SkipReason, Skips};
 use crate::value::ip;
 
 /// A Secret that a server asks for.
@@ -34,59 +34,53 @@ pub(crate) fn collect<'a>(
     placement: &[&'a str],
     annotated: PrivateKey,
     collector: &mut Collector<'a>,
-    skipped: &mut Vec<Skipped>,
+    skips: &mut Skips,
 ) {
     let mut asks: Vec<Ask<'a>> = Vec::new();
     for (index, server) in servers.iter().enumerate() {
-        let mut faults = Vec::new();
-        let mut fault = |field, reason| faults.push(SkipFault { place: Place::Server(index, field), reason });
         let Some(tls) = tls_with_credentials(server) else { continue };
+        let mut skip = |field, reason| skips.push(Place::Server(index, field), reason);
         match tls.mode {
-            Some("ISTIO_MUTUAL" | "PASSTHROUGH" | "AUTO_PASSTHROUGH") => {}
-            Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL") => {
-                for (position, (field, text)) in credentials(tls).enumerate() {
-                    match ask(gateway, placement, text, position) {
-                        Ok((namespace, name)) => {
-                            let key = if tls.credential_names.len() > 1 {
-                                paired(annotated, position)
-                            } else {
-                                annotated
-                            };
-                            asks.push(Ask {
-                                server: index,
-                                place: Place::Server(index, field),
-                                namespace,
-                                name,
-                                key,
-                            });
-                        }
-                        Err(reason) => fault(field, reason),
-                    }
-                }
-                if tls.credential_names.len() > 1 && annotated.algorithm == Some(Algorithm::Ed25519) {
-                    collector.pair_of_ed25519(Place::Server(index, ServerField::CredentialNames(1)));
-                }
+            Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL") => {}
+            Some("ISTIO_MUTUAL" | "PASSTHROUGH" | "AUTO_PASSTHROUGH") => continue,
+            Some(mode) => {
+                skip(ServerField::Mode, SkipReason::ServerMode(mode.to_owned()));
+                continue;
             }
-            Some(mode) => fault(ServerField::Mode, SkipReason::ServerMode(mode.to_owned())),
-            None => fault(ServerField::Mode, SkipReason::NoMode),
+            None => {
+                skip(ServerField::Mode, SkipReason::NoMode);
+                continue;
+            }
         }
-        if !faults.is_empty() {
-            skipped.push(Skipped { index, name: server.name.to_owned(), faults });
+        let is_pair = tls.credential_names.len() > 1;
+        for (position, (field, text)) in credentials(tls).enumerate() {
+            match target(gateway, placement, text, position) {
+                Ok((namespace, name)) => {
+                    let key = if is_pair { paired(annotated, position) } else { annotated };
+                    asks.push(Ask {
+                        server: index,
+                        place: Place::Server(index, field),
+                        namespace,
+                        name,
+                        key,
+                    });
+                }
+                Err(reason) => skip(field, reason),
+            }
+        }
+        if is_pair && annotated.algorithm == Some(Algorithm::Ed25519) {
+            collector.pair_of_ed25519(Place::Server(index, ServerField::CredentialNames(1)));
         }
     }
     for namespace in placement {
         for ask in asks.iter().filter(|ask| ask.namespace.is_none_or(|only| only == *namespace)) {
-            let draft = collector.certificate(namespace, ask.name, ask.place, ask.key);
+            let certificate = collector.certificate(namespace, ask.name, ask.place, ask.key);
             let hosts = servers.get(ask.server).into_iter().flat_map(|server| &server.hosts).enumerate();
             for (position, host) in hosts {
+                let place = Place::Server(ask.server, ServerField::Host(position));
                 if let Some(name) = normalized(host) {
                     let is_ip = ip::is_ip(&name);
-                    collector.host(
-                        draft,
-                        name,
-                        is_ip,
-                        Place::Server(ask.server, ServerField::Host(position)),
-                    );
+                    collector.host(certificate, name, is_ip, place);
                 }
             }
         }
@@ -111,7 +105,7 @@ fn credentials<'s, 'a>(tls: &'s ServerTls<'a>) -> impl Iterator<Item = (ServerFi
 }
 
 /// The Secret that a credential asks for, and the one namespace that it may be in.
-fn ask<'a>(
+fn target<'a>(
     gateway: &Gateway<'a>,
     placement: &[&'a str],
     text: &'a str,

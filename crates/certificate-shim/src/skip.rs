@@ -61,6 +61,36 @@ pub enum SkipReason {
     NoName,
 }
 
+/// What is wrong with each listener or server, by its index.
+pub(crate) struct Skips(Vec<Vec<SkipFault>>);
+
+impl Skips {
+    /// Nothing wrong with so many of them.
+    pub fn none_of(count: usize) -> Self {
+        Skips((0..count).map(|_| Vec::new()).collect())
+    }
+
+    /// Notes what is wrong at a place, unless the same was noted just before.
+    pub fn push(&mut self, place: Place, reason: SkipReason) {
+        let (Place::Listener(index, _) | Place::Server(index, _)) = place;
+        let fault = SkipFault { place, reason };
+        if let Some(faults) = self.0.get_mut(index).filter(|faults| faults.last() != Some(&fault)) {
+            faults.push(fault);
+        }
+    }
+
+    /// Whether something is wrong with one of them.
+    pub fn contains(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|faults| !faults.is_empty())
+    }
+
+    /// Those that something is wrong with.
+    pub fn into_skipped(self, name: impl Fn(usize) -> String) -> Vec<Skipped> {
+        let skipped = |(index, faults)| Skipped { index, name: name(index), faults };
+        self.0.into_iter().enumerate().filter(|(_, faults)| !faults.is_empty()).map(skipped).collect()
+    }
+}
+
 impl Skipped {
     /// The text of cert-manager's event about a listener.
     pub fn event(&self) -> String {

@@ -17,8 +17,8 @@ pub(crate) fn translate(annotations: &BTreeMap<&str, &str>, template: &mut Templ
     template.alt_names = items(reader.text(annotation::ALT_NAMES));
     template.ip_sans = items(reader.text(annotation::IP_SANS));
     // Unlike the two above, an empty value is one empty address, which the webhook refuses.
-    template.email_addresses = annotations
-        .get(annotation::EMAIL_SANS)
+    template.email_addresses = reader
+        .value(annotation::EMAIL_SANS)
         .map_or_else(Vec::new, |value| value.split(',').map(str::to_owned).collect());
 
     let subject = &mut template.subject;
@@ -53,7 +53,7 @@ pub(crate) fn translate(annotations: &BTreeMap<&str, &str>, template: &mut Templ
         reader.read(annotation::PRIVATE_KEY_ENCODING, |value| Encoding::parse(value).ok_or(FaultKind::Word));
     // What a size may be depends on the algorithm; nothing is known of it where that is unknown.
     let algorithm = match key.algorithm {
-        None if annotations.contains_key(annotation::PRIVATE_KEY_ALGORITHM) => None,
+        None if reader.value(annotation::PRIVATE_KEY_ALGORITHM).is_some() => None,
         _ => Some(key.effective_algorithm()),
     };
     key.size =
@@ -76,7 +76,7 @@ struct Reader<'r, 'a> {
 impl<'a> Reader<'_, 'a> {
     /// The value as it is; absent is as if it were empty.
     fn text(&self, key: &str) -> &'a str {
-        self.annotations.get(key).copied().unwrap_or_default()
+        self.value(key).unwrap_or_default()
     }
 
     /// The value as `parse` reads it; none where it is absent or cannot be read.
@@ -85,14 +85,19 @@ impl<'a> Reader<'_, 'a> {
         key: &'static str,
         parse: impl FnOnce(&'a str) -> Result<T, FaultKind>,
     ) -> Option<T> {
-        let value = self.annotations.get(key)?;
-        match parse(value) {
-            Ok(read) => Some(read),
-            Err(kind) => {
-                self.faults.push(AnnotationFault::new(key, value, kind));
-                None
-            }
-        }
+        let value = self.value(key)?;
+        parse(value).map_err(|kind| self.fault(key, value, kind)).ok()
+    }
+
+    // The two are kept out of the dozen instances of `read`, for the sake of the module's size.
+    #[inline(never)]
+    fn value(&self, key: &str) -> Option<&'a str> {
+        self.annotations.get(key).copied()
+    }
+
+    #[inline(never)]
+    fn fault(&mut self, key: &'static str, value: &str, kind: FaultKind) {
+        self.faults.push(AnnotationFault::new(key, value, kind));
     }
 }
 
