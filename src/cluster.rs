@@ -5,6 +5,8 @@
 //! was asked for. What fits nothing is undetermined, never "not found". The texts are those of
 //! `crates/policy-evaluator` in kubewarden/kubewarden-controller and of kube-rs below it.
 
+use std::collections::BTreeSet;
+
 use gateway_rules::lookup::{Cluster, Grant, LookupError, ObjectRef};
 use kubewarden_policy_sdk::Error;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
@@ -15,13 +17,17 @@ pub struct Host;
 
 impl Cluster for Host {
     fn get(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Result<Value, LookupError> {
+        let mut field_masks = BTreeSet::new();
+        for field in fields {
+            field_masks.insert((*field).to_owned());
+        }
         let request = GetResourceRequest {
             api_version: object.api_version.clone(),
             kind: object.kind.clone(),
             name: object.name.clone(),
             namespace: object.namespace.clone(),
             disable_cache: fresh,
-            field_masks: Some(fields.iter().map(|field| (*field).to_owned()).collect()),
+            field_masks: Some(field_masks),
         };
         get_resource(&request).map_err(|error| match error {
             Error::HostCall { source, .. } => classify(&source.to_string(), object),
@@ -74,7 +80,7 @@ fn classify_status(said: &str, object: &ObjectRef) -> LookupError {
         return LookupError::KindNotServed;
     }
     let forbidden =
-        format!("{}s.{} {:?} is forbidden: ", object.kind.to_lowercase(), object.group(), object.name);
+        format!("{}s.{} {:?} is forbidden: ", object.kind.to_ascii_lowercase(), object.group(), object.name);
     if said.starts_with(&forbidden) {
         return LookupError::Forbidden;
     }

@@ -98,7 +98,8 @@ fn recordings_of_a_cluster_issuer() {
     );
 
     let selfsigned = gateway("team-b", "cluster-issuer", "selfsigned");
-    let evaluation = replay(&selfsigned, &[("ClusterIssuer", None, "selfsigned", false, "found-cluster-ready")]);
+    let evaluation =
+        replay(&selfsigned, &[("ClusterIssuer", None, "selfsigned", false, "found-cluster-ready")]);
     assert!(evaluation.response.allowed, "{}", evaluation.response.message());
 
     // The recording without status: the host finds it whatever the namespace.

@@ -1,5 +1,6 @@
 //! The answer to a request: what the API client reads, and what audit logs and tools read.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use certificate_shim::plan::SecretName;
@@ -92,8 +93,10 @@ impl Answer {
 }
 
 fn object(entries: Vec<(&'static str, String)>) -> Option<Value> {
-    let fields: Map<String, Value> =
-        entries.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect();
+    let mut fields = Map::new();
+    for (key, value) in entries {
+        fields.insert(key.to_owned(), Value::String(value));
+    }
     (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
@@ -169,9 +172,10 @@ fn audited_findings(findings: &[Finding]) -> String {
         json!({"rule": finding.rule, "level": finding.level.as_str(), "path": shorten(&finding.path, 256)})
             .to_string()
     };
-    let mut entries: Vec<String> = findings.iter().map(finding).collect();
-    entries.sort();
-    entries.dedup();
+    let mut entries: BTreeSet<String> = BTreeSet::new();
+    for entry in findings.iter().map(finding) {
+        entries.insert(entry);
+    }
     format!("[{}]", joined(entries.iter(), AUDIT - 2).0)
 }
 

@@ -64,17 +64,11 @@ fn conclude(
     context.from_memory = from_memory;
     let context = &context;
     let findings = rules::check(context, asker);
-    let secret = |certificate: &certificate_shim::Certificate| SecretName {
-        namespace: certificate.namespace.clone(),
-        name: certificate.secret_name.clone(),
-    };
-    let mut planned: Vec<SecretName> = context.plan.certificates.iter().map(secret).collect();
-    planned.sort();
     Judgement {
         issuer: context.issuer.as_ref().map(|issuer| issuer.reference.clone()),
         issuer_is_sound: context.issuer_ref().is_some(),
         named: secrets_named(context.gateway, &context.placement),
-        planned,
+        planned: context.plan.secrets(),
         findings,
     }
 }

@@ -108,7 +108,7 @@ impl LookupError {
                 format!("The platform team has to install the CustomResourceDefinition of {kind}, or mend its version in the settings.")
             }
             LookupError::Forbidden => {
-                let resource = format!("{}s.{}", kind.to_lowercase(), object.group());
+                let resource = format!("{}s.{}", kind.to_ascii_lowercase(), object.group());
                 format!("The platform team has to grant get on {resource} to the policy server's ServiceAccount (rbac.yaml).")
             }
             LookupError::NotGranted(Grant::Capability) => {

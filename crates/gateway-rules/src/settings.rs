@@ -238,10 +238,11 @@ fn gateway_namespace(fields: &mut Fields<'_>) -> Option<GatewayNamespace> {
     if !is_dns1123_label(namespace) {
         fields.problem("namespace", format!("{} is no namespace (RFC 1123 label)", quote(namespace)));
     }
-    Some(GatewayNamespace {
-        labels: labels?.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        namespace: namespace.to_owned(),
-    })
+    let mut pods = BTreeMap::new();
+    for (key, value) in labels? {
+        pods.insert(key.to_owned(), value.to_owned());
+    }
+    Some(GatewayNamespace { labels: pods, namespace: namespace.to_owned() })
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let allowed = if written.len() < 5 { 1 } else { 2 };
     candidates
         .iter()
-        .map(|candidate| (distance(&written.to_lowercase(), candidate), *candidate))
+        .map(|candidate| (distance(&written.to_ascii_lowercase(), candidate), *candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
