@@ -7,13 +7,22 @@ use crate::certificate::{Host, PrivateKey, wildcard_over};
 use crate::place::Place;
 use crate::plan::{PlanFault, SecretName};
 
-/// What the Gateway asks for, Secret by Secret in first-seen order.
+/// What a Gateway asks for, Secret by Secret in first-seen order.
 #[derive(Default)]
 pub(crate) struct Collector<'a> {
     drafts: Vec<Draft<'a>>,
-    index: BTreeMap<(&'a str, &'a str), usize>,
-    seen: BTreeSet<(usize, Cow<'a, str>)>,
+    /// The position of every Secret among the drafts and of every host in its draft.
+    positions: BTreeMap<(Within<'a>, Cow<'a, str>), usize>,
     faults: Vec<PlanFault>,
+}
+
+/// What a name is unique within.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Within<'a> {
+    /// A Secret's namespace.
+    Namespace(&'a str),
+    /// The Certificate at that position.
+    Certificate(usize),
 }
 
 /// What is known of one Certificate.
@@ -35,8 +44,8 @@ impl<'a> Collector<'a> {
         key: PrivateKey,
     ) -> usize {
         let next = self.drafts.len();
-        let number = *self.index.entry((namespace, secret_name)).or_insert(next);
-        match self.drafts.get_mut(number) {
+        let position = self.position(Within::Namespace(namespace), secret_name.into(), next);
+        match self.drafts.get_mut(position) {
             None => {
                 self.drafts.push(Draft {
                     namespace,
@@ -55,16 +64,21 @@ impl<'a> Collector<'a> {
                 draft.places.push(place);
             }
         }
-        number
+        position
     }
 
     /// Adds a host to a Certificate, unless it is there.
-    pub fn host(&mut self, number: usize, name: Cow<'a, str>, is_ip: bool, place: Place) {
-        if let Some(draft) = self.drafts.get_mut(number)
-            && self.seen.insert((number, name.clone()))
-        {
+    pub fn host(&mut self, certificate: usize, name: Cow<'a, str>, is_ip: bool, place: Place) {
+        let next = self.drafts.get(certificate).map_or(0, |draft| draft.hosts.len());
+        let position = self.position(Within::Certificate(certificate), name.clone(), next);
+        if let Some(draft) = self.drafts.get_mut(certificate).filter(|_| position == next) {
             draft.hosts.push(Host { name: name.into_owned(), is_ip, place });
         }
+    }
+
+    /// The position of a name, which is `next` where it is new.
+    fn position(&mut self, within: Within<'a>, name: Cow<'a, str>, next: usize) -> usize {
+        *self.positions.entry((within, name)).or_insert(next)
     }
 
     /// Notes a pair of credentials whose annotated algorithm has no counterpart.
@@ -75,16 +89,15 @@ impl<'a> Collector<'a> {
     /// Drops the hosts that a wildcard covers, either among the hosts of the same Certificate or
     /// among names that all Certificates have.
     pub fn drop_covered(&mut self, common: &[String]) {
-        let seen = &self.seen;
+        let positions = &self.positions;
         let mut others: BTreeSet<String> = BTreeSet::new();
         others.extend(common.iter().map(|name| name.to_ascii_lowercase()));
-        for (number, draft) in self.drafts.iter_mut().enumerate() {
-            draft.hosts.retain(|host| {
-                let covered = |wildcard: String| {
-                    others.contains(&wildcard) || seen.contains(&(number, wildcard.into()))
-                };
-                host.is_ip || !wildcard_over(&host.name).is_some_and(covered)
-            });
+        for (position, draft) in self.drafts.iter_mut().enumerate() {
+            let is_named = |wildcard: String| {
+                others.contains(&wildcard)
+                    || positions.contains_key(&(Within::Certificate(position), wildcard.into()))
+            };
+            draft.hosts.retain(|host| host.is_ip || !wildcard_over(&host.name).is_some_and(is_named));
         }
     }
 

@@ -1,66 +1,35 @@
 //! Texts in quotation marks, as Go writes them in its messages.
 
-use std::fmt::Write;
-
 /// As `strconv.Quote` has it, and `%q`: what cannot be printed is escaped.
 pub fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            _ if is_printable(c) => out.push(c),
-            _ => push_escape(&mut out, c),
-        }
-    }
-    out.push('"');
-    out
+    quote(text, |c| match c {
+        '"' | '\\' => Form::Letter(c),
+        '\u{7}' => Form::Letter('a'),
+        '\u{b}' => Form::Letter('v'),
+        '\0'..' ' | '\u{7f}' => control(c).map_or(Form::Code('x', 2), Form::Letter),
+        _ if is_printable(c) => Form::Plain,
+        ..'\u{10000}' => Form::Code('u', 4),
+        _ => Form::Code('U', 8),
+    })
 }
 
 /// As package time has it in the errors of `ParseDuration`: byte by byte, whatever is not ASCII.
 pub fn time_quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            ' '..='\u{7f}' => out.push(c),
-            _ => {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    push_hex(&mut out, 'x', u32::from(byte), 2);
-                }
-            }
-        }
-    }
-    out.push('"');
-    out
+    quote(text, |c| match c {
+        '"' | '\\' => Form::Letter(c),
+        ' '..='\u{7f}' => Form::Plain,
+        _ => Form::Bytes,
+    })
 }
 
 /// As `json.Marshal` has it: apimachinery shows values so whose type is not plain `string`.
 pub fn json_quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..' ' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_hex(&mut out, 'u', u32::from(c), 4),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    quote(text, |c| match c {
+        '"' | '\\' => Form::Letter(c),
+        '\0'..' ' => control(c).map_or(Form::Code('u', 4), Form::Letter),
+        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => Form::Code('u', 4),
+        _ => Form::Plain,
+    })
 }
 
 /// At most so many characters of a text; what is cut off is told by an ellipsis.
@@ -71,35 +40,63 @@ pub fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-fn push_escape(out: &mut String, c: char) {
-    match u32::from(c) {
-        code @ (0..0x20 | 0x7f) => push_hex(out, 'x', code, 2),
-        code @ ..0x1_0000 => push_hex(out, 'u', code, 4),
-        code => push_hex(out, 'U', code, 8),
+/// How a character is written.
+enum Form {
+    /// As it is.
+    Plain,
+    /// As a backslash and a letter.
+    Letter(char),
+    /// As a backslash, a letter and its code in so many hexadecimal digits.
+    Code(char, usize),
+    /// As a backslash, an x and two hexadecimal digits for each of its bytes.
+    Bytes,
+}
+
+fn quote(text: &str, form: fn(char) -> Form) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match form(c) {
+            Form::Plain => out.push(c),
+            Form::Letter(letter) => out.extend(['\\', letter]),
+            Form::Code(letter, digits) => push_code(&mut out, letter, u32::from(c), digits),
+            Form::Bytes => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    push_code(&mut out, 'x', u32::from(byte), 2);
+                }
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn push_code(out: &mut String, letter: char, code: u32, digits: usize) {
+    out.extend(['\\', letter]);
+    let digit = |place| char::from_digit(code >> (4 * place) & 0xf, 16);
+    out.extend((0..digits).rev().filter_map(digit));
+}
+
+/// The letter that stands for a control character in Go and JSON alike.
+fn control(c: char) -> Option<char> {
+    match c {
+        '\u{8}' => Some('b'),
+        '\u{c}' => Some('f'),
+        '\n' => Some('n'),
+        '\r' => Some('r'),
+        '\t' => Some('t'),
+        _ => None,
     }
 }
 
-fn push_hex(out: &mut String, kind: char, code: u32, width: usize) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "\\{kind}{code:0width$x}");
-}
-
-/// As `strconv.IsPrint` has it: letters, marks, numbers, punctuation, symbols and the ASCII space.
+/// As `strconv.IsPrint` has it beyond ASCII: letters, marks, numbers, punctuation and symbols.
 ///
 /// Rust's `escape_debug` escapes the same characters, but at the start of a text also marks; so the
 /// character is not put at the start. Only characters that newer editions of Unicode have added are
 /// seen differently by Go.
 fn is_printable(c: char) -> bool {
-    c.is_ascii_graphic()
-        || c == ' '
-        || (!c.is_ascii() && {
-            let mut buffer = [0; 5];
-            let (first, rest) = buffer.split_at_mut(1);
-            first.fill(b'a');
-            let length = c.encode_utf8(rest).len();
-            let text = buffer.get(..=length).and_then(|bytes| std::str::from_utf8(bytes).ok());
-            text.is_some_and(|text| text.escape_debug().nth(1) == Some(c))
-        })
+    let text = String::from_iter(['a', c]);
+    c.is_ascii() || text.escape_debug().to_string() == text
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Reader<'_> {
         let mut template = SecretTemplate::default();
         match self.token()? {
             b'n' => self.null()?,
-            b'{' => self.members(|reader, name| {
+            b'{' => self.members(&mut |reader, name| {
                 let (field, map) = if folds_to(&name, "annotations") {
                     ("annotations", &mut template.annotations)
                 } else if folds_to(&name, "labels") {
@@ -84,7 +84,7 @@ impl Reader<'_> {
                 map.clear();
                 self.null()
             }
-            b'{' => self.members(|reader, key| {
+            b'{' => self.members(&mut |reader, key| {
                 let value = match reader.token()? {
                     b'n' => {
                         reader.null()?;
@@ -103,7 +103,7 @@ impl Reader<'_> {
     /// The members of an object whose brace has been read.
     fn members(
         &mut self,
-        mut member: impl FnMut(&mut Self, String) -> Result<(), TemplateError>,
+        member: &mut dyn FnMut(&mut Self, String) -> Result<(), TemplateError>,
     ) -> Result<(), TemplateError> {
         let mut byte = self.token()?;
         if byte == b'}' {
