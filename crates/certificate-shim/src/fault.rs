@@ -50,7 +50,8 @@ pub enum FaultKind {
 
 impl AnnotationFault {
     pub(crate) fn new(key: &'static str, value: &str, kind: FaultKind) -> Self {
-        let error = format!("invalid ingress annotation {}: {}", quoted(key), reason(key, value, &kind));
+        let reason = Reason { key, value, kind: &kind };
+        let error = format!("invalid ingress annotation {}: {reason}", quoted(key));
         AnnotationFault { key, value: shortened(value, SHOWN), kind, error }
     }
 
@@ -70,27 +71,38 @@ impl fmt::Display for AnnotationFault {
 impl std::error::Error for AnnotationFault {}
 
 /// What cert-manager says of a value (`translateAnnotations` in certificate-shim/helper.go).
-fn reason(key: &str, value: &str, kind: &FaultKind) -> String {
-    match kind {
-        FaultKind::Duration(error) => error.text(value).to_string(),
-        FaultKind::Integer(error) => {
-            let function = if key == annotation::PRIVATE_KEY_SIZE { "Atoi" } else { "ParseInt" };
-            error.text(function, value).to_string()
-        }
-        FaultKind::NotPositive => {
-            format!("revision history limit must be a positive number {}", quoted(value))
-        }
-        FaultKind::KeySize(algorithm) => {
-            format!("invalid private key size for {} algorithm {}", algorithm.as_str(), quoted(value))
-        }
-        FaultKind::Word => {
-            // The texts name the annotation without its prefix and hyphens.
-            let name = key.strip_prefix("cert-manager.io/").unwrap_or(key).replace('-', " ");
-            format!("invalid {name} {}", quoted(value))
-        }
-        FaultKind::Usage(item) => format!("invalid key usage name {}", quoted(item)),
-        FaultKind::Csv(error) => error.text(value).to_string(),
-        FaultKind::Template(error @ TemplateError::ForbiddenAnnotation(_)) => error.to_string(),
-        FaultKind::Template(error) => format!("error parsing secret template JSON: {error}"),
+struct Reason<'a> {
+    key: &'a str,
+    value: &'a str,
+    kind: &'a FaultKind,
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reason { key, value, kind } = self;
+        let what = match kind {
+            FaultKind::Duration(error) => return error.text(value).fmt(f),
+            FaultKind::Csv(error) => return error.text(value).fmt(f),
+            FaultKind::Integer(error) => {
+                let function = if *key == annotation::PRIVATE_KEY_SIZE { "Atoi" } else { "ParseInt" };
+                return error.text(function, value).fmt(f);
+            }
+            FaultKind::Template(error) => {
+                if !matches!(error, TemplateError::ForbiddenAnnotation(_)) {
+                    f.write_str("error parsing secret template JSON: ")?;
+                }
+                return error.fmt(f);
+            }
+            FaultKind::Usage(item) => return write!(f, "invalid key usage name {}", quoted(item)),
+            FaultKind::NotPositive => "revision history limit must be a positive number",
+            FaultKind::KeySize(Algorithm::Ecdsa) => "invalid private key size for ECDSA algorithm",
+            FaultKind::KeySize(_) => "invalid private key size for RSA algorithm",
+            FaultKind::Word => match *key {
+                annotation::PRIVATE_KEY_ALGORITHM => "invalid private key algorithm",
+                annotation::PRIVATE_KEY_ENCODING => "invalid private key encoding",
+                _ => "invalid private key rotation policy",
+            },
+        };
+        write!(f, "{what} {}", quoted(value))
     }
 }

@@ -195,8 +195,8 @@ impl<'a> Gateway<'a> {
             kind,
             parent_ref: match kind {
                 GatewayKind::ListenerSet if parent.is_present() => Some(ParentRef {
-                    name: parent.field("name")?.string()?.unwrap_or_default(),
-                    namespace: match parent.field("namespace")?.string()? {
+                    name: parent.text("name")?.unwrap_or_default(),
+                    namespace: match parent.text("namespace")? {
                         None | Some("") => metadata.namespace,
                         Some(namespace) => namespace,
                     },
@@ -243,11 +243,11 @@ impl<'a> Metadata<'a> {
     pub fn read(namespace: &'a str, object: &'a Value) -> Result<Self, Malformed> {
         let root = Node::root(object);
         let metadata = root.field("metadata")?;
-        let own_namespace = metadata.field("namespace")?.string()?.unwrap_or_default();
+        let own_namespace = metadata.text("namespace")?.unwrap_or_default();
         Ok(Metadata {
-            name: metadata.field("name")?.string()?.unwrap_or_default(),
+            name: metadata.text("name")?.unwrap_or_default(),
             namespace: if namespace.is_empty() { own_namespace } else { namespace },
-            uid: metadata.field("uid")?.string()?.unwrap_or_default(),
+            uid: metadata.text("uid")?.unwrap_or_default(),
             labels: metadata.field("labels")?.string_map()?,
             annotations: metadata.field("annotations")?.string_map()?,
             deleting: metadata.field("deletionTimestamp")?.is_present(),
@@ -261,9 +261,9 @@ impl<'a> Server<'a> {
         let port = server.field("port")?;
         let tls = server.field("tls")?;
         Ok(Server {
-            name: server.field("name")?.string()?.unwrap_or_default(),
+            name: server.text("name")?.unwrap_or_default(),
             port: port.field("number")?.integer()?,
-            protocol: port.field("protocol")?.string()?.unwrap_or_default(),
+            protocol: port.text("protocol")?.unwrap_or_default(),
             hosts: server.field("hosts")?.strings()?,
             tls: if tls.is_present() { Some(ServerTls::read(tls)?) } else { None },
         })
@@ -273,11 +273,11 @@ impl<'a> Server<'a> {
 impl<'a> ServerTls<'a> {
     fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
         Ok(ServerTls {
-            mode: tls.field("mode")?.string()?,
+            mode: tls.text("mode")?,
             https_redirect: tls.field("httpsRedirect")?.boolean()?.unwrap_or_default(),
-            credential_name: tls.field("credentialName")?.string()?,
+            credential_name: tls.text("credentialName")?,
             credential_names: tls.field("credentialNames")?.strings()?,
-            ca_cert_credential_name: tls.field("caCertCredentialName")?.string()?,
+            ca_cert_credential_name: tls.text("caCertCredentialName")?,
         })
     }
 }
@@ -286,10 +286,10 @@ impl<'a> Listener<'a> {
     fn read(listener: Node<'a, '_>) -> Result<Self, Malformed> {
         let tls = listener.field("tls")?;
         Ok(Listener {
-            name: listener.field("name")?.string()?.unwrap_or_default(),
-            hostname: listener.field("hostname")?.string()?,
+            name: listener.text("name")?.unwrap_or_default(),
+            hostname: listener.text("hostname")?,
             port: listener.field("port")?.integer()?,
-            protocol: listener.field("protocol")?.string()?.unwrap_or_default(),
+            protocol: listener.text("protocol")?.unwrap_or_default(),
             tls: if tls.is_present() { Some(ListenerTls::read(tls)?) } else { None },
         })
     }
@@ -298,7 +298,7 @@ impl<'a> Listener<'a> {
 impl<'a> ListenerTls<'a> {
     fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
         Ok(ListenerTls {
-            mode: tls.field("mode")?.string()?,
+            mode: tls.text("mode")?,
             certificate_refs: tls.field("certificateRefs")?.list(CertificateRef::read)?,
         })
     }
@@ -307,10 +307,10 @@ impl<'a> ListenerTls<'a> {
 impl<'a> CertificateRef<'a> {
     fn read(reference: Node<'a, '_>) -> Result<Self, Malformed> {
         Ok(CertificateRef {
-            group: reference.field("group")?.string()?.unwrap_or_default(),
-            kind: reference.field("kind")?.string()?.unwrap_or("Secret"),
-            name: reference.field("name")?.string()?.unwrap_or_default(),
-            namespace: reference.field("namespace")?.string()?,
+            group: reference.text("group")?.unwrap_or_default(),
+            kind: reference.text("kind")?.unwrap_or("Secret"),
+            name: reference.text("name")?.unwrap_or_default(),
+            namespace: reference.text("namespace")?,
         })
     }
 }

@@ -75,6 +75,13 @@ impl<'a, 'p> Node<'a, 'p> {
         Ok(Node { value, path: Path::Field(&self.path, name) })
     }
 
+    /// The text in the field of that name. Fails where this is no object.
+    // It stands in so many places that its own call is worth several KiB of the module.
+    #[inline(never)]
+    pub fn text(&self, name: &str) -> Result<Option<&'a str>, Malformed> {
+        self.field(name)?.string()
+    }
+
     /// The text that stands here.
     pub fn string(&self) -> Result<Option<&'a str>, Malformed> {
         match self.value {

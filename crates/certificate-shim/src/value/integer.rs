@@ -51,12 +51,12 @@ fn parse(text: &str, limit: u64) -> Result<i64, IntegerError> {
 
 impl IntegerError {
     /// Go's text for it, given the function that reads (`ParseInt`, `Atoi`) and the whole value.
-    pub fn text(self, function: &str, value: &str) -> impl fmt::Display {
+    pub fn text<'a>(self, function: &'a str, value: &'a str) -> impl fmt::Display + 'a {
         let what = match self {
             IntegerError::Syntax => "invalid syntax",
             IntegerError::Range => "value out of range",
         };
-        format!("strconv.{function}: parsing {}: {what}", quoted(value))
+        fmt::from_fn(move |f| write!(f, "strconv.{function}: parsing {}: {what}", quoted(value)))
     }
 }
 
