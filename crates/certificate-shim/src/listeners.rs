@@ -1,6 +1,8 @@
 //! The Secrets and hosts that the listeners of a Gateway API Gateway or ListenerSet ask for
 //! (`handleGatewayAPIListeners` in certificate-shim/sync.go).
 
+use std::collections::BTreeMap;
+
 use crate::annotation;
 use crate::certificate::PrivateKey;
 use crate::collector::Collector;
@@ -18,8 +20,9 @@ pub(crate) fn collect<'a>(
     skips: &mut Skips,
 ) {
     let namespace = gateway.metadata.namespace;
+    let ignored = ignored(gateway);
     for (index, listener) in listeners.iter().enumerate() {
-        if !asks_for_certificate(gateway, listener) {
+        if !asks_for_certificate(listener) || ignored.contains_key(listener.name) {
             continue;
         }
         check(index, listener, namespace, skips);
@@ -39,16 +42,20 @@ pub(crate) fn collect<'a>(
 }
 
 /// Whether cert-manager looks at the listener at all; otherwise it passes it over in silence.
-fn asks_for_certificate(gateway: &Gateway<'_>, listener: &Listener<'_>) -> bool {
+fn asks_for_certificate(listener: &Listener<'_>) -> bool {
     let passthrough = || listener.tls.as_ref().is_some_and(|tls| tls.mode == Some("Passthrough"));
-    matches!(listener.protocol, "HTTPS" | "TLS") && !passthrough() && !is_ignored(gateway, listener.name)
+    matches!(listener.protocol, "HTTPS" | "TLS") && !passthrough()
 }
 
-/// Whether the annotation `ignore-tls-listeners` names the listener.
-fn is_ignored(gateway: &Gateway<'_>, name: &str) -> bool {
-    gateway
-        .annotation(annotation::IGNORE_TLS_LISTENERS)
-        .is_some_and(|ignored| ignored.split(',').any(|item| item.trim() == name))
+/// The names of the listeners that are passed over in silence because an annotation says so.
+fn ignored<'a>(gateway: &Gateway<'a>) -> BTreeMap<&'a str, &'a str> {
+    // A map whose kind the annotations have already: a set would be another 2 KiB of the module.
+    let mut ignored = BTreeMap::new();
+    let names = gateway.annotation(annotation::IGNORE_TLS_LISTENERS);
+    for name in names.into_iter().flat_map(|names| names.split(',')) {
+        ignored.insert(name.trim(), "");
+    }
+    ignored
 }
 
 /// What cert-manager finds wrong with a listener, in its order (`validateGatewayListenerBlock`).
