@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::certificate::{Host, PrivateKey, wildcard_over};
+use crate::certificate::{Host, wildcard_over};
 use crate::place::Place;
 use crate::plan::{PlanFault, SecretName};
+use crate::template::PrivateKey;
 
 /// What a Gateway asks for, Secret by Secret in first-seen order.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::annotation;
-use crate::certificate::Algorithm;
+use crate::template::Algorithm;
 use crate::value::csv::CsvError;
 use crate::value::duration::DurationError;
 use crate::value::integer::IntegerError;

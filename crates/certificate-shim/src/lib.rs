@@ -11,8 +11,37 @@
 //! * [`annotation`]: the table of all annotations;
 //! * [`plan`]: what a Gateway asks for, put together from its listeners or servers, its annotations
 //!   and its metadata;
-//! * [`certificate`]: a Certificate of the plan, down to the object that is created;
-//! * [`skip`] and [`fault`]: what is wrong with a listener or server, and with an annotation.
+//! * [`certificate`]: a Certificate of the plan, and [`template`]: what all of them have in common;
+//! * [`skip`] and [`fault`]: what is wrong with a listener or server, and with an annotation;
+//! * [`webhook`]: what cert-manager's webhook refuses of a Certificate;
+//! * [`value`]: the grammars of annotation values.
+//!
+//! ```
+//! use certificate_shim::gateway::{Gateway, GatewayKind};
+//! use certificate_shim::plan::{Copy, plan};
+//! use certificate_shim::issuer_ref::resolve;
+//!
+//! let object = serde_json::json!({
+//!     "metadata": {"name": "web", "annotations": {
+//!         "cert-manager.io/cluster-issuer": "letsencrypt",
+//!         "cert-manager.io/renew-before": "360h",
+//!     }},
+//!     "spec": {"servers": [{
+//!         "port": {"number": 443, "protocol": "HTTPS"},
+//!         "tls": {"mode": "SIMPLE", "credentialName": "web-tls"},
+//!         "hosts": ["team-a/www.example.com"],
+//!     }]},
+//! });
+//! let gateway = Gateway::read(GatewayKind::Istio, "team-a", &object)?;
+//! let issuer = resolve(&gateway).expect("it is annotated").reference;
+//! let plan = plan(&gateway, &issuer, &["istio-system"], &Copy::default());
+//!
+//! let [certificate] = plan.issued() else { panic!("one Certificate") };
+//! assert_eq!(certificate.secret().to_string(), "istio-system/web-tls");
+//! assert_eq!(certificate.dns_names(), ["www.example.com"]);
+//! assert_eq!(certificate.to_json()["spec"]["renewBefore"], "360h0m0s");
+//! # Ok::<_, certificate_shim::read::Malformed>(())
+//! ```
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -35,6 +64,7 @@ pub mod listener_set;
 mod listeners;
 mod metadata;
 pub mod name;
+mod object;
 pub mod owner;
 pub mod place;
 pub mod placement;
@@ -42,6 +72,7 @@ pub mod plan;
 pub mod read;
 mod servers;
 pub mod skip;
+pub mod template;
 mod translate;
 pub mod value;
 pub mod webhook;

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::annotation;
-use crate::certificate::PrivateKey;
 use crate::collector::Collector;
 use crate::gateway::{CertificateRef, Gateway, Listener};
 use crate::place::{ListenerField, Place, RefField};
 use crate::skip::{SkipReason, Skips};
+use crate::template::PrivateKey;
 use crate::value::ip;
 
 /// Collects what the listeners ask for, and which of them are skipped with an event.

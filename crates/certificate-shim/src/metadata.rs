@@ -17,7 +17,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// the operator wants copied.
 pub(crate) fn labels(gateway: &Gateway<'_>, copy: &Copy) -> BTreeMap<String, String> {
     select(&gateway.metadata.labels, |key| match gateway.kind {
-        GatewayKind::Istio => is_copied(key, &copy.labels),
+        GatewayKind::Istio => copy.takes_label(key),
         GatewayKind::GatewayApi | GatewayKind::ListenerSet => key != APPLYSET_LABEL,
     })
 }
@@ -27,7 +27,7 @@ pub(crate) fn labels(gateway: &Gateway<'_>, copy: &Copy) -> BTreeMap<String, Str
 /// certificate-shim/sync.go).
 pub(crate) fn annotations(gateway: &Gateway<'_>, copy: &Copy) -> BTreeMap<String, String> {
     if gateway.kind == GatewayKind::Istio {
-        return select(&gateway.metadata.annotations, |key| is_copied(key, &copy.annotations));
+        return select(&gateway.metadata.annotations, |key| copy.takes_annotation(key));
     }
     let mut annotations = BTreeMap::new();
     let mut set = |key: &str, value: &str| {
@@ -70,16 +70,25 @@ fn falls_back_to_parent(gateway: &Gateway<'_>) -> bool {
     gateway.kind == GatewayKind::ListenerSet && matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
+impl Copy {
+    /// Whether Certificates take over the label of that key.
+    pub fn takes_label(&self, key: &str) -> bool {
+        is_copied(key, &self.labels)
+    }
+
+    /// Whether Certificates take over the annotation of that key.
+    pub fn takes_annotation(&self, key: &str) -> bool {
+        is_copied(key, &self.annotations)
+    }
+}
+
 /// Whether a copy list takes a key: by its name, or by a prefix `example.com/*`.
-///
-/// A prefix never takes what steers cert-manager or other tools: with `*` alone, whoever may edit a
-/// Gateway could point the HTTP-01 solver at another team's Gateway, choose the Secret that signs, or
-/// have the Certificate pruned. Such a key has to be listed by its name, so that the operator has
-/// thought of it. The owner record is never taken.
 fn is_copied(key: &str, list: &[String]) -> bool {
     if key.starts_with(OWNER_PREFIX) {
         return false;
     }
+    // With `*` alone, whoever may edit a Gateway could point the HTTP-01 solver at another team's
+    // Gateway, choose the Secret that signs, or have the Certificate pruned.
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
     let steers = prefix == "cert-manager.io"
         || prefix.ends_with(".cert-manager.io")

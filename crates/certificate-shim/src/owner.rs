@@ -69,7 +69,7 @@ impl Owner {
 }
 
 /// The label value under which the Certificates of a Gateway are listed: 16 hexadecimal digits, the
-/// 64-bit FNV-1a hash (http://www.isthe.com/chongo/tech/comp/fnv/) of `namespace/name`.
+/// 64-bit FNV-1a hash (<http://www.isthe.com/chongo/tech/comp/fnv/>) of `namespace/name`.
 ///
 /// It is a key to list by and proves nothing, since names may be longer than a label value: whoever
 /// lists reads the annotations, which tell two Gateways of one hash apart. So it needs to be stable,

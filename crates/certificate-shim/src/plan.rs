@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::certificate::{Certificate, Template};
+use crate::certificate::Certificate;
 use crate::collector::Collector;
 use crate::credential::Credential;
 use crate::fault::AnnotationFault;
@@ -13,10 +13,16 @@ use crate::issuer_ref::IssuerRef;
 use crate::owner::Owner;
 use crate::place::{Place, ServerField};
 use crate::skip::{SkipReason, Skipped, Skips};
+use crate::template::Template;
 use crate::{listeners, metadata, servers, translate};
 
 /// The labels and annotations that an Istio Gateway's Certificates take over from it: keys, or
 /// prefixes that end in `*`. Gateway API has cert-manager's own rule instead.
+///
+/// A prefix never takes what steers cert-manager or other tools: any key of `cert-manager.io` and of
+/// the groups below it, the label `applyset.kubernetes.io/part-of` and the annotation
+/// `kubectl.kubernetes.io/last-applied-configuration`. Such a key has to be listed by its name. The
+/// keys of the owner record are never taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Copy {
     /// Label keys.
@@ -97,6 +103,15 @@ impl Plan {
     /// contradicts itself.
     pub fn issued(&self) -> &[Certificate] {
         if self.faults.is_empty() && self.contradictions.is_empty() { &self.certificates } else { &[] }
+    }
+
+    /// Has the Secrets of an Istio Gateway filled with self-signed certificates until the issuer has
+    /// answered: for issuers whose ACME solvers include `http01`, because what the CA asks may come
+    /// back through a gateway that does not listen before it has a certificate.
+    pub fn issue_temporary_certificates(&mut self) {
+        for certificate in &mut self.certificates {
+            certificate.issue_temporary = true;
+        }
     }
 
     /// The names of the Secrets that the Certificates are for, sorted.

@@ -8,12 +8,12 @@
 
 use std::borrow::Cow;
 
-use crate::certificate::{Algorithm, PrivateKey};
 use crate::collector::Collector;
 use crate::credential::Credential;
 use crate::gateway::{Gateway, Server, ServerTls};
 use crate::place::{Place, ServerField};
 use crate::skip::{SkipReason, Skips};
+use crate::template::{Algorithm, PrivateKey};
 use crate::value::ip;
 
 /// A Secret that a server asks for.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::annotation;
-use crate::certificate::{Algorithm, Encoding, RotationPolicy, Template};
 use crate::fault::{AnnotationFault, FaultKind};
+use crate::template::{Algorithm, Encoding, RotationPolicy, Template};
 use crate::value::{csv, duration, integer, secret_template, usage};
 
 /// Writes what can be read of the annotations into the template, and tells what cannot, in the order

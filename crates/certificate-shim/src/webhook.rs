@@ -10,9 +10,10 @@ mod label;
 use std::fmt;
 
 use crate::annotation;
-use crate::certificate::{Certificate, Template};
+use crate::certificate::Certificate;
 use crate::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND, ISSUER_KIND};
 use crate::name;
+use crate::template::Template;
 use crate::value::quote::quoted;
 use crate::value::{duration, ip, mail};
 
@@ -53,7 +54,7 @@ pub enum Field {
     Duration,
     /// How long before the end it is renewed.
     RenewBefore,
-    /// The share of the duration after which it is renewed.
+    /// The share of the lifetime that is left when it is renewed.
     RenewBeforePercentage,
     /// The Secret's labels.
     SecretLabels,
@@ -271,8 +272,8 @@ impl Errors {
     }
 }
 
-/// What is left of a duration after so many percent of it, computed as cert-manager does: in floating
-/// point, with a difference that wraps around. A result beyond 64 bits is the least number there is
+/// What the webhook takes for the time before the end at which it is renewed: a duration less so many
+/// percent of it, in floating point, with a difference that wraps around. A result beyond 64 bits is the least number there is
 /// on amd64, which most controllers run on.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as Go does it")]
 fn remaining(whole: i64, percentage: i32) -> i64 {

@@ -42,12 +42,14 @@ fn run(file: &str, dump: bool) -> Result<bool, Box<dyn std::error::Error>> {
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut passed, mut failed) = (0, 0);
     for case in &cases {
-        let outcome = corpus::outcome(case)?;
-        if dump {
-            writeln!(out, "{}", outcome.to_json(&case.id))?;
-            continue;
-        }
-        let differences = corpus::differences(case, &outcome);
+        let differences = match corpus::outcome(case) {
+            Err(malformed) => vec![malformed.to_string()],
+            Ok(outcome) if dump => {
+                writeln!(out, "{}", outcome.to_json(&case.id))?;
+                continue;
+            }
+            Ok(outcome) => corpus::differences(case, &outcome),
+        };
         for difference in &differences {
             writeln!(out, "{}: {difference}", case.id)?;
         }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::certificate::SecretTemplate;
+use crate::template::SecretTemplate;
 
 /// Why a text is no secret template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,218 @@
+//! What all Certificates of a Gateway have in common: its labels, its issuer, and what its
+//! annotations ask for.
+//!
+//! It is shared among them, because a Gateway can name thousands of Secrets and carry a quarter of a
+//! MiB of annotations: their product must never stand in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::certificate::wildcard_over;
+use crate::issuer_ref::IssuerRef;
+use crate::owner::Owner;
+use crate::value::usage;
+
+/// What all Certificates of a Gateway have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// The Gateway.
+    pub owner: Owner,
+    /// `metadata.labels`, as far as the Gateway determines them.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`, as far as the Gateway determines them.
+    pub annotations: BTreeMap<String, String>,
+    /// `spec.issuerRef`.
+    pub issuer_ref: IssuerRef,
+    /// `spec.commonName`; empty is none.
+    pub common_name: String,
+    /// What follows the hosts in `spec.dnsNames`.
+    pub alt_names: Vec<String>,
+    /// What follows the hosts that are IP addresses in `spec.ipAddresses`. Not yet known to be IP
+    /// addresses.
+    pub ip_sans: Vec<String>,
+    /// `spec.emailAddresses`. Not yet known to be mail addresses.
+    pub email_addresses: Vec<String>,
+    /// `spec.subject`.
+    pub subject: Subject,
+    /// `spec.duration` in nanoseconds.
+    pub duration: Option<i64>,
+    /// `spec.renewBefore` in nanoseconds.
+    pub renew_before: Option<i64>,
+    /// `spec.renewBeforePercentage`: the share of the lifetime, in percent, that is left when it is
+    /// renewed.
+    pub renew_before_percentage: Option<i32>,
+    /// `spec.usages`.
+    pub usages: Vec<&'static str>,
+    /// `spec.revisionHistoryLimit`.
+    pub revision_history_limit: Option<i32>,
+    /// `spec.privateKey` as annotated.
+    pub private_key: PrivateKey,
+    /// `spec.secretTemplate`; without entries there is none.
+    pub secret_template: SecretTemplate,
+}
+
+impl Template {
+    /// A template that asks for nothing in particular.
+    pub fn new(owner: Owner, issuer_ref: IssuerRef) -> Self {
+        Template {
+            owner,
+            issuer_ref,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            common_name: String::new(),
+            alt_names: Vec::new(),
+            ip_sans: Vec::new(),
+            email_addresses: Vec::new(),
+            subject: Subject::default(),
+            duration: None,
+            renew_before: None,
+            renew_before_percentage: None,
+            usages: usage::DEFAULT.to_vec(),
+            revision_history_limit: None,
+            private_key: PrivateKey::default(),
+            secret_template: SecretTemplate::default(),
+        }
+    }
+
+    /// Whether a Certificate without hosts has a name, as cert-manager's webhook asks.
+    pub fn has_names(&self) -> bool {
+        !(self.common_name.is_empty()
+            && self.alt_names.is_empty()
+            && self.ip_sans.is_empty()
+            && self.email_addresses.is_empty())
+    }
+
+    /// Drops what stands twice in `alt_names` and `ip_sans`, and alternative names that a wildcard
+    /// among them covers.
+    pub(crate) fn make_names_distinct(&mut self) {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        self.alt_names.retain(|name| seen.insert(name.to_ascii_lowercase()));
+        self.alt_names
+            .retain(|name| !wildcard_over(&name.to_ascii_lowercase()).is_some_and(|w| seen.contains(&w)));
+        let mut seen = BTreeSet::new();
+        self.ip_sans.retain(|address| seen.insert(address.clone()));
+    }
+}
+
+/// `spec.subject` of a Certificate (`X509Subject` in cert-manager's types_certificate.go).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subject {
+    /// `organizations`
+    pub organizations: Vec<String>,
+    /// `organizationalUnits`
+    pub organizational_units: Vec<String>,
+    /// `countries`
+    pub countries: Vec<String>,
+    /// `provinces`
+    pub provinces: Vec<String>,
+    /// `localities`
+    pub localities: Vec<String>,
+    /// `postalCodes`
+    pub postal_codes: Vec<String>,
+    /// `streetAddresses`
+    pub street_addresses: Vec<String>,
+    /// `serialNumber`; empty is none.
+    pub serial_number: String,
+}
+
+/// `spec.privateKey` of a Certificate (`CertificatePrivateKey` in cert-manager's
+/// types_certificate.go).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PrivateKey {
+    /// `algorithm`; none is RSA.
+    pub algorithm: Option<Algorithm>,
+    /// `encoding`; none is PKCS1.
+    pub encoding: Option<Encoding>,
+    /// `size`, in bits; 0 is none.
+    pub size: i64,
+    /// `rotationPolicy`; none is Always.
+    pub rotation_policy: Option<RotationPolicy>,
+}
+
+impl PrivateKey {
+    /// The algorithm that counts: RSA unless another is given.
+    pub fn effective_algorithm(&self) -> Algorithm {
+        self.algorithm.unwrap_or(Algorithm::Rsa)
+    }
+
+    /// Whether the two make keys of the same kind.
+    pub fn is_like(&self, other: &PrivateKey) -> bool {
+        let kind = |key: &PrivateKey| (key.effective_algorithm(), key.effective_size());
+        kind(self) == kind(other)
+    }
+
+    /// The size that counts, in bits; 0 where the algorithm has but one (the constants of
+    /// cert-manager's pkg/util/pki/generate.go).
+    pub fn effective_size(&self) -> i64 {
+        match (self.effective_algorithm(), self.size) {
+            (Algorithm::Ed25519, _) => 0,
+            (Algorithm::Rsa, 0) => 2048,
+            (Algorithm::Ecdsa, 0) => 256,
+            (_, size) => size,
+        }
+    }
+}
+
+/// A choice among few words, as it stands in an annotation and in a Certificate.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// All of them, as they are written.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// As it is written.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+
+            /// The one that is written so, exactly.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// The algorithm of a private key.
+    Algorithm {
+        /// RSA, 2048 to 8192 bits.
+        Rsa = "RSA",
+        /// ECDSA on P-256, P-384 or P-521.
+        Ecdsa = "ECDSA",
+        /// Ed25519.
+        Ed25519 = "Ed25519",
+    }
+}
+
+words! {
+    /// How a private key is stored in the Secret.
+    Encoding {
+        /// PKCS#1, for ECDSA keys SEC 1.
+        Pkcs1 = "PKCS1",
+        /// PKCS#8.
+        Pkcs8 = "PKCS8",
+    }
+}
+
+words! {
+    /// Whether a renewed certificate gets a new private key.
+    RotationPolicy {
+        /// It keeps the one it has.
+        Never = "Never",
+        /// It gets a new one.
+        Always = "Always",
+    }
+}
+
+/// `spec.secretTemplate` of a Certificate: what the Secret gets besides the certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretTemplate {
+    /// `annotations`
+    pub annotations: BTreeMap<String, String>,
+    /// `labels`
+    pub labels: BTreeMap<String, String>,
+}
