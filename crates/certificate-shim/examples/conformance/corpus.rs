@@ -74,8 +74,9 @@ pub fn outcome(case: &Case) -> Result<Outcome, Malformed> {
 }
 
 impl Outcome {
-    /// The outcome as one JSON object.
+    /// The outcome as one JSON object; events have the corpus's form.
     pub fn to_json(&self, id: &str) -> Value {
+        let event = |message| json!({"type": "Warning", "reason": "BadConfig", "message": message});
         let refusal = |certificate: &Certificate| {
             let errors = webhook::validate(certificate);
             let fields: Vec<String> = errors.iter().map(|error| error.field.to_string()).collect();
@@ -87,7 +88,7 @@ impl Outcome {
             "id": id,
             "error_key": self.error.as_ref().map(|fault| fault.key),
             "error": self.error.as_ref().map(|fault| fault.error.as_str()),
-            "events": self.events,
+            "events": self.events.iter().map(event).collect::<Vec<_>>(),
             "plan": self.certificates.iter().map(Certificate::to_json).collect::<Vec<_>>(),
             "webhook_errors": self.certificates.iter().filter_map(refusal).collect::<Vec<_>>(),
         })
