@@ -98,6 +98,14 @@ impl Certificate {
         labels
     }
 
+    /// The value of one of its labels.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        if key == OWNER_HASH && !self.is_beside_owner() {
+            return Some(&self.template.owner.hash);
+        }
+        self.template.labels.get(key).map(String::as_str)
+    }
+
     /// `metadata.annotations`: the template's, in another namespace than the Gateway's the record
     /// of its owner, and whether a temporary certificate is wanted.
     pub fn annotations(&self) -> BTreeMap<&str, &str> {

@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 
 use certificate_shim::annotation;
 use certificate_shim::gateway::Gateway;
-use certificate_shim::issuer_ref::{self, IssuerRef, Resolution};
+use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
 use certificate_shim::placement::placement;
 use certificate_shim::plan::{Plan, plan};
+use serde_json::Value;
 
 use crate::issuer;
 use crate::lookup::{Lookups, ObjectRef, Outcome};
@@ -42,6 +43,13 @@ pub struct FoundIssuer {
     pub object: ObjectRef,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+impl FoundIssuer {
+    /// The issuer, where it was found and is one of cert-manager's own kinds.
+    pub fn own(&self) -> Option<&Value> {
+        self.outcome.as_deref().ok().filter(|_| self.object.group() == CERT_MANAGER_GROUP)
+    }
 }
 
 impl<'a> Context<'a> {

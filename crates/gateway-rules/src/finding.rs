@@ -1,5 +1,6 @@
 //! A finding: one rule's complaint about one subject of one Gateway.
 
+use certificate_shim::Certificate;
 use certificate_shim::plan::SecretName;
 
 use crate::lookup::ObjectRef;
@@ -63,6 +64,20 @@ pub struct Finding {
     pub certificate: Option<SecretName>,
     /// The looked-up object that it rests on, where another state of that object would change it.
     pub rests_on: Option<ObjectRef>,
+}
+
+impl Finding {
+    /// Says which Certificate it is about; none is every one.
+    pub fn about(&mut self, certificate: Option<&Certificate>) -> &mut Self {
+        self.certificate = certificate.map(Certificate::secret);
+        self
+    }
+
+    /// Says that another state of that looked-up object would change it.
+    pub fn resting_on(&mut self, object: &ObjectRef) -> &mut Self {
+        self.rests_on = Some(object.clone());
+        self
+    }
 }
 
 impl std::fmt::Display for Finding {

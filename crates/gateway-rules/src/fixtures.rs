@@ -7,6 +7,7 @@ use certificate_shim::gateway::{Gateway, GatewayKind};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
+use crate::context::Context;
 use crate::decide::decide;
 use crate::finding::Finding;
 use crate::judge::judge;
@@ -146,6 +147,12 @@ impl GatewayFixture {
         self
     }
 
+    /// With a label.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.object["metadata"]["labels"][key] = json!(value);
+        self
+    }
+
     /// With an annotation of cert-manager's.
     pub fn cert_manager(self, key: &str, value: &str) -> Self {
         self.annotation(&format!("cert-manager.io/{key}"), value)
@@ -192,6 +199,13 @@ impl GatewayFixture {
         let lookups = Lookups::new(cluster, settings.fresh_lookups);
         let judgement = judge(&gateway, &settings, &lookups, Asker::Admission);
         judgement.findings.iter().map(Finding::to_string).collect()
+    }
+
+    /// What a rule makes of its context.
+    pub fn in_context<T>(&self, cluster: &TestCluster, see: impl FnOnce(&Context<'_>) -> T) -> T {
+        let settings = Settings::read(&self.settings).unwrap();
+        let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
+        see(&Context::new(&gateway, &gateway, &settings, &Lookups::new(cluster, false)))
     }
 
     /// The answer to its creation.
@@ -246,6 +260,17 @@ impl IssuerFixture {
     /// With a Ready condition that is true.
     pub fn ready(self) -> Self {
         self.condition("True", "IsReady", "")
+    }
+
+    /// With that spec.
+    pub fn spec(mut self, spec: Value) -> Self {
+        self.0["spec"] = spec;
+        self
+    }
+
+    /// With an ACME spec that has these solvers.
+    pub fn solvers(self, solvers: Value) -> Self {
+        self.spec(json!({"acme": {"solvers": solvers}}))
     }
 
     /// With that Ready condition.

@@ -1,5 +1,9 @@
-//! What an issuer's status says about it (`IssuerCondition` in pkg/apis/certmanager/v1/types_issuer.go;
-//! external issuers follow the same shape).
+//! What an issuer says about itself: its status (`IssuerCondition` in
+//! pkg/apis/certmanager/v1/types_issuer.go; external issuers follow the same shape), and its kind of
+//! signing.
+
+pub mod acme;
+pub mod solver;
 
 use certificate_shim::read::{Malformed, Node};
 use serde_json::Value;
@@ -7,6 +11,12 @@ use serde_json::Value;
 /// The fields of an issuer that rules read; its metadata comes along. The whole spec, since every
 /// kind of issuer keeps its settings under a key of its own.
 pub const FIELDS: &[&str] = &["spec", "status.conditions"];
+
+/// Whether one of cert-manager's issuers signs that way: `acme`, `ca`, `vault`, `selfSigned`,
+/// `venafi` (`IssuerConfig` in types_issuer.go).
+pub fn signs_by(issuer: &Value, way: &str) -> bool {
+    issuer.get("spec").and_then(|spec| spec.get(way)).is_some_and(|way| !way.is_null())
+}
 
 /// The `Ready` condition of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

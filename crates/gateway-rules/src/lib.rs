@@ -8,8 +8,9 @@
 //! * [`request`], [`settings`]: what comes in;
 //! * [`default_issuer`]: the one mutation;
 //! * [`mod@judge`], [`context`], [`rules`]: what is found out, one file a rule;
-//! * [`lookup`], [`issuer`], [`parent`]: cluster objects, what an issuer's status says, and what a
-//!   ListenerSet inherits;
+//! * [`lookup`], [`issuer`], [`parent`]: cluster objects, what an issuer says about itself, and what
+//!   a ListenerSet inherits;
+//! * [`issuance`]: which issuer is asked for which names;
 //! * [`mod@ratchet`]: what an update is not refused for;
 //! * [`finding`], [`answer`]: what goes out.
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod default_issuer;
 pub mod finding;
 #[cfg(test)]
 mod fixtures;
+pub mod issuance;
 pub mod issuer;
 pub mod judge;
 pub mod lookup;

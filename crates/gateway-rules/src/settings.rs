@@ -87,6 +87,8 @@ pub struct Settings {
     pub reject_existing_violations: bool,
     /// Whether every lookup bypasses the host's cache.
     pub fresh_lookups: bool,
+    /// Whether the CA lets HTTP-01 validate a wildcard; most want DNS-01 for it.
+    pub http01_wildcards: bool,
     /// Issuers of other groups than cert-manager's that may be looked up.
     pub issuer_kinds: Vec<IssuerKind>,
     /// The gateway Pods and their namespaces; absent means that each Istio Gateway's Secrets are
@@ -117,6 +119,9 @@ impl Settings {
                 .one_of("existing_violations", &[("warn", false), ("reject", true)])
                 .unwrap_or_default(),
             fresh_lookups: root.object("lookups", |lookups| lookups.boolean("fresh")).unwrap_or_default(),
+            http01_wildcards: root
+                .one_of("acme_wildcards", &[("dns01", false), ("any", true)])
+                .unwrap_or_default(),
             issuer_kinds: root.objects("issuer_kinds", issuer_kind).unwrap_or_default(),
             gateway_namespaces: root.objects("gateway_namespaces", gateway_namespace),
             copy: Copy {
@@ -269,6 +274,7 @@ mod tests {
             "rules": {"issuer-ready": "warn", "issuer-external": "off"},
             "existing_violations": "reject",
             "lookups": {"fresh": true},
+            "acme_wildcards": "any",
             "issuer_kinds": [
                 {"group": "awspca.cert-manager.io", "kind": "AWSPCAClusterIssuer", "api_version": "awspca.cert-manager.io/v1beta1", "scope": "Cluster"},
                 {"group": "example.com", "kind": "MyIssuer", "api_version": "v1", "scope": "Namespaced"},
@@ -283,7 +289,7 @@ mod tests {
             settings.levels,
             BTreeMap::from([("issuer-ready", Level::Warn), ("issuer-external", Level::Off)])
         );
-        assert!(settings.reject_existing_violations && settings.fresh_lookups);
+        assert!(settings.reject_existing_violations && settings.fresh_lookups && settings.http01_wildcards);
         let default = settings.default_issuer.clone().unwrap();
         assert_eq!((default.when, default.on_update), (DefaultWhen::Always, true));
         assert_eq!(
@@ -332,7 +338,7 @@ mod tests {
     #[case::all_reported(json!({"role": "x", "copy_labels": "a", "zzz": 1}), &[
         "role: \"x\" is none of both, default, validate",
         "copy_labels: expected a list, found a string",
-        "zzz: unknown setting; known here: role, default_issuer, rules, existing_violations, lookups, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations",
+        "zzz: unknown setting; known here: role, default_issuer, rules, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations",
     ])]
     fn problems(#[case] settings: Value, #[case] expected: &[&str]) {
         assert_eq!(Settings::read(&settings).unwrap_err(), expected);

@@ -31,6 +31,19 @@ pub fn quote(value: &str) -> String {
     quoted
 }
 
+/// The first three of several values, quoted, and how many more there are.
+pub fn quoted_list(values: &[&str]) -> String {
+    let mut list = String::new();
+    for value in values.iter().take(3) {
+        let separator = if list.is_empty() { "" } else { ", " };
+        list.extend([separator, quote(value).as_str()]);
+    }
+    match values.len().saturating_sub(3) {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
+}
+
 /// The first `most` characters, with `…` for what is left out.
 pub fn shorten(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -103,6 +116,15 @@ mod tests {
     #[case::umlaut("zürich", "\"zürich\"")]
     fn quoted(#[case] value: &str, #[case] expected: &str) {
         assert_eq!(quote(value), expected);
+    }
+
+    #[rstest]
+    #[case(&[], "")]
+    #[case(&["a"], "\"a\"")]
+    #[case(&["a", "b", "c"], "\"a\", \"b\", \"c\"")]
+    #[case(&["a", "b", "c", "d", "e"], "\"a\", \"b\", \"c\" and 2 more")]
+    fn listed(#[case] values: &[&str], #[case] expected: &str) {
+        assert_eq!(quoted_list(values), expected);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use certificate_shim::plan::SecretName;
 use crate::context::Context;
 use crate::finding::{Finding, Level, Refusal};
 
+pub mod acme_common_name;
+pub mod acme_solver;
 pub mod annotation_conflict;
 pub mod annotation_unknown;
 pub mod annotation_value;
@@ -34,6 +36,8 @@ pub const ALL: &[&Rule] = &[
     &issuer_stale::RULE,
     &issuer_external::RULE,
     &issuer_lookup::RULE,
+    &acme_solver::RULE,
+    &acme_common_name::RULE,
     &annotation_unknown::RULE,
     &no_effect::RULE,
 ];
@@ -131,7 +135,8 @@ impl Findings<'_> {
         self.push(path.into(), object.to_string(), what.into(), mend.into()).rests_on = Some(object.clone());
     }
 
-    fn push(&mut self, path: String, subject: String, what: String, mend: String) -> &mut Finding {
+    /// Adds a finding like [`Findings::add`], and hands it out to be told what it is about.
+    pub fn push(&mut self, path: String, subject: String, what: String, mend: String) -> &mut Finding {
         self.findings.push_mut(Finding {
             rule: self.rule.id,
             level: self.level,
