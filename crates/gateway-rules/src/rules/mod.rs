@@ -6,6 +6,9 @@ use crate::context::Context;
 use crate::finding::{Finding, Level, Refusal};
 
 pub mod acme_common_name;
+pub mod acme_ignored;
+pub mod acme_names;
+pub mod acme_reachability;
 pub mod acme_solver;
 pub mod annotation_conflict;
 pub mod annotation_unknown;
@@ -21,6 +24,9 @@ pub mod issuer_ready;
 pub mod issuer_stale;
 pub mod no_effect;
 pub mod parent_missing;
+pub mod public_suffix_wildcard;
+pub mod self_signed;
+pub mod wide_wildcard;
 
 /// Every rule, in the order in which findings are shown.
 pub const ALL: &[&Rule] = &[
@@ -38,6 +44,12 @@ pub const ALL: &[&Rule] = &[
     &issuer_lookup::RULE,
     &acme_solver::RULE,
     &acme_common_name::RULE,
+    &public_suffix_wildcard::RULE,
+    &wide_wildcard::RULE,
+    &acme_names::RULE,
+    &acme_ignored::RULE,
+    &acme_reachability::RULE,
+    &self_signed::RULE,
     &annotation_unknown::RULE,
     &no_effect::RULE,
 ];
