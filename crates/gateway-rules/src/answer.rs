@@ -160,8 +160,9 @@ fn audit_annotations(judgement: &Judgement) -> Vec<(&'static str, String)> {
         let issuer = format!("{}.{}/{}", issuer.effective_kind(), issuer.effective_group(), issuer.name);
         annotations.push(("issuer", shorten(&issuer, 1024)));
     }
-    if judgement.issuer_is_sound && !judgement.planned.is_empty() {
-        annotations.push(("secrets", list(&judgement.planned, AUDIT)));
+    let planned = judgement.planned();
+    if judgement.issuer_is_sound && !planned.is_empty() {
+        annotations.push(("secrets", list(&planned, AUDIT)));
     }
     annotations
 }
@@ -208,6 +209,7 @@ fn joined<'e>(entries: impl ExactSizeIterator<Item = &'e String>, most: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use certificate_shim::Plan;
     use rstest::rstest;
 
     fn finding(level: Level, refusal: Refusal, path: &str) -> Finding {
@@ -225,7 +227,14 @@ mod tests {
     }
 
     fn judgement(findings: Vec<Finding>) -> Judgement {
-        Judgement { issuer: None, issuer_is_sound: false, named: vec![], planned: vec![], findings }
+        Judgement {
+            issuer: None,
+            issuer_is_sound: false,
+            named: vec![],
+            plan: Plan::default(),
+            issuers_are_known: false,
+            findings,
+        }
     }
 
     use Refusal::*;

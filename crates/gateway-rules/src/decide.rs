@@ -154,7 +154,8 @@ fn judge_update(
 fn let_through(kind: GatewayKind, judgement: &Judgement) -> String {
     match kind {
         GatewayKind::Istio => {
-            let secrets = if judgement.planned.is_empty() { &judgement.named } else { &judgement.planned };
+            let planned = judgement.planned();
+            let secrets = if planned.is_empty() { &judgement.named } else { &planned };
             let list = answer::list(secrets, 120);
             let which = if list.is_empty() { "its Certificates".to_owned() } else { format!("Certificates {list}") };
             text::shorten(&format!("let through since the Gateway had these faults before: {which} stay unchanged until they are mended"), 256)

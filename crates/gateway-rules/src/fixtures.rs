@@ -10,7 +10,7 @@ use crate::answer::Answer;
 use crate::context::Context;
 use crate::decide::decide;
 use crate::finding::Finding;
-use crate::judge::judge;
+use crate::judge::{Judgement, judge};
 use crate::lookup::{Cluster, LookupError, Lookups, ObjectRef};
 use crate::rules::Asker;
 use crate::settings::Settings;
@@ -194,11 +194,15 @@ impl GatewayFixture {
 
     /// What the rules find, as text, in order, whatever its level.
     pub fn findings(&self, cluster: &TestCluster) -> Vec<String> {
+        self.judged(cluster, Asker::Admission).findings.iter().map(Finding::to_string).collect()
+    }
+
+    /// What all is found out.
+    pub fn judged(&self, cluster: &TestCluster, asker: Asker) -> Judgement {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
         let lookups = Lookups::new(cluster, settings.fresh_lookups);
-        let judgement = judge(&gateway, &settings, &lookups, Asker::Admission);
-        judgement.findings.iter().map(Finding::to_string).collect()
+        judge(&gateway, &settings, &lookups, asker)
     }
 
     /// What a rule makes of its context.

@@ -92,6 +92,26 @@ pub fn acme_issuances<'c>(context: &'c Context<'_>) -> Vec<AcmeIssuance<'c>> {
     found
 }
 
+/// Asks for a temporary certificate in those of an Istio Gateway's Certificates whose issuer solves
+/// by HTTP-01: without one the gateway does not listen with TLS, and a challenge that is redirected
+/// there would find nobody. cert-manager itself does so only for what it edits in place.
+pub fn ask_for_temporary(context: &mut Context<'_>) {
+    if context.gateway.kind != GatewayKind::Istio {
+        return;
+    }
+    let mut solving: Vec<Option<String>> = Vec::new();
+    for issuer in context.issuers() {
+        if issuer.own().and_then(Acme::of).is_some_and(|acme| acme.has_http01()) {
+            solving.push(issuer.object.namespace.clone());
+        }
+    }
+    for certificate in &mut context.plan.certificates {
+        let own = &certificate.namespace;
+        certificate.issue_temporary |=
+            solving.iter().any(|namespace| namespace.as_ref().is_none_or(|one| one == own));
+    }
+}
+
 impl<'c> AcmeIssuance<'c> {
     /// What chooses the solvers for the names of these Certificates, which all carry the same labels.
     pub fn picker(&self, settings: &Settings) -> Picker<'_, 'c> {

@@ -3,10 +3,11 @@
 
 use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::IssuerRef;
-use certificate_shim::plan::{SecretName, secrets_named};
+use certificate_shim::plan::{Plan, SecretName, secrets_named};
 
 use crate::context::Context;
 use crate::finding::{Finding, Level};
+use crate::issuance;
 use crate::lookup::Lookups;
 use crate::parent::Parent;
 use crate::rules::{self, Asker};
@@ -22,8 +23,13 @@ pub struct Judgement {
     pub issuer_is_sound: bool,
     /// Every Secret that it names anywhere.
     pub named: Vec<SecretName>,
-    /// The Secrets that it gets Certificates for.
-    pub planned: Vec<SecretName>,
+    /// The Certificates that it asks for. For the controller with a temporary certificate where
+    /// their issuer solves by HTTP-01.
+    pub plan: Plan,
+    /// Whether the plan rests on every issuer that it names. Where one could not be looked up, none
+    /// of its Certificates asks for a temporary certificate, and those that are there keep what they
+    /// have. Always false for the policy, which creates none.
+    pub issuers_are_known: bool,
     /// All findings, in the order of the rules.
     pub findings: Vec<Finding>,
 }
@@ -32,6 +38,11 @@ impl Judgement {
     /// Whether any finding refuses it.
     pub fn is_refused(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Level::Reject)
+    }
+
+    /// The Secrets that it gets Certificates for, sorted.
+    pub fn planned(&self) -> Vec<SecretName> {
+        self.plan.secrets()
     }
 }
 
@@ -62,13 +73,72 @@ fn conclude(
     let mut context = Context::new(written, heir.as_ref().unwrap_or(written), settings, lookups);
     context.parent = parent.as_ref();
     context.from_memory = from_memory;
-    let context = &context;
-    let findings = rules::check(context, asker);
+    let findings = rules::check(&context, asker);
+    let for_controller = asker == Asker::Controller;
+    let issuers_are_known = for_controller && context.issuers().iter().all(|issuer| issuer.outcome.is_ok());
+    if for_controller {
+        issuance::ask_for_temporary(&mut context);
+    }
     Judgement {
         issuer: context.issuer.as_ref().map(|issuer| issuer.reference.clone()),
         issuer_is_sound: context.issuer_ref().is_some(),
         named: secrets_named(context.gateway, &context.placement),
-        planned: context.plan.secrets(),
+        plan: context.plan,
+        issuers_are_known,
         findings,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, issuer, istio};
+    use crate::lookup::LookupError;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    fn http01() -> Value {
+        json!([{"dns01": {}}, {"http01": {"ingress": {"ingressClassName": "istio"}}}])
+    }
+
+    fn asks(gateway: &GatewayFixture, cluster: &TestCluster, asker: Asker) -> (Vec<bool>, bool) {
+        let judgement = gateway.judged(cluster, asker);
+        let asks = judgement.plan.certificates.iter().map(|certificate| certificate.issue_temporary);
+        (asks.collect(), judgement.issuers_are_known)
+    }
+
+    #[rstest]
+    #[case::http01(istio("shop"), json!({"acme": {"solvers": http01()}}), true)]
+    #[case::dns01(istio("shop"), json!({"acme": {"solvers": [{"dns01": {}}]}}), false)]
+    #[case::no_acme(istio("shop"), json!({"ca": {"secretName": "ca"}}), false)]
+    #[case::cert_manager_makes_those(gateway_api("web"), json!({"acme": {"solvers": http01()}}), false)]
+    fn a_temporary_certificate(#[case] gateway: GatewayFixture, #[case] spec: Value, #[case] expected: bool) {
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready().spec(spec));
+        let gateway = gateway.cert_manager("cluster-issuer", "le");
+        assert_eq!(asks(&gateway, &cluster, Asker::Controller), (vec![expected], true));
+        assert_eq!(asks(&gateway, &cluster, Asker::Admission), (vec![false], false));
+    }
+
+    #[test]
+    fn every_namespace_has_its_own_issuer() {
+        let gateway = istio("shop").cert_manager("issuer", "le").settings(json!({"gateway_namespaces": [
+            {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
+            {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
+        ]}));
+        let cluster = TestCluster::default().object(issuer("zone-b", "le").ready().solvers(http01()));
+        assert_eq!(asks(&gateway, &cluster, Asker::Controller), (vec![false, true], false));
+    }
+
+    #[test]
+    fn an_issuer_that_cannot_be_looked_up() {
+        let object = crate::lookup::ObjectRef {
+            api_version: "cert-manager.io/v1".into(),
+            kind: "ClusterIssuer".into(),
+            namespace: None,
+            name: "le".into(),
+        };
+        let cluster = TestCluster::default().answer(&object, Err(LookupError::Forbidden));
+        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
+        assert_eq!(asks(&gateway, &cluster, Asker::Controller), (vec![false], false));
     }
 }

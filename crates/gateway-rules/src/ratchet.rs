@@ -97,7 +97,8 @@ mod tests {
             }),
             issuer_is_sound: true,
             named: named.iter().map(|name| secret(name)).collect(),
-            planned: vec![],
+            plan: certificate_shim::Plan::default(),
+            issuers_are_known: false,
             findings: findings.iter().map(finding).collect(),
         }
     }
