@@ -35,6 +35,8 @@ pub mod issuance;
 pub mod issuer;
 pub mod judge;
 pub mod lookup;
+#[cfg(test)]
+mod messages;
 pub mod names;
 pub mod parent;
 pub mod ratchet;

@@ -56,7 +56,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let issuer = &found.object;
         let mut report = |key: &str, what: String, mend: &str| {
             let value = context.gateway.annotation(key).unwrap_or_default();
-            if !value.is_empty() {
+            // What cannot be read is told by annotation-value.
+            let is_read = context.plan.faults.iter().all(|fault| fault.key != key);
+            if !value.is_empty() && is_read {
                 findings.push(annotation_path(key), format!("{key}: {value}"), what, mend.to_owned());
             }
         };
@@ -139,6 +141,14 @@ mod tests {
     fn not_found(#[case] issuer: &str, #[case] key: &str, #[case] value: &str) {
         let gateway = istio("shop").cert_manager("cluster-issuer", issuer).cert_manager(key, value);
         assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_once() {
+        let gateway = istio("shop").cert_manager("cluster-issuer", "le").cert_manager("duration", "90d");
+        let findings = gateway.findings(&cluster());
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].starts_with("annotation-value: "), "{findings:?}");
     }
 
     fn lasting(duration: &str) -> GatewayFixture {

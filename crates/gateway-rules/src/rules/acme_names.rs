@@ -35,7 +35,10 @@ pub const RULE: Rule = Rule {
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in acme_issuances(context) {
-        let most = if matches!(found.acme.profile, "tlsserver" | "shortlived") { 25 } else { 100 };
+        let (who, most) = match found.acme.profile {
+            profile @ ("tlsserver" | "shortlived") => (format!("the profile {profile}"), 25),
+            _ => ("an ACME CA".to_owned(), 100),
+        };
         let texts = added(&found.issuance.names());
         let added = Added::of(&texts);
         for certificate in &found.issuance.certificates {
@@ -45,10 +48,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             }
             let path = certificate.places.first().map_or_else(|| "spec".to_owned(), ToString::to_string);
             let secret = certificate.secret();
-            let what = format!(
-                "Certificate {secret} has {count} names, and a CA like that of {} takes {most}",
-                found.object
-            );
+            let what = format!("Certificate {secret} has {count} names, and {who} takes {most}");
             let mend = "Give some of the hosts another Secret.".to_owned();
             findings.push(path, count.to_string(), what, mend).about(Some(certificate));
         }
@@ -138,17 +138,17 @@ mod tests {
     }
 
     #[rstest]
-    #[case::default("le", 100, 100)]
-    #[case::another_profile("other", 100, 100)]
-    #[case::tlsserver("tls", 25, 25)]
-    #[case::shortlived("short", 25, 25)]
-    fn at_most(#[case] issuer: &str, #[case] count: usize, #[case] most: usize) {
-        assert_eq!(hosts(issuer, count).findings(&cluster()), Vec::<String>::new());
-        let more = count + 1;
+    #[case::default("le", 100, "an ACME CA")]
+    #[case::another_profile("other", 100, "an ACME CA")]
+    #[case::tlsserver("tls", 25, "the profile tlsserver")]
+    #[case::shortlived("short", 25, "the profile shortlived")]
+    fn at_most(#[case] issuer: &str, #[case] most: usize, #[case] who: &str) {
+        assert_eq!(hosts(issuer, most).findings(&cluster()), Vec::<String>::new());
+        let more = most + 1;
         assert_eq!(
             hosts(issuer, more).findings(&cluster()),
             [format!(
-                "acme-names: spec.servers[0].tls.credentialName: Certificate team-a/shop-tls has {more} names, and a CA like that of ClusterIssuer \"{issuer}\" takes {most}. Give some of the hosts another Secret."
+                "acme-names: spec.servers[0].tls.credentialName: Certificate team-a/shop-tls has {more} names, and {who} takes {most}. Give some of the hosts another Secret."
             )]
         );
         assert_eq!(hosts("ca", more).findings(&cluster()), Vec::<String>::new());

@@ -60,24 +60,23 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             };
             let (why, mend) = if is_among(&redirected, name.text) {
                 (
-                    "this Gateway redirects port 80 of that host to HTTPS".to_owned(),
-                    "Remove httpsRedirect there, answer on port 443 too, or use a dns01 solver.",
+                    "this Gateway redirects port 80 of it to HTTPS".to_owned(),
+                    "Remove that httpsRedirect, answer on port 443 too, or use a dns01 solver.",
                 )
             } else if let Some(class) = foreign_class(http01, &first.template) {
                 (
-                    format!("Istio does not serve its Ingresses of class {}", quote(class)),
-                    "Use a solver of class istio or with dns01, unless that host's port 80 is elsewhere.",
+                    format!("Istio does not serve ingress class {}", quote(class)),
+                    "Use a solver of class istio or dns01, unless port 80 of it is elsewhere.",
                 )
             } else if lacks_parents(http01, &first.template) {
                 (
-                    "its HTTPRoute has no parentRefs, without which cert-manager makes no challenge"
-                        .to_owned(),
-                    "Have parentRefs added to the solver, or use one of class istio or with dns01.",
+                    "the solver's HTTPRoute has no parentRefs".to_owned(),
+                    "Have parentRefs added to the solver, or use one of class istio or dns01.",
                 )
             } else {
                 continue;
             };
-            let what = format!("{} proves {} over HTTP-01, and {why}", found.object, quote(name.text));
+            let what = format!("{} solves {} by HTTP-01, and {why}", found.object, quote(name.text));
             findings.push(name.path(), name.text.to_owned(), what, mend.to_owned()).about(name.certificate);
         }
     }
@@ -143,9 +142,9 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const REDIRECT: &str = "this Gateway redirects port 80 of that host to HTTPS. Remove httpsRedirect there, answer on port 443 too, or use a dns01 solver.";
-    const CLASS: &str = "Istio does not serve its Ingresses of class \"nginx\". Use a solver of class istio or with dns01, unless that host's port 80 is elsewhere.";
-    const PARENTS: &str = "its HTTPRoute has no parentRefs, without which cert-manager makes no challenge. Have parentRefs added to the solver, or use one of class istio or with dns01.";
+    const REDIRECT: &str = "this Gateway redirects port 80 of it to HTTPS. Remove that httpsRedirect, answer on port 443 too, or use a dns01 solver.";
+    const CLASS: &str = "Istio does not serve ingress class \"nginx\". Use a solver of class istio or dns01, unless port 80 of it is elsewhere.";
+    const PARENTS: &str = "the solver's HTTPRoute has no parentRefs. Have parentRefs added to the solver, or use one of class istio or dns01.";
 
     fn ingress(class: &str) -> Value {
         json!({"http01": {"ingress": {"ingressClassName": class}}})
@@ -182,7 +181,7 @@ mod tests {
         assert_eq!(
             gateway.findings(&cluster(&solver)),
             [format!(
-                "acme-reachability: spec.servers[0].hosts[0]: ClusterIssuer \"le\" proves \"shop.team-a.example.com\" over HTTP-01, and {why}"
+                "acme-reachability: spec.servers[0].hosts[0]: ClusterIssuer \"le\" solves \"shop.team-a.example.com\" by HTTP-01, and {why}"
             )]
         );
     }

@@ -1,0 +1,235 @@
+//! Whole answers as the person at the terminal reads them, in `tests/messages.txt`: to be read from
+//! top to bottom whenever a text changes (`UPDATE_MESSAGES=1 cargo test -p gateway-rules messages`).
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::fixtures::{
+    GatewayFixture, IssuerFixture, TestCluster, cluster_issuer, gateway, gateway_api, issuer, istio,
+    listener_set,
+};
+use crate::lookup::{Grant, LookupError, ObjectRef};
+
+/// The Certificates of these Gateways come from a ClusterIssuer `letsencrypt`.
+fn encrypted(gateway: GatewayFixture) -> GatewayFixture {
+    gateway.cert_manager("cluster-issuer", "letsencrypt")
+}
+
+fn shop() -> GatewayFixture {
+    encrypted(istio("shop"))
+}
+
+fn web() -> GatewayFixture {
+    encrypted(gateway_api("web"))
+}
+
+/// A letsencrypt with these solvers.
+fn solving(solvers: Value) -> TestCluster {
+    TestCluster::default().object(cluster_issuer("letsencrypt").ready().solvers(solvers))
+}
+
+fn dns01() -> TestCluster {
+    solving(json!([{"dns01": {"cloudDNS": {}}}]))
+}
+
+fn http01() -> TestCluster {
+    solving(json!([{"http01": {"ingress": {"ingressClassName": "istio"}}}]))
+}
+
+fn letsencrypt(issuer: IssuerFixture) -> TestCluster {
+    TestCluster::default().object(issuer)
+}
+
+fn failing(kind: &str, name: &str, error: LookupError) -> TestCluster {
+    let object = ObjectRef {
+        api_version: "cert-manager.io/v1".into(),
+        kind: kind.into(),
+        namespace: (kind == "Issuer").then(|| "team-a".into()),
+        name: name.into(),
+    };
+    TestCluster::default().answer(&object, Err(error))
+}
+
+fn host(gateway: GatewayFixture, host: &str) -> GatewayFixture {
+    gateway.with("/spec/servers/0/hosts/0", json!(host))
+}
+
+fn redirecting(gateway: GatewayFixture) -> GatewayFixture {
+    let server = json!({
+        "port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"], "tls": {"httpsRedirect": true},
+    });
+    gateway.push("/spec/servers", server)
+}
+
+fn gateways_elsewhere() -> Value {
+    json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]})
+}
+
+/// What happens, and what is answered.
+fn situations() -> Vec<(&'static str, Answer)> {
+    let none = TestCluster::default();
+    vec![
+        ("nothing to complain about", shop().create(&dns01())),
+        ("two issuers at once", shop().cert_manager("issuer", "ca").create(&none)),
+        ("an issuer without a name", istio("shop").cert_manager("issuer", "").create(&none)),
+        ("a kind beside cluster-issuer", shop().cert_manager("issuer-kind", "Issuer").create(&none)),
+        ("a duration in days", shop().cert_manager("duration", "90d").create(&dns01())),
+        ("addresses with a blank", web().cert_manager("ip-sans", "192.0.2.1, 192.0.2.2").create(&http01())),
+        (
+            "renewed before it is issued",
+            shop().cert_manager("duration", "24h").cert_manager("renew-before", "48h").create(&letsencrypt(
+                cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}})),
+            )),
+        ),
+        (
+            "a Secret's name that no Secret can have",
+            web().with("/spec/listeners/0/tls/certificateRefs/0/name", json!("Web_TLS")).create(&dns01()),
+        ),
+        ("a gateway that nobody knows", {
+            shop().selector(json!({"istio": "preview"})).settings(gateways_elsewhere()).create(&dns01())
+        }),
+        ("a typo in the issuer's name", web().create(&none)),
+        (
+            "an Issuer that is a ClusterIssuer",
+            istio("shop").cert_manager("issuer", "letsencrypt").create(&dns01()),
+        ),
+        ("an Issuer beside the Gateway, while its Secrets are read elsewhere", {
+            let cluster = TestCluster::default().object(issuer("team-a", "ca").ready());
+            istio("shop").cert_manager("issuer", "ca").settings(gateways_elsewhere()).create(&cluster)
+        }),
+        ("an issuer that is not ready", {
+            let failed = cluster_issuer("letsencrypt").condition(
+                "False",
+                "ErrRegisterACMEAccount",
+                "Failed to register ACME account: 400 invalidContact",
+            );
+            shop().create(&letsencrypt(failed))
+        }),
+        ("an issuer that was created just now", shop().create(&letsencrypt(cluster_issuer("letsencrypt")))),
+        (
+            "an issuer that was edited just now",
+            shop().create(&letsencrypt(cluster_issuer("letsencrypt").ready().generations(3, 2))),
+        ),
+        ("an issuer of another group", {
+            let gateway =
+                istio("shop").cert_manager("issuer", "pca").cert_manager("issuer-kind", "AWSPCAIssuer");
+            gateway.cert_manager("issuer-group", "awspca.cert-manager.io").create(&none)
+        }),
+        (
+            "a policy without the grant",
+            shop().create(&failing("ClusterIssuer", "letsencrypt", LookupError::NotGranted(Grant::Resource))),
+        ),
+        (
+            "a policy server without RBAC",
+            shop().create(&failing("ClusterIssuer", "letsencrypt", LookupError::Forbidden)),
+        ),
+        ("an API server that is down", {
+            let error = LookupError::Unavailable("connection refused".into());
+            shop().create(&failing("ClusterIssuer", "letsencrypt", error))
+        }),
+        ("a wildcard and HTTP-01", host(shop(), "*.shop.example.com").create(&http01())),
+        ("a host in no zone of the solvers", {
+            let zone = |zone| json!({"selector": {"dnsZones": [zone]}, "dns01": {"cloudDNS": {}}});
+            shop().create(&solving(json!([zone("example.org"), zone("example.net")])))
+        }),
+        (
+            "a solver for other labels",
+            shop().create(&solving(json!([{"selector": {"matchLabels": {"team": "a"}}, "dns01": {}}]))),
+        ),
+        ("a common name that is no host", web().cert_manager("common-name", "My Shop").create(&dns01())),
+        ("a wildcard over a top-level domain", host(shop(), "*.com").create(&dns01())),
+        ("the same of a CA of one's own", {
+            let ca = cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}}));
+            host(shop(), "*.corp").create(&letsencrypt(ca))
+        }),
+        ("a hundred and one hosts", {
+            let hosts: Vec<String> = (0..101).map(|i| format!("h{i}.example.com")).collect();
+            shop().with("/spec/servers/0/hosts", json!(hosts)).create(&dns01())
+        }),
+        ("what Let's Encrypt leaves out", {
+            let gateway =
+                shop().cert_manager("duration", "2400h").cert_manager("subject-organizations", "Shop");
+            gateway.cert_manager("usages", "server auth,client auth").create(&dns01())
+        }),
+        ("HTTP-01 behind a redirect", redirecting(shop()).create(&http01())),
+        (
+            "HTTP-01 through another controller",
+            shop().create(&solving(json!([{"http01": {"ingress": {"class": "nginx"}}}]))),
+        ),
+        ("a self-signed issuer where that is refused", {
+            let own = cluster_issuer("letsencrypt").ready().spec(json!({"selfSigned": {}}));
+            shop().settings(json!({"rules": {"self-signed": "reject"}})).create(&letsencrypt(own))
+        }),
+        ("a misspelt key", gateway_api("web").cert_manager("clusterissuer", "letsencrypt").create(&none)),
+        (
+            "a key from before 0.11",
+            istio("shop").annotation("certmanager.k8s.io/cluster-issuer", "letsencrypt").create(&none),
+        ),
+        (
+            "an annotation that belongs elsewhere",
+            shop().cert_manager("uri-sans", "spiffe://a/b").create(&dns01()),
+        ),
+        ("a ListenerSet without its parent", encrypted(listener_set("extra")).create(&dns01())),
+        ("a ListenerSet whose parent cannot be read", {
+            let cluster = dns01().answer(&gateway("team-a", "web"), Err(LookupError::Forbidden));
+            listener_set("extra").create(&cluster)
+        }),
+        ("several faults at once", {
+            let gateway = host(shop(), "*.shop.example.com").cert_manager("common-name", "Shop");
+            redirecting(gateway).cert_manager("privatekey-size", "4096").create(&http01())
+        }),
+        ("an update that leaves an old fault", {
+            let old = host(shop(), "*.shop.example.com");
+            old.clone().annotation("a", "b").update_from(&old, &http01())
+        }),
+        ("the same for Gateway API", {
+            let old = web().with("/spec/listeners/0/hostname", json!("*.shop.example.com"));
+            old.clone().annotation("a", "b").update_from(&old, &http01())
+        }),
+        ("an update that brings a new one", {
+            host(shop(), "*.shop.example.com").update_from(&shop(), &http01())
+        }),
+        ("a field of another type", shop().with("/spec/servers", json!("all")).create(&none)),
+        (
+            "settings with two mistakes",
+            shop().settings(json!({"acme_wildcards": "http01", "rule": {}})).create(&none),
+        ),
+    ]
+}
+
+fn written(situations: &[(&str, Answer)]) -> String {
+    let mut text = String::from(
+        "Generated from crates/gateway-rules/src/messages.rs (`UPDATE_MESSAGES=1 cargo test -p gateway-rules messages`).\n",
+    );
+    for (situation, answer) in situations {
+        let verdict = match answer.code {
+            None => "accepted".to_owned(),
+            Some(code) => format!("refused, code {code}"),
+        };
+        writeln!(text, "\n## {situation}\n{verdict}").unwrap();
+        for line in answer.message.iter().flat_map(|message| message.lines()) {
+            writeln!(text, "  {line}").unwrap();
+        }
+        for warning in &answer.warnings {
+            writeln!(text, "  Warning: {warning}").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn messages_are_as_they_were_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages.txt");
+    let text = written(&situations());
+    if std::env::var_os("UPDATE_MESSAGES").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let read = std::fs::read_to_string(&path).unwrap_or_default();
+    for (read, written) in read.split("\n## ").zip(text.split("\n## ")) {
+        assert_eq!(written, read, "read it, then UPDATE_MESSAGES=1 cargo test -p gateway-rules messages");
+    }
+    assert_eq!(text.lines().count(), read.lines().count(), "a situation is missing in tests/messages.txt");
+}
