@@ -23,8 +23,8 @@
 use std::collections::BTreeSet;
 
 use certificate_shim::annotation;
-use certificate_shim::certificate::Template;
 use certificate_shim::gateway::{Gateway, GatewayKind, Spec};
+use certificate_shim::template::Template;
 
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
