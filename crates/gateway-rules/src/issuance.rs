@@ -132,21 +132,26 @@ impl<'c> Issuance<'c> {
     /// none that is not among these.
     pub fn names(&self) -> Vec<Name<'c>> {
         let mut names = Vec::new();
-        let mut holders: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for certificate in &self.certificates {
+        // The hosts that every Certificate has.
+        let mut shared: BTreeMap<&str, &str> = BTreeMap::new();
+        for (index, certificate) in self.certificates.iter().enumerate() {
+            let mut still_shared = BTreeMap::new();
             for host in &certificate.hosts {
                 let (text, source) = (host.name.as_str(), Source::Host(host.place));
                 names.push(Name { text, is_ip: host.is_ip, certificate: Some(certificate), source });
-                *holders.entry((&certificate.namespace, text)).or_insert(0) += 1;
+                if index == 0 || shared.contains_key(text) {
+                    still_shared.insert(text, text);
+                }
             }
+            shared = still_shared;
         }
-        let Some(Certificate { template, namespace, .. }) = self.certificates.first() else { return names };
+        let Some(Certificate { template, .. }) = self.certificates.first() else { return names };
         // A Certificate of an Istio Gateway leaves out what its hosts are or cover already.
-        let holders = |name: &str| holders.get(&(namespace.as_str(), name)).copied().unwrap_or_default();
         let is_left_out = |name: &str| {
             let name = name.to_ascii_lowercase();
-            let covering = wildcard_over(&name).map_or(0, |wildcard| holders(&wildcard));
-            template.owner.kind == GatewayKind::Istio && holders(&name) + covering == self.certificates.len()
+            let has = |host: &str| shared.contains_key(host);
+            let is_covered = has(&name) || wildcard_over(&name).is_some_and(|wildcard| has(&wildcard));
+            template.owner.kind == GatewayKind::Istio && is_covered
         };
         for text in &template.alt_names {
             if !is_left_out(text) {

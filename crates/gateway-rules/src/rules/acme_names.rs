@@ -12,7 +12,7 @@
 //!   tls: {mode: SIMPLE, credentialName: second-half}
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use certificate_shim::Certificate;
 use certificate_shim::certificate::wildcard_over;
@@ -39,8 +39,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             profile @ ("tlsserver" | "shortlived") => (format!("the profile {profile}"), 25),
             _ => ("an ACME CA".to_owned(), 100),
         };
-        let texts = added(&found.issuance.names());
-        let added = Added::of(&texts);
+        let added = Added::of(&found.issuance.names());
         for certificate in &found.issuance.certificates {
             let count = certificate.hosts.len() + added.beside(certificate);
             if count <= most {
@@ -55,39 +54,29 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// A name in lower case, and the wildcard that covers it.
-type Text = (String, Option<String>);
-
-/// The names that annotations add to every Certificate, as texts.
-fn added(names: &[Name<'_>]) -> Vec<Text> {
-    let mut texts = Vec::new();
-    for name in names.iter().filter(|name| name.certificate.is_none()) {
-        let text = name.text.to_ascii_lowercase();
-        let wildcard = wildcard_over(&text);
-        texts.push((text, wildcard));
-    }
-    texts
+/// The names that annotations add to every Certificate, each once.
+struct Added {
+    names: BTreeSet<String>,
+    /// Wildcards, sorted, and how many of the names each of them covers.
+    covered: Vec<(String, usize)>,
 }
 
-/// How many different names annotations add.
-struct Added<'t> {
-    all: usize,
-    /// How many of them are (`is`) or are covered by (`under`) a host.
-    by_host: BTreeMap<(&'t str, &'t str), usize>,
-}
-
-impl<'t> Added<'t> {
-    fn of(texts: &'t [Text]) -> Self {
-        let mut added = Added { all: 0, by_host: BTreeMap::new() };
-        for (text, wildcard) in texts {
-            let seen = added.by_host.entry(("is", text)).or_insert(0);
-            if *seen > 0 {
-                continue;
+impl Added {
+    fn of(names: &[Name<'_>]) -> Self {
+        let mut added = Added { names: BTreeSet::new(), covered: Vec::new() };
+        let mut pairs: BTreeSet<String> = BTreeSet::new();
+        for name in names.iter().filter(|name| name.certificate.is_none()) {
+            let text = name.text.to_ascii_lowercase();
+            if let Some(wildcard) = wildcard_over(&text) {
+                pairs.insert(format!("{wildcard}\0{text}"));
             }
-            *seen = 1;
-            added.all += 1;
-            if let Some(wildcard) = wildcard {
-                *added.by_host.entry(("under", wildcard)).or_insert(0) += 1;
+            added.names.insert(text);
+        }
+        for pair in &pairs {
+            let wildcard = pair.split('\0').next().unwrap_or_default();
+            match added.covered.last_mut() {
+                Some((last, count)) if last == wildcard => *count += 1,
+                _ => added.covered.push((wildcard.to_owned(), 1)),
             }
         }
         added
@@ -97,10 +86,14 @@ impl<'t> Added<'t> {
     /// that a host covers.
     fn beside(&self, certificate: &Certificate) -> usize {
         let is_istio = certificate.template.owner.kind == GatewayKind::Istio;
-        let mut count = self.all;
+        let mut count = self.names.len();
         for host in &certificate.hosts {
-            let known = |how| self.by_host.get(&(how, host.name.as_str())).copied().unwrap_or_default();
-            let left_out = known("is") + if is_istio { known("under") } else { 0 };
+            let mut left_out = usize::from(self.names.contains(&host.name));
+            if is_istio
+                && let Ok(index) = self.covered.binary_search_by(|(wildcard, _)| wildcard.cmp(&host.name))
+            {
+                left_out += self.covered.get(index).map_or(0, |(_, names)| *names);
+            }
             count = count.saturating_sub(left_out);
         }
         count
@@ -111,7 +104,7 @@ impl<'t> Added<'t> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Added, acme_issuances, added};
+    use super::{Added, acme_issuances};
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
     use proptest::prelude::*;
     use rstest::rstest;
@@ -184,7 +177,7 @@ mod tests {
                     let found = &acme_issuances(context)[0];
                     let certificate = found.issuance.certificates[0];
                     let created = certificate.dns_names().into_iter().map(str::to_ascii_lowercase);
-                    let counted = certificate.hosts.len() + Added::of(&added(&found.issuance.names())).beside(certificate);
+                    let counted = certificate.hosts.len() + Added::of(&found.issuance.names()).beside(certificate);
                     assert_eq!(counted, created.collect::<BTreeSet<_>>().len());
                 });
             }
