@@ -1,6 +1,8 @@
 //! The policy's settings: what they may say, and everything that is wrong with them at once.
 
 mod fields;
+pub mod patterns;
+pub mod tenants;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,7 @@ use crate::names::{is_dns1123_label, is_dns1123_subdomain};
 use crate::rules;
 use crate::text::{nearest, quote};
 use fields::{Fields, Problems};
+use tenants::Tenant;
 
 /// What this policy does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,6 +99,10 @@ pub struct Settings {
     pub gateway_namespaces: Option<Vec<GatewayNamespace>>,
     /// What the controller copies from an Istio Gateway to its Certificates.
     pub copy: Copy,
+    /// The tenants; the first one that has a Gateway's namespace counts.
+    pub tenants: Vec<Tenant>,
+    /// Whether namespaces of no tenant may have certificates, where there are tenants.
+    pub accept_other_namespaces: bool,
 }
 
 impl Settings {
@@ -128,6 +135,10 @@ impl Settings {
                 labels: root.strings("copy_labels").unwrap_or_default(),
                 annotations: root.strings("copy_annotations").unwrap_or_default(),
             },
+            tenants: tenants::read(&mut root),
+            accept_other_namespaces: root
+                .one_of("other_namespaces", &[("reject", false), ("accept", true)])
+                .unwrap_or_default(),
         };
         root.end();
         let problems = problems.into_vec();
@@ -137,6 +148,13 @@ impl Settings {
     /// The level of a rule under these settings.
     pub fn level(&self, rule: &rules::Rule) -> Level {
         self.levels.get(rule.id).copied().unwrap_or(rule.default)
+    }
+
+    /// The default issuer for all, and those of the tenants.
+    pub fn default_issuers(&self) -> impl Iterator<Item = &DefaultIssuer> {
+        self.default_issuer
+            .iter()
+            .chain(self.tenants.iter().filter_map(|tenant| tenant.default_issuer.as_ref()))
     }
 
     /// How to look up issuers of that kind; none for a group and kind that nobody told us about.
@@ -167,6 +185,16 @@ fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
     {
         fields.problem("name", format!("{} is no object name (RFC 1123 subdomain)", quote(name)));
     }
+    check_issuer_kind(fields, group, kind);
+    Some(DefaultIssuer {
+        issuer: IssuerRef { name: name?.to_owned(), kind: kind.to_owned(), group: group.to_owned() },
+        when: when.unwrap_or_default(),
+        on_update: on.unwrap_or_default(),
+    })
+}
+
+/// Reports a kind that its group does not have, and a group that can be none.
+fn check_issuer_kind(fields: &Fields<'_>, group: &str, kind: &str) {
     if group == CERT_MANAGER_GROUP && kind != ISSUER_KIND && kind != CLUSTER_ISSUER_KIND {
         let kind = quote(kind);
         fields.problem(
@@ -177,11 +205,6 @@ fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
     if !is_dns1123_subdomain(group) {
         fields.problem("group", format!("{} is no API group (RFC 1123 subdomain)", quote(group)));
     }
-    Some(DefaultIssuer {
-        issuer: IssuerRef { name: name?.to_owned(), kind: kind.to_owned(), group: group.to_owned() },
-        when: when.unwrap_or_default(),
-        on_update: on.unwrap_or_default(),
-    })
 }
 
 fn levels(root: &mut Fields<'_>) -> BTreeMap<&'static str, Level> {
@@ -338,7 +361,7 @@ mod tests {
     #[case::all_reported(json!({"role": "x", "copy_labels": "a", "zzz": 1}), &[
         "role: \"x\" is none of both, default, validate",
         "copy_labels: expected a list, found a string",
-        "zzz: unknown setting; known here: role, default_issuer, rules, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations",
+        "zzz: unknown setting; known here: role, default_issuer, rules, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations, tenants, other_namespaces",
     ])]
     fn problems(#[case] settings: Value, #[case] expected: &[&str]) {
         assert_eq!(Settings::read(&settings).unwrap_err(), expected);

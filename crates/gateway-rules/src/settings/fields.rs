@@ -2,11 +2,12 @@
 //! whoever wrote them mends all at once.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 
 use certificate_shim::read::type_name;
 use serde_json::{Map, Value};
 
-use crate::text::{nearest, quote};
+use crate::text::{nearest, quote, shorten};
 
 /// Everything that is wrong with the settings so far, in the order in which it was read.
 #[derive(Default)]
@@ -82,12 +83,16 @@ impl<'a> Fields<'a> {
 
     /// A text that has to be there and may not be empty.
     pub(super) fn required(&mut self, name: &'static str) -> Option<&'a str> {
-        let absent = self.fields.is_none_or(|fields| fields.get(name).is_none_or(Value::is_null));
+        let absent = self.is_absent(name);
         let text = self.string(name);
         if absent || text == Some("") {
             self.problem(name, "is required");
         }
         text.filter(|text| !text.is_empty())
+    }
+
+    fn is_absent(&self, name: &str) -> bool {
+        self.fields.is_none_or(|fields| fields.get(name).is_none_or(Value::is_null))
     }
 
     /// True or false.
@@ -125,6 +130,56 @@ impl<'a> Fields<'a> {
         Some(texts)
     }
 
+    /// A list of texts, of each of which `fault` tells what is wrong with it; none where it is absent.
+    pub(super) fn checked(
+        &mut self,
+        name: &'static str,
+        fault: fn(&str) -> Option<&'static str>,
+    ) -> Option<Vec<String>> {
+        let texts = self.strings(name)?;
+        for (index, text) in texts.iter().enumerate() {
+            if let Some(fault) = fault(text) {
+                self.problem(&format!("{name}[{index}]"), format!("{} {fault}", quote(text)));
+            }
+        }
+        Some(texts)
+    }
+
+    /// Reports a list that is absent, where only whoever writes the settings can say that it is
+    /// empty.
+    pub(super) fn require_list(&self, name: &'static str) {
+        if self.is_absent(name) {
+            self.problem(name, "is required; [] stands for none");
+        }
+    }
+
+    /// A whole number within bounds; none where it is absent.
+    pub(super) fn integer(&mut self, name: &'static str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let number = self.take(name)?.as_i64().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.problem(
+                name,
+                format!("expected a whole number from {} to {}", bounds.start(), bounds.end()),
+            );
+        }
+        number
+    }
+
+    /// A list of numbers out of a few; none where it is absent.
+    pub(super) fn integers(&mut self, name: &'static str, choices: &[i64]) -> Option<Vec<i64>> {
+        let mut numbers = Vec::new();
+        for (path, item) in self.items(name)? {
+            match item.as_i64().filter(|number| choices.contains(number)) {
+                Some(number) => numbers.push(number),
+                None => {
+                    let choices: Vec<String> = choices.iter().map(i64::to_string).collect();
+                    self.problems.add(&path, format!("expected one of {}", choices.join(", ")));
+                }
+            }
+        }
+        Some(numbers)
+    }
+
     /// An object below this one; `read` takes its fields. None where it is absent.
     pub(super) fn object<T>(
         &mut self,
@@ -141,9 +196,13 @@ impl<'a> Fields<'a> {
         name: &'static str,
         mut read: impl FnMut(&mut Fields<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let items = self.items(name)?;
-        let read_item = |(path, item)| Self::read_object(path, item, self.problems, &mut read);
-        Some(items.into_iter().filter_map(read_item).collect())
+        let mut objects = Vec::new();
+        for (path, item) in self.items(name)? {
+            if let Some(object) = Self::read_object(path, item, self.problems, &mut read) {
+                objects.push(object);
+            }
+        }
+        Some(objects)
     }
 
     /// A map from any key to a text, in the order of its keys; none where it is absent.
@@ -193,8 +252,7 @@ impl<'a> Fields<'a> {
                     Some(known) => format!("did you mean {known}?"),
                     None => format!("known here: {}", self.known.join(", ")),
                 };
-                self.problems
-                    .add(&self.path(&crate::text::shorten(name, 80)), format!("unknown setting; {mend}"));
+                self.problems.add(&self.path(&shorten(name, 80)), format!("unknown setting; {mend}"));
             }
         }
     }
