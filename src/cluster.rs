@@ -7,10 +7,11 @@
 
 use std::collections::BTreeSet;
 
-use gateway_rules::lookup::{Cluster, Grant, LookupError, ObjectRef};
+use gateway_rules::lookup::{Cluster, Grant, LookupError, ObjectRef, User};
 use kubewarden_policy_sdk::Error;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::Value;
+use wapc_guest::host_call;
 
 /// The cluster as the host shows it.
 pub struct Host;
@@ -34,16 +35,32 @@ impl Cluster for Host {
             _ => LookupError::Undetermined("the object is no JSON".to_owned()),
         })
     }
+
+    /// The SDK's `can_i` would bring a reader for the whole status of a SubjectAccessReview along.
+    fn can_create_certificates(&self, user: &User, namespace: &str) -> Result<bool, LookupError> {
+        let [name, namespace_json] = [&user.name, namespace].map(Value::from);
+        let groups = Value::from(user.groups.as_slice());
+        let review = format!(
+            r#"{{"subject_access_review":{{"user":{name},"groups":{groups},"resource_attributes":{{"group":"cert-manager.io","resource":"certificates","verb":"create","namespace":{namespace_json}}}}},"disable_cache":true}}"#
+        );
+        let answer = host_call("kubewarden", "kubernetes", "can_i", review.as_bytes())
+            .map_err(|error| classify(&error.to_string(), &user.review(namespace)))?;
+        let status: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let allowed = status.get("allowed").and_then(Value::as_bool);
+        allowed.ok_or_else(|| LookupError::Undetermined("the answer is no SubjectAccessReview".to_owned()))
+    }
 }
 
 /// What the host's text says about the lookup of `object`.
 fn classify(text: &str, object: &ObjectRef) -> LookupError {
     let ObjectRef { api_version, kind, namespace, name } = object;
     let text = text.strip_prefix("Host error: ").unwrap_or(text);
-    if text
-        .starts_with("Policy has not been granted access to the 'kubernetes/get_resource' host capability.")
-    {
-        return LookupError::NotGranted(Grant::Capability);
+    for (operation, grant) in [("get_resource", Grant::Capability), ("can_i", Grant::AccessReview)] {
+        if text.starts_with(&format!(
+            "Policy has not been granted access to the 'kubernetes/{operation}' host capability."
+        )) {
+            return LookupError::NotGranted(grant);
+        }
     }
     if text.starts_with(&format!(
         "Policy has not been granted access to Kubernetes {api_version}/{kind} resources."
@@ -79,8 +96,7 @@ fn classify_status(said: &str, object: &ObjectRef) -> LookupError {
     if said.starts_with("404 page not found\n: Failed to parse error data (Status { ") {
         return LookupError::KindNotServed;
     }
-    let forbidden =
-        format!("{}s.{} {:?} is forbidden: ", object.kind.to_ascii_lowercase(), object.group(), object.name);
+    let forbidden = format!("{} {:?} is forbidden: ", object.resource(), object.name);
     if said.starts_with(&forbidden) {
         return LookupError::Forbidden;
     }

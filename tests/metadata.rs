@@ -92,12 +92,20 @@ fn rbac_grants_get_on_exactly_what_the_metadata_lists() {
         .unwrap()
         .iter()
         .map(|r| {
-            (r["apiVersion"].as_str().unwrap().split('/').next().unwrap().to_owned(), resource(&r["kind"]))
+            let group = r["apiVersion"].as_str().unwrap().split_once('/').map_or("", |(group, _)| group);
+            (group.to_owned(), resource(&r["kind"]))
         })
         .collect();
     let mut granted = Vec::new();
+    let mut reviews = false;
     for document in documents::read([Path::new(env!("CARGO_MANIFEST_DIR")).join("rbac.yaml")]).unwrap() {
         for rule in document.object["rules"].as_array().into_iter().flatten() {
+            if rule["resources"] == json!(["subjectaccessreviews"]) {
+                assert_eq!(rule["verbs"], json!(["create"]));
+                assert_eq!(rule["apiGroups"], json!(["authorization.k8s.io"]));
+                reviews = true;
+                continue;
+            }
             assert_eq!(rule["verbs"], json!(["get"]));
             for group in rule["apiGroups"].as_array().unwrap() {
                 for resource in rule["resources"].as_array().unwrap() {
@@ -107,6 +115,8 @@ fn rbac_grants_get_on_exactly_what_the_metadata_lists() {
         }
     }
     assert_eq!(listed, granted);
+    let capabilities = metadata["hostCapabilities"].as_array().unwrap();
+    assert_eq!(reviews, capabilities.contains(&json!("kubernetes/can_i")), "what can_i needs");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The part of a Gateway that decides about certificates: Istio's Gateway, Gateway API's Gateway
 //! and its ListenerSet, read leniently from the object that the API server holds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -253,6 +254,18 @@ impl<'a> Metadata<'a> {
             deleting: metadata.field("deletionTimestamp")?.is_present(),
             finalizers: metadata.field("finalizers")?.strings()?,
         })
+    }
+}
+
+/// The name in an entry of an Istio server's `hosts`: without the namespace of its VirtualServices,
+/// lower-cased, without trailing dot. `*` stays, which is no name but every host.
+pub fn host_name(host: &str) -> Cow<'_, str> {
+    let name = host.split_once('/').map_or(host, |(_, name)| name);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
     }
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use crate::collector::Collector;
 use crate::credential::Credential;
-use crate::gateway::{Gateway, Server, ServerTls};
+use crate::gateway::{Gateway, Server, ServerTls, host_name};
 use crate::place::{Place, ServerField};
 use crate::skip::{SkipReason, Skips};
 use crate::template::{Algorithm, PrivateKey};
@@ -138,14 +138,7 @@ fn paired(annotated: PrivateKey, position: usize) -> PrivateKey {
     }
 }
 
-/// The name in a certificate for an entry of `hosts`: without the namespace of its VirtualServices,
-/// lower-cased, without trailing dot. None for `*`, which is no name.
+/// The name in a certificate for an entry of `hosts`; none for `*`, which is no name.
 fn normalized(host: &str) -> Option<Cow<'_, str>> {
-    let name = host.split_once('/').map_or(host, |(_, name)| name);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    match name {
-        "" | "*" => None,
-        _ if name.bytes().any(|byte| byte.is_ascii_uppercase()) => Some(name.to_ascii_lowercase().into()),
-        _ => Some(name.into()),
-    }
+    Some(host_name(host)).filter(|name| !matches!(name.as_ref(), "" | "*"))
 }

@@ -104,8 +104,9 @@ impl fmt::Display for Field {
 const COMMON_NAME_MAX: usize = 64;
 const MINUTE: i64 = 60_000_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// `DefaultCertificateDuration` in pkg/apis/certmanager/v1/const.go, in nanoseconds.
-const DEFAULT_DURATION: i64 = 2160 * HOUR;
+/// The duration of a Certificate that asks for none (`DefaultCertificateDuration` in
+/// pkg/apis/certmanager/v1/const.go), in nanoseconds.
+pub const DEFAULT_DURATION: i64 = 2160 * HOUR;
 
 /// What the webhook refuses of a Certificate, in its order.
 pub fn validate(certificate: &Certificate) -> Vec<FieldError> {

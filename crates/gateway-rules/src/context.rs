@@ -7,12 +7,16 @@ use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
 use certificate_shim::placement::placement;
 use certificate_shim::plan::{Plan, plan};
+use certificate_shim::template::Template;
 use serde_json::Value;
 
 use crate::issuer;
-use crate::lookup::{Lookups, ObjectRef, Outcome};
+use crate::lookup::{LookupError, Lookups, ObjectRef, Outcome, User};
+use crate::named;
 use crate::parent::Parent;
+use crate::settings::tenants::Tenant;
 use crate::settings::{Scope, Settings};
+use crate::tenancy::Tenancy;
 
 /// What every rule sees of one Gateway.
 pub struct Context<'a> {
@@ -35,6 +39,7 @@ pub struct Context<'a> {
     /// present state have brought is known.
     pub(crate) from_memory: bool,
     issuers: OnceCell<Vec<FoundIssuer>>,
+    tenancy: OnceCell<Tenancy<'a>>,
 }
 
 /// The issuer as one namespace of the placement sees it.
@@ -77,6 +82,7 @@ impl<'a> Context<'a> {
             lookups,
             from_memory: false,
             issuers: OnceCell::new(),
+            tenancy: OnceCell::new(),
         }
     }
 
@@ -102,6 +108,30 @@ impl<'a> Context<'a> {
     /// Where an annotation stands in the object, or what the object inherits it by.
     pub fn path_of(&self, key: &str) -> String {
         if self.is_inherited(key) { "spec.parentRef".to_owned() } else { annotation_path(key) }
+    }
+
+    /// Whose the Gateway is, where it is annotated or an Istio Gateway that names a credential.
+    pub fn tenancy(&self) -> &Tenancy<'a> {
+        self.tenancy.get_or_init(|| {
+            if self.issuer.is_some() || named::names_credential(self.gateway) {
+                Tenancy::of(self.gateway.metadata.namespace, self.settings, self.lookups)
+            } else {
+                Tenancy::Unasked
+            }
+        })
+    }
+
+    /// The tenant whose the Gateway is.
+    pub fn tenant(&self) -> Option<&'a Tenant> {
+        match self.tenancy() {
+            Tenancy::Tenant(tenant) => Some(tenant),
+            _ => None,
+        }
+    }
+
+    /// What all its Certificates have in common; none where it gets none.
+    pub fn template(&self) -> Option<&Template> {
+        self.plan.certificates.first().map(|certificate| certificate.template.as_ref())
     }
 
     /// The issuer, looked up once per namespace that it has to be in. Empty where the annotations
@@ -133,6 +163,12 @@ impl<'a> Context<'a> {
             Scope::Cluster => vec![object(None)],
             Scope::Namespaced => self.placement.iter().map(|namespace| object(Some(namespace))).collect(),
         }
+    }
+
+    /// The user who makes the request, and whether they may create Certificates in a namespace; none
+    /// where that is not known, see [`Lookups::can_create_certificates`].
+    pub fn may_create_certificates(&self, namespace: &str) -> Option<(&'a User, Result<bool, LookupError>)> {
+        self.lookups.can_create_certificates(namespace, self.from_memory)
     }
 
     /// Looks an object up; none where this is an earlier state and the present one did not ask.

@@ -1,18 +1,18 @@
 //! One request through the policy: decode, leave what is not ours, default, judge, ratchet, answer.
 
 use certificate_shim::gateway::{Gateway, GatewayKind, Metadata};
-use certificate_shim::read::Malformed;
 use serde_json::Value;
 
 use crate::answer::{self, Answer};
 use crate::finding::Level;
 use crate::judge::{Judgement, judge, judge_from_memory};
-use crate::lookup::{Cluster, Lookups};
+use crate::lookup::{Cluster, LookupError, Lookups};
 use crate::ratchet::ratchet;
 use crate::request::{Operation, Request, Unreadable};
-use crate::rules::Asker;
+use crate::rules::{Asker, context_lookup};
 use crate::settings::{DefaultIssuer, Role, Settings};
-use crate::{default_issuer, parent, text};
+use crate::tenancy::{self, Tenancy};
+use crate::{default_issuer, named, parent, text};
 
 /// The prefixes of cert-manager's annotations, today's and the ones before 0.11.
 const PREFIXES: [&str; 2] = ["cert-manager.io/", "certmanager.k8s.io/"];
@@ -39,7 +39,7 @@ fn refuse_unreadable(unreadable: &Unreadable) -> Answer {
 }
 
 fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -> Result<Answer, Unreadable> {
-    let Request { kind, operation, is_subresource, namespace, mut object, old_object } = request;
+    let Request { kind, operation, is_subresource, namespace, mut object, old_object, user } = request;
     let (Some(kind), Some(operation)) = (kind, operation) else { return Ok(Answer::accept()) };
     if is_subresource {
         return Ok(Answer::accept());
@@ -57,33 +57,48 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
     {
         return Ok(Answer::accept());
     }
-    let default = settings
-        .default_issuer
-        .as_ref()
-        .filter(|default| {
-            settings.role != Role::Validate
-                && kind != GatewayKind::ListenerSet
-                && (operation == Operation::Create || default.on_update)
-        })
-        .filter(|default| default_issuer::is_wanted(default, &metadata.annotations));
+    let is_wanted = |default: &&DefaultIssuer| {
+        settings.role != Role::Validate
+            && kind != GatewayKind::ListenerSet
+            && (operation == Operation::Create || default.on_update)
+            && default_issuer::is_wanted(default, &metadata.annotations)
+    };
+    let candidate = settings.default_issuers().find(is_wanted);
     let speaks_of_cert_manager =
         metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
     // A ListenerSet may inherit what it does not say itself.
     let is_judged = speaks_of_cert_manager || kind == GatewayKind::ListenerSet;
-    if !is_judged && default.is_none() {
+    // An Istio Gateway serves every Secret that it names, which is for its tenant's rules to judge.
+    let may_name_secrets = kind == GatewayKind::Istio && !settings.tenants.is_empty();
+    if !is_judged && !may_name_secrets && candidate.is_none() {
         return Ok(Answer::accept());
     }
 
-    let defaulted = match default {
-        Some(default) => add_default(default, kind, &namespace, &mut object, settings)?,
-        None => false,
+    let lookups = Lookups::new(cluster, settings.fresh_lookups).of_user(user);
+    let default = match candidate {
+        Some(candidate) => {
+            let gateway = Gateway::read(kind, &namespace, &object)?;
+            match default_for(&gateway, candidate, settings, &lookups) {
+                Ok(default) => default.filter(is_wanted),
+                Err(error) => {
+                    return Ok(Answer::refuse(500, context_lookup::message(&namespace, &error)));
+                }
+            }
+        }
+        None => None,
     };
-    if settings.role == Role::Default || !(is_judged || defaulted) {
+    if let Some(default) = default {
+        default_issuer::annotate(&mut object, &default.issuer);
+    }
+    let defaulted = default.is_some();
+    if settings.role == Role::Default || !(is_judged || may_name_secrets || defaulted) {
         return Ok(Answer::mutate(defaulted.then_some(object)));
     }
 
     let gateway = Gateway::read(kind, &namespace, &object)?;
-    let lookups = Lookups::new(cluster, settings.fresh_lookups);
+    if !(is_judged || defaulted || named::names_credential(&gateway)) {
+        return Ok(Answer::accept());
+    }
     let old = Some(&old_object).filter(|old| {
         operation == Operation::Update && !old.is_null() && !settings.reject_existing_violations
     });
@@ -99,6 +114,7 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
         .collect();
     if judgement.is_refused() {
         rests_on.extend(parent::reference(&gateway));
+        rests_on.push(tenancy::object(&namespace));
     }
     if lookups.refresh(rests_on.iter()) {
         (judgement, lowered) = judge_update(&gateway, old.as_ref(), settings, &lookups);
@@ -118,19 +134,26 @@ fn is_alike(object: &Value, old_object: &Value) -> bool {
         .all(|pointer| part(object, pointer) == part(old_object, pointer))
 }
 
-/// Adds the default issuer where it brings a Certificate; whether it did.
-fn add_default(
-    default: &DefaultIssuer,
-    kind: GatewayKind,
-    namespace: &str,
-    object: &mut Value,
-    settings: &Settings,
-) -> Result<bool, Malformed> {
-    let useful = default_issuer::is_useful(default, &Gateway::read(kind, namespace, object)?, settings);
-    if useful {
-        default_issuer::annotate(object, &default.issuer);
+/// The default issuer of a Gateway that would get a Certificate by one: its tenant's, or the one for
+/// all. Without that knowledge there is none to be had.
+fn default_for<'s>(
+    gateway: &Gateway<'_>,
+    candidate: &DefaultIssuer,
+    settings: &'s Settings,
+    lookups: &Lookups<'_>,
+) -> Result<Option<&'s DefaultIssuer>, LookupError> {
+    if !default_issuer::is_useful(candidate, gateway, settings) {
+        return Ok(None);
     }
-    Ok(useful)
+    let of_all = settings.default_issuer.as_ref();
+    if settings.tenants.iter().all(|tenant| tenant.default_issuer.is_none()) {
+        return Ok(of_all);
+    }
+    match Tenancy::of(gateway.metadata.namespace, settings, lookups) {
+        Tenancy::Tenant(tenant) => Ok(tenant.default_issuer.as_ref().or(of_all)),
+        Tenancy::Unasked | Tenancy::Other => Ok(of_all),
+        Tenancy::Undetermined(error) => Err(error),
+    }
 }
 
 /// Judges the Gateway, and lowers what its old state had already; whether there was any of that.
@@ -169,7 +192,9 @@ fn let_through(kind: GatewayKind, judgement: &Judgement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, issuer, istio};
+    use crate::fixtures::{
+        GatewayFixture, TestCluster, cluster_issuer, gateway_api, issuer, istio, namespace,
+    };
     use crate::lookup::{LookupError, ObjectRef};
     use proptest::prelude::*;
     use rstest::rstest;
@@ -284,6 +309,26 @@ mod tests {
         fn without_a_word_for_cert_manager(#[case] gateway: GatewayFixture) {
             let cluster = TestCluster::default();
             assert_eq!(gateway.create(&cluster), Answer::accept());
+        }
+
+        /// A tenant's Istio Gateway serves whatever Secret it names.
+        #[rstest]
+        #[case::a_credential(istio("shop"), true)]
+        #[case::of_a_ca(istio("shop").with("/spec/servers/0/tls", json!({"caCertCredentialName": "ca"})), true)]
+        #[case::passthrough(istio("shop").with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH", "credentialName": ""})), false)]
+        #[case::no_servers(istio("shop").with("/spec/servers", json!(null)), false)]
+        #[case::gateway_api(gateway_api("shop"), false)]
+        fn without_a_word_for_cert_manager_but_with_tenants(
+            #[case] gateway: GatewayFixture,
+            #[case] judged: bool,
+        ) {
+            let answer = gateway.clone().tenant(json!({})).create(&TestCluster::default());
+            assert_eq!((answer.accepted, answer.audit_annotations.is_empty()), (true, !judged));
+            let answer = gateway
+                .settings(json!({"role": "default"}))
+                .tenant(json!({"secrets": []}))
+                .create(&TestCluster::default());
+            assert_eq!(answer, Answer::accept(), "role default judges nothing");
         }
 
         #[test]
@@ -402,6 +447,83 @@ mod tests {
             let settings = json!({"role": "default", "default_issuer": {"name": "le", "when": "always"}});
             assert!(istio("shop").settings(settings.clone()).create(&cluster).accepted);
             assert_eq!(annotated("absent").settings(settings).create(&cluster), Answer::accept());
+            assert_eq!(cluster.asked(), Vec::<String>::new());
+        }
+
+        /// The settings with a tenant that has its own default, and may have anything.
+        fn of_tenant(mut settings: Value, tenant: Value) -> Value {
+            let mut full = json!({"name": "a", "issuers": [{"kind": "ClusterIssuer", "name": "*"}], "dns_names": ["**"]});
+            for (field, value) in tenant.as_object().unwrap() {
+                full[field] = value.clone();
+            }
+            settings["other_namespaces"] = json!("accept");
+            settings["tenants"] = json!([full]);
+            settings
+        }
+
+        fn other(when: &str) -> Value {
+            json!({"name": "other", "kind": "ClusterIssuer", "when": when})
+        }
+
+        #[rstest]
+        #[case::instead(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"], "default_issuer": other("always")})), Some("other"))]
+        #[case::its_own_when_counts(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"], "default_issuer": other("tls-acme")})), None)]
+        #[case::none_of_its_own(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"]})), Some("le"))]
+        #[case::alone(of_tenant(json!({}), json!({"namespaces": ["team-a"], "default_issuer": other("always")})), Some("other"))]
+        #[case::another_tenant_s(of_tenant(json!({}), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), None)]
+        #[case::another_tenant_s_beside(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), Some("le"))]
+        fn a_tenant_s_own(#[case] settings: Value, #[case] expected: Option<&str>) {
+            for role in ["both", "default"] {
+                let mut settings = settings.clone();
+                settings["role"] = json!(role);
+                for gateway in [istio("shop"), gateway_api("shop")] {
+                    let answer = gateway.settings(settings.clone()).create(&cluster());
+                    assert!(answer.accepted, "{answer:?}");
+                    let issuer = added(&answer)
+                        .map(|annotations| annotations["cert-manager.io/cluster-issuer"].clone());
+                    assert_eq!(issuer, expected.map(|name| json!(name)));
+                }
+            }
+        }
+
+        #[rstest]
+        #[case::known(Some(json!({"team": "a"})), Some("other"), None)]
+        #[case::other_labels(Some(json!({})), Some("le"), None)]
+        #[case::unknown(None, None, Some(500))]
+        fn a_tenant_s_own_by_labels(
+            #[case] labels: Option<Value>,
+            #[case] expected: Option<&str>,
+            #[case] code: Option<u16>,
+        ) {
+            for role in ["both", "default"] {
+                let tenant = json!({"namespace_selector": {"match_labels": {"team": "a"}}, "default_issuer": other("always")});
+                let mut settings = of_tenant(default_le("always", "create"), tenant);
+                settings["role"] = json!(role);
+                let cluster = labels
+                    .iter()
+                    .fold(cluster(), |cluster, labels| cluster.object(namespace("team-a", labels.clone())));
+                let answer = istio("shop").settings(settings).create(&cluster);
+                let issuer =
+                    added(&answer).map(|annotations| annotations["cert-manager.io/cluster-issuer"].clone());
+                assert_eq!((issuer, answer.code), (expected.map(|name| json!(name)), code));
+                if code.is_some() {
+                    assert_eq!(
+                        answer.message.unwrap(),
+                        "context-lookup: metadata.namespace: there is no Namespace \"team-a\". Create the Namespace first."
+                    );
+                }
+            }
+        }
+
+        #[rstest]
+        #[case::nothing_to_issue(istio("shop").with("/spec/servers/0/port/protocol", json!("HTTP")))]
+        #[case::annotated(annotated("le"))]
+        fn the_namespace_is_not_asked_for_where_nothing_is_defaulted(#[case] gateway: GatewayFixture) {
+            let tenant = json!({"namespace_selector": {"match_labels": {"team": "a"}}, "default_issuer": other("always")});
+            let mut settings = of_tenant(json!({}), tenant);
+            settings["role"] = json!("default");
+            let cluster = TestCluster::default();
+            assert_eq!(gateway.settings(settings).create(&cluster), Answer::accept());
             assert_eq!(cluster.asked(), Vec::<String>::new());
         }
 

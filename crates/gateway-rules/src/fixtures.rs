@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::decide::decide;
 use crate::finding::Finding;
 use crate::judge::{Judgement, judge};
-use crate::lookup::{Cluster, LookupError, Lookups, ObjectRef};
+use crate::lookup::{Cluster, LookupError, Lookups, ObjectRef, User};
 use crate::rules::Asker;
 use crate::settings::Settings;
 
@@ -20,6 +20,7 @@ use crate::settings::Settings;
 pub struct TestCluster {
     answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
     fresh_answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
+    reviews: Vec<(&'static str, &'static str, Result<bool, LookupError>)>,
     asked: RefCell<Vec<String>>,
 }
 
@@ -49,6 +50,18 @@ impl TestCluster {
         self.answer(&reference, Ok(object))
     }
 
+    /// Answers like that when asked whether the user may create Certificates in the namespace;
+    /// anybody else may not.
+    pub fn may_create(
+        mut self,
+        user: &'static str,
+        namespace: &'static str,
+        answer: Result<bool, LookupError>,
+    ) -> Self {
+        self.reviews.push((user, namespace, answer));
+        self
+    }
+
     /// What was asked for, in order: `Issuer team-a/ca`, with ` fresh` where past the cache.
     pub fn asked(&self) -> Vec<String> {
         self.asked.borrow().clone()
@@ -64,6 +77,12 @@ impl Cluster for TestCluster {
         let fresh_answer = if fresh { self.fresh_answers.get(object) } else { None };
         fresh_answer.or_else(|| self.answers.get(object)).cloned().unwrap_or(Err(LookupError::NotFound))
     }
+
+    fn can_create_certificates(&self, user: &User, namespace: &str) -> Result<bool, LookupError> {
+        self.asked.borrow_mut().push(format!("may {} of {:?} create in {namespace}", user.name, user.groups));
+        let review = self.reviews.iter().find(|(name, of, _)| *name == user.name && *of == namespace);
+        review.map_or(Ok(false), |(_, _, answer)| answer.clone())
+    }
 }
 
 /// A Gateway under construction, with the settings it is judged under.
@@ -72,6 +91,7 @@ pub struct GatewayFixture {
     kind: GatewayKind,
     object: Value,
     settings: Value,
+    user_info: Value,
 }
 
 /// An Istio Gateway in team-a with one HTTPS server and the Secret `NAME-tls`.
@@ -89,7 +109,7 @@ pub fn istio(name: &str) -> GatewayFixture {
             }],
         },
     });
-    GatewayFixture { kind: GatewayKind::Istio, object, settings: json!({}) }
+    GatewayFixture { kind: GatewayKind::Istio, object, settings: json!({}), user_info: Value::Null }
 }
 
 /// A Gateway API Gateway in team-a with one HTTPS listener and the Secret `NAME-tls`.
@@ -112,7 +132,7 @@ pub fn gateway_api(name: &str) -> GatewayFixture {
             }],
         },
     });
-    GatewayFixture { kind: GatewayKind::GatewayApi, object, settings: json!({}) }
+    GatewayFixture { kind: GatewayKind::GatewayApi, object, settings: json!({}), user_info: Value::Null }
 }
 
 /// A ListenerSet in team-a below the Gateway `web`, with one HTTPS listener and the Secret `NAME-tls`.
@@ -187,6 +207,26 @@ impl GatewayFixture {
         self
     }
 
+    /// Applied by this user, who is in the group `developers`.
+    pub fn user(mut self, name: &str) -> Self {
+        self.user_info = json!({"username": name, "groups": ["developers"], "uid": "1"});
+        self
+    }
+
+    /// Under a tenant `a` that has the namespace and may have anything, but for these fields.
+    pub fn tenant(self, fields: Value) -> Self {
+        let mut tenant = json!({
+            "name": "a", "namespaces": ["team-a"], "dns_names": ["**"], "wildcards": true,
+            "issuers": [{"kind": "ClusterIssuer", "name": "*"}, {"kind": "Issuer", "name": "*"}],
+        });
+        for (field, value) in fields.as_object().unwrap() {
+            tenant[field] = value.clone();
+        }
+        let mut settings = self.settings.clone();
+        settings["tenants"] = json!([tenant]);
+        self.settings(settings)
+    }
+
     /// The object.
     pub fn object(&self) -> Value {
         self.object.clone()
@@ -232,10 +272,16 @@ impl GatewayFixture {
                 "namespace": "team-a",
                 "object": self.object,
                 "oldObject": old_object,
+                "userInfo": self.user_info,
             },
         });
         decide(payload.to_string().as_bytes(), cluster)
     }
+}
+
+/// A Namespace with labels.
+pub fn namespace(name: &str, labels: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
 /// An issuer under construction.

@@ -8,6 +8,7 @@
 //! * [`request`], [`settings`]: what comes in;
 //! * [`default_issuer`]: the one mutation;
 //! * [`mod@judge`], [`context`], [`rules`]: what is found out, one file a rule;
+//! * [`tenancy`], [`named`]: whose a Gateway is, and what it names;
 //! * [`lookup`], [`issuer`], [`parent`]: cluster objects, what an issuer says about itself, and what
 //!   a ListenerSet inherits;
 //! * [`issuance`]: which issuer is asked for which names;
@@ -37,12 +38,14 @@ pub mod judge;
 pub mod lookup;
 #[cfg(test)]
 mod messages;
+pub mod named;
 pub mod names;
 pub mod parent;
 pub mod ratchet;
 pub mod request;
 pub mod rules;
 pub mod settings;
+pub mod tenancy;
 pub mod text;
 
 pub use answer::Answer;

@@ -31,6 +31,13 @@ impl ObjectRef {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
+    /// Its resource with its group, as RBAC and the API server's refusals name it:
+    /// `issuers.cert-manager.io`, `namespaces`.
+    pub fn resource(&self) -> String {
+        let dot = if self.group().is_empty() { "" } else { "." };
+        format!("{}s{dot}{}", self.kind.to_ascii_lowercase(), self.group())
+    }
+
     /// Whether name and namespace are ones that an object can have. A host pastes them unescaped
     /// into a URL, where `ca/status` and `ca?x` find other things than an object of that name.
     fn is_askable(&self) -> bool {
@@ -73,6 +80,8 @@ pub enum Grant {
     Capability,
     /// The kind, in the policy's `spec.contextAwareResources`.
     Resource,
+    /// The host capability `kubernetes/can_i`.
+    AccessReview,
 }
 
 impl LookupError {
@@ -86,6 +95,9 @@ impl LookupError {
             LookupError::Forbidden => format!("the policy server may not read {object}"),
             LookupError::NotGranted(Grant::Capability) => {
                 "this policy was not granted the host capability kubernetes/get_resource".to_owned()
+            }
+            LookupError::NotGranted(Grant::AccessReview) => {
+                "this policy was not granted the host capability kubernetes/can_i".to_owned()
             }
             LookupError::NotGranted(Grant::Resource) => {
                 format!("this policy was not granted lookups of {} {}", object.api_version, object.kind)
@@ -108,10 +120,10 @@ impl LookupError {
                 format!("The platform team has to install the CustomResourceDefinition of {kind}, or mend its version in the settings.")
             }
             LookupError::Forbidden => {
-                let resource = format!("{}s.{}", kind.to_ascii_lowercase(), object.group());
+                let resource = object.resource();
                 format!("The platform team has to grant get on {resource} to the policy server's ServiceAccount (rbac.yaml).")
             }
-            LookupError::NotGranted(Grant::Capability) => {
+            LookupError::NotGranted(Grant::Capability | Grant::AccessReview) => {
                 "The platform team has to deploy it as a ClusterAdmissionPolicy; namespaced policies get no host capabilities unless the PolicyServer lists them.".to_owned()
             }
             LookupError::NotGranted(Grant::Resource) => {
@@ -127,6 +139,27 @@ impl LookupError {
 /// but no field at all would mean every field.
 pub const METADATA: &[&str] = &["metadata"];
 
+/// Who makes a request, as the API server's `userInfo` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user's name, not empty.
+    pub name: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
+}
+
+impl User {
+    /// The question what the user may do in a namespace, for messages about it.
+    pub fn review(&self, namespace: &str) -> ObjectRef {
+        ObjectRef {
+            api_version: "authorization.k8s.io/v1".to_owned(),
+            kind: "SubjectAccessReview".to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name: self.name.clone(),
+        }
+    }
+}
+
 /// Where objects are looked up: the policy's host, the controller's caches, a test's table.
 pub trait Cluster {
     /// Gets one object, at least its `metadata` and the `fields` (dotted paths). `fresh` asks for
@@ -135,6 +168,15 @@ pub trait Cluster {
     /// # Errors
     /// Why there is none to be had.
     fn get(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Result<Value, LookupError>;
+
+    /// Whether a user may create Certificates in a namespace, past all caches. Only a policy is
+    /// asked.
+    ///
+    /// # Errors
+    /// Why nobody can tell.
+    fn can_create_certificates(&self, _user: &User, _namespace: &str) -> Result<bool, LookupError> {
+        Err(LookupError::Undetermined("no access review here".to_owned()))
+    }
 }
 
 /// What a lookup came to.
@@ -145,6 +187,8 @@ pub struct Lookups<'c> {
     cluster: &'c dyn Cluster,
     fresh: bool,
     seen: RefCell<BTreeMap<ObjectRef, Seen>>,
+    user: Option<User>,
+    reviews: RefCell<Vec<(String, Result<bool, LookupError>)>>,
 }
 
 struct Seen {
@@ -157,7 +201,29 @@ struct Seen {
 impl<'c> Lookups<'c> {
     /// Lookups in that cluster, all of them bypassing caches if `fresh`.
     pub fn new(cluster: &'c dyn Cluster, fresh: bool) -> Self {
-        Lookups { cluster, fresh, seen: RefCell::default() }
+        Lookups { cluster, fresh, seen: RefCell::default(), user: None, reviews: RefCell::default() }
+    }
+
+    /// The same, for a request of that user.
+    pub fn of_user(self, user: Option<User>) -> Self {
+        Lookups { user, ..self }
+    }
+
+    /// The user and whether they may create Certificates in a namespace; none where nobody knows who
+    /// asks, and where `from_memory` and nothing is known yet.
+    pub fn can_create_certificates(
+        &self,
+        namespace: &str,
+        from_memory: bool,
+    ) -> Option<(&User, Result<bool, LookupError>)> {
+        let user = self.user.as_ref()?;
+        let known = self.reviews.borrow().iter().find(|(of, _)| of == namespace).map(|(_, may)| may.clone());
+        if known.is_some() || from_memory {
+            return Some((user, known?));
+        }
+        let answer = self.cluster.can_create_certificates(user, namespace);
+        self.reviews.borrow_mut().push((namespace.to_owned(), answer.clone()));
+        Some((user, answer))
     }
 
     /// Gets an object. What comes back is the object of that kind and name, or none.

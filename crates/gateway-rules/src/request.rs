@@ -6,6 +6,8 @@ use certificate_shim::gateway::GatewayKind;
 use certificate_shim::read::{Malformed, Node};
 use serde_json::Value;
 
+use crate::lookup::User;
+
 /// Why a payload cannot be judged. Its text names a place, and repeats nothing of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
@@ -64,6 +66,8 @@ pub struct Request {
     pub object: Value,
     /// The object as it is; null on CREATE.
     pub old_object: Value,
+    /// Who asks; none where the request does not tell, as in background audits.
+    pub user: Option<User>,
 }
 
 impl Request {
@@ -96,6 +100,11 @@ impl Request {
         let root = Node::root(&request);
         let kind = root.field("kind")?;
         let text = |name| Ok::<_, Malformed>(root.field(name)?.string()?.unwrap_or_default());
+        let user = root.field("userInfo")?;
+        let user = User {
+            name: user.field("username")?.string()?.unwrap_or_default().to_owned(),
+            groups: user.field("groups")?.strings()?.into_iter().map(str::to_owned).collect(),
+        };
         Ok(Request {
             kind: GatewayKind::of(
                 kind.field("group")?.string()?.unwrap_or_default(),
@@ -110,6 +119,7 @@ impl Request {
             namespace: text("namespace")?.to_owned(),
             object,
             old_object,
+            user: Some(user).filter(|user| !user.name.is_empty()),
         })
     }
 }

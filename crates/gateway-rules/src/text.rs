@@ -6,6 +6,8 @@ use certificate_shim::IssuerRef;
 
 /// The most characters of somebody else's value that a message shows.
 const VALUE: usize = 80;
+/// The bytes after which a list of values in a message ends.
+const LIST: usize = 160;
 
 /// The value in double quotes, control characters escaped, at most 80 characters of it.
 pub fn quote(value: &str) -> String {
@@ -56,6 +58,33 @@ pub fn shorten(text: &str, most: usize) -> String {
 pub fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// `a, b and 3 more`: as many of the values as fit well into a message.
+fn listed(values: &[String]) -> String {
+    let mut list = String::new();
+    for (index, value) in values.iter().enumerate() {
+        if list.len() > LIST {
+            let _ = write!(list, " and {} more", values.len() - index);
+            return list;
+        }
+        list.push_str(if index == 0 { "" } else { ", " });
+        list.push_str(value);
+    }
+    list
+}
+
+/// What a tenant may have, as a sentence that mends what it may not have.
+pub fn allowed(values: &[String]) -> String {
+    match values {
+        [] => "None are allowed; ask the platform team.".to_owned(),
+        _ => format!("Allowed are {}; for others, ask the platform team.", listed(values)),
+    }
+}
+
+/// The values, each in double quotes.
+pub fn quoted(values: &[String]) -> Vec<String> {
+    values.iter().map(|value| quote(value)).collect()
 }
 
 /// `Issuer "ca"`, or `AWSPCAIssuer.awspca.cert-manager.io "ca"` for a kind of another group.
@@ -140,6 +169,18 @@ mod tests {
     #[case("äöüß", 3, "äö…")]
     fn shortened(#[case] text: &str, #[case] most: usize, #[case] expected: &str) {
         assert_eq!(shorten(text, most), expected);
+    }
+
+    #[rstest]
+    #[case::one(1, "aaaaaaaaaa0")]
+    #[case::two(2, "aaaaaaaaaa0, aaaaaaaaaa1")]
+    #[case::many(
+        100,
+        "aaaaaaaaaa0, aaaaaaaaaa1, aaaaaaaaaa2, aaaaaaaaaa3, aaaaaaaaaa4, aaaaaaaaaa5, aaaaaaaaaa6, aaaaaaaaaa7, aaaaaaaaaa8, aaaaaaaaaa9, aaaaaaaaaa10, aaaaaaaaaa11, aaaaaaaaaa12 and 87 more"
+    )]
+    fn lists(#[case] count: usize, #[case] expected: &str) {
+        let values: Vec<String> = (0..count).map(|i| format!("aaaaaaaaaa{i}")).collect();
+        assert_eq!(super::listed(&values), expected);
     }
 
     #[test]

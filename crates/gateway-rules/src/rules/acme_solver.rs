@@ -238,10 +238,12 @@ mod tests {
 
     #[test]
     fn each_namespace_has_its_own_issuer() {
-        let gateway = shop("*.example.com").settings(json!({"gateway_namespaces": [
-            {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
-            {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
-        ]}));
+        let gateway = shop("*.example.com").settings(
+            json!({"rules": {"issuer-foreign": "off"}, "gateway_namespaces": [
+                {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
+                {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
+            ]}),
+        );
         let cluster = TestCluster::default()
             .object(issuer("zone-a", "acme").ready().solvers(json!([http01()])))
             .object(issuer("zone-b", "acme").ready().solvers(json!([{"dns01": {}}])));

@@ -1,7 +1,8 @@
 //! What the judgement depends on could not be determined.
 //!
 //! A ListenerSet inherits its issuer from its parent Gateway, so it cannot be judged without
-//! knowing the parent. Where the policy was not granted that lookup, RBAC forbids it or the API
+//! knowing the parent. Where a tenant has namespaces by their labels (`namespace_selector`), a
+//! Gateway cannot be judged without knowing those of its Namespace. Where the policy was not granted that lookup, RBAC forbids it or the API
 //! server did not answer, the request is refused with code 500; the message says what the platform
 //! team has to change. Settings cannot change the level of this rule, and updates are not exempt.
 //!
@@ -16,6 +17,7 @@ use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
 use crate::lookup::{LookupError, ObjectRef, Outcome};
+use crate::tenancy::{self, Tenancy};
 
 /// `context-lookup`
 pub const RULE: Rule = Rule {
@@ -31,6 +33,19 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if let Some(parent) = context.parent {
         add(findings, "spec.parentRef", &parent.object, parent.outcome.as_ref());
     }
+    if let Tenancy::Undetermined(error) = context.tenancy() {
+        let object = tenancy::object(context.gateway.metadata.namespace);
+        findings.add(NAMESPACE, object.to_string(), error.what(&object), error.mend(&object));
+    }
+}
+
+/// Where an object names its namespace.
+const NAMESPACE: &str = "metadata.namespace";
+
+/// The message about a Namespace that has to be known for the default issuer already.
+pub fn message(namespace: &str, error: &LookupError) -> String {
+    let object = tenancy::object(namespace);
+    format!("{}: {NAMESPACE}: {}. {}", RULE.id, error.what(&object), error.mend(&object))
 }
 
 /// Reports a lookup that left open whether the object is there.

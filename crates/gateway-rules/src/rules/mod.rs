@@ -15,17 +15,29 @@ pub mod annotation_unknown;
 pub mod annotation_value;
 pub mod certificate_invalid;
 pub mod context_lookup;
+pub mod duration_bounds;
 pub mod gateway_namespace;
+pub mod issuer_allowed;
 pub mod issuer_exists;
 pub mod issuer_external;
+pub mod issuer_foreign;
 pub mod issuer_lookup;
 pub mod issuer_pending;
+pub mod issuer_permission;
 pub mod issuer_ready;
 pub mod issuer_stale;
+pub mod key_policy;
+pub mod names_allowed;
+pub mod names_covered;
 pub mod no_effect;
+pub mod other_namespaces;
 pub mod parent_missing;
 pub mod public_suffix_wildcard;
+pub mod secret_allowed;
+pub mod secret_template;
 pub mod self_signed;
+pub mod subject_fields;
+pub mod usages_allowed;
 pub mod wide_wildcard;
 
 /// Every rule, in the order in which findings are shown.
@@ -50,6 +62,18 @@ pub const ALL: &[&Rule] = &[
     &acme_ignored::RULE,
     &acme_reachability::RULE,
     &self_signed::RULE,
+    &other_namespaces::RULE,
+    &issuer_allowed::RULE,
+    &issuer_foreign::RULE,
+    &issuer_permission::RULE,
+    &names_allowed::RULE,
+    &names_covered::RULE,
+    &secret_allowed::RULE,
+    &duration_bounds::RULE,
+    &key_policy::RULE,
+    &usages_allowed::RULE,
+    &subject_fields::RULE,
+    &secret_template::RULE,
     &annotation_unknown::RULE,
     &no_effect::RULE,
 ];
@@ -134,6 +158,24 @@ impl Findings<'_> {
         mend: impl Into<String>,
     ) {
         self.push(path.into(), subject.into(), what.into(), mend.into()).certificate = Some(secret.clone());
+    }
+
+    /// Adds a finding about the Certificate of each of the Secrets, or about all where there are
+    /// none.
+    pub fn add_about_each(
+        &mut self,
+        secrets: &[SecretName],
+        path: &str,
+        subject: &str,
+        text: (String, String),
+    ) {
+        let (what, mend) = text;
+        for secret in secrets {
+            self.add_about(secret, path, subject, what.as_str(), mend.as_str());
+        }
+        if secrets.is_empty() {
+            self.add(path, subject, what, mend);
+        }
     }
 
     /// Adds a finding that another state of the looked-up `object` would change.

@@ -142,7 +142,7 @@ mod tests {
     fn each_namespace_has_its_own_issuer() {
         let gateway =
             istio("shop").cert_manager("issuer", "ca").with("/spec/servers/0/hosts/0", json!("*.corp"));
-        let gateway = gateway.settings(json!({"gateway_namespaces": [
+        let gateway = gateway.settings(json!({"rules": {"issuer-foreign": "off"}, "gateway_namespaces": [
             {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
             {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
         ]}));

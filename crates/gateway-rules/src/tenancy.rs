@@ -1,0 +1,182 @@
+//! Which tenant a Gateway belongs to: the first one that has its namespace.
+
+use certificate_shim::gateway::Metadata;
+use serde_json::Value;
+
+use crate::lookup::{LookupError, Lookups, METADATA, ObjectRef};
+use crate::settings::Settings;
+use crate::settings::tenants::Tenant;
+
+/// Whose a Gateway is.
+#[derive(Debug, Clone)]
+pub enum Tenancy<'a> {
+    /// Nobody's, since there are no tenants, or since the Gateway asks for nothing that they decide
+    /// about.
+    Unasked,
+    /// A tenant's.
+    Tenant(&'a Tenant),
+    /// No tenant's.
+    Other,
+    /// A tenant goes by the labels of the namespace, which could not be looked up. Never the next
+    /// tenant's: that could be one that may have more.
+    Undetermined(LookupError),
+}
+
+impl<'a> Tenancy<'a> {
+    /// Whose the namespace is. It is looked up where a tenant needs its labels to decide.
+    pub fn of(namespace: &str, settings: &'a Settings, lookups: &Lookups<'_>) -> Self {
+        if settings.tenants.is_empty() {
+            return Tenancy::Unasked;
+        }
+        for tenant in &settings.tenants {
+            if tenant.namespaces.as_ref().is_some_and(|globs| !globs.allow(namespace)) {
+                continue;
+            }
+            let Some(labels) = &tenant.namespace_labels else { return Tenancy::Tenant(tenant) };
+            match lookups.get(&object(namespace), METADATA) {
+                Err(error) => return Tenancy::Undetermined(error),
+                Ok(namespace) => match has_labels(&namespace, labels) {
+                    Some(true) => return Tenancy::Tenant(tenant),
+                    Some(false) => {}
+                    None => {
+                        let said = "its labels cannot be read".to_owned();
+                        return Tenancy::Undetermined(LookupError::Undetermined(said));
+                    }
+                },
+            }
+        }
+        Tenancy::Other
+    }
+}
+
+/// The Namespace of that name.
+pub fn object(namespace: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        namespace: None,
+        name: namespace.to_owned(),
+    }
+}
+
+/// Whether a Namespace has each of the labels; none where they cannot be read.
+fn has_labels(namespace: &Value, labels: &[(String, String)]) -> Option<bool> {
+    let metadata = Metadata::read("", namespace).ok()?;
+    Some(
+        labels
+            .iter()
+            .all(|(key, value)| metadata.labels.get(key.as_str()).is_some_and(|label| label == value)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, namespace};
+    use crate::lookup::Grant;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn settings(tenants: &[Value]) -> Settings {
+        let full = |tenant: &Value| {
+            let mut tenant = tenant.clone();
+            tenant["issuers"] = json!([]);
+            tenant["dns_names"] = json!([]);
+            tenant
+        };
+        Settings::read(&json!({"tenants": tenants.iter().map(full).collect::<Vec<_>>()})).unwrap()
+    }
+
+    /// The tenant's name, or what else came of it, and what was asked for.
+    fn tenant_of(tenants: &[Value], cluster: &TestCluster) -> (String, usize) {
+        let settings = settings(tenants);
+        let tenancy = Tenancy::of("team-a", &settings, &Lookups::new(cluster, false));
+        let name = match tenancy {
+            Tenancy::Tenant(tenant) => tenant.name.clone(),
+            other => format!("{other:?}"),
+        };
+        (name, cluster.asked().len())
+    }
+
+    fn labelled() -> Value {
+        json!({"match_labels": {"team": "a", "stage": "prod"}})
+    }
+
+    #[rstest]
+    #[case::none(&[], "Unasked", 0)]
+    #[case::by_name(&[json!({"name": "a", "namespaces": ["team-a"]})], "a", 0)]
+    #[case::by_glob(&[json!({"name": "a", "namespaces": ["x", "team-*"]})], "a", 0)]
+    #[case::nobodys(&[json!({"name": "b", "namespaces": ["team-b"]})], "Other", 0)]
+    #[case::the_first_counts(&[json!({"name": "1", "namespaces": ["team-*"]}), json!({"name": "2", "namespaces": ["team-a"]})], "1", 0)]
+    #[case::by_labels(&[json!({"name": "l", "namespace_selector": labelled()})], "l", 1)]
+    #[case::other_labels(&[json!({"name": "l", "namespace_selector": {"match_labels": {"team": "b"}}}), json!({"name": "a", "namespaces": ["*"]})], "a", 1)]
+    #[case::one_label_is_missing(&[json!({"name": "l", "namespace_selector": {"match_labels": {"team": "a", "x": "y"}}})], "Other", 1)]
+    #[case::both_must_match(&[json!({"name": "l", "namespaces": ["team-a"], "namespace_selector": {"match_labels": {"team": "b"}}})], "Other", 1)]
+    #[case::both_match(&[json!({"name": "l", "namespaces": ["team-a"], "namespace_selector": labelled()})], "l", 1)]
+    #[case::names_are_looked_at_first(&[json!({"name": "l", "namespaces": ["x"], "namespace_selector": labelled()})], "Other", 0)]
+    #[case::no_lookup_behind_a_match(&[json!({"name": "a", "namespaces": ["team-a"]}), json!({"name": "l", "namespace_selector": labelled()})], "a", 0)]
+    #[case::one_lookup_for_all(&[json!({"name": "1", "namespace_selector": {"match_labels": {"team": "b"}}}), json!({"name": "2", "namespace_selector": labelled()})], "2", 1)]
+    fn whose(#[case] tenants: &[Value], #[case] expected: &str, #[case] lookups: usize) {
+        let labels = json!({"team": "a", "stage": "prod", "kubernetes.io/metadata.name": "team-a"});
+        let cluster = TestCluster::default().object(namespace("team-a", labels));
+        assert_eq!(tenant_of(tenants, &cluster), (expected.to_owned(), lookups));
+    }
+
+    #[rstest]
+    #[case::absent(Err(LookupError::NotFound))]
+    #[case::forbidden(Err(LookupError::Forbidden))]
+    #[case::labels_that_are_none(Ok(json!({"kind": "Namespace", "metadata": {"name": "team-a", "labels": {"team": 1}}})))]
+    fn never_the_next_tenant(#[case] answer: Result<Value, LookupError>) {
+        let cluster = TestCluster::default().answer(&object("team-a"), answer);
+        let tenants = [
+            json!({"name": "l", "namespace_selector": labelled()}),
+            json!({"name": "all", "namespaces": ["*"]}),
+        ];
+        assert!(tenant_of(&tenants, &cluster).0.starts_with("Undetermined("));
+    }
+
+    fn by_labels(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.tenant(json!({"namespaces": null, "namespace_selector": {"match_labels": {"team": "a"}}}))
+    }
+
+    #[rstest]
+    #[case::absent(LookupError::NotFound, "there is no Namespace \"team-a\". Create the Namespace first.")]
+    #[case::forbidden(
+        LookupError::Forbidden,
+        "the policy server may not read Namespace \"team-a\". The platform team has to grant get on namespaces to the policy server's ServiceAccount (rbac.yaml)."
+    )]
+    #[case::not_granted(
+        LookupError::NotGranted(Grant::Resource),
+        "this policy was not granted lookups of v1 Namespace. The platform team has to add apiVersion v1, kind Namespace to spec.contextAwareResources of the ClusterAdmissionPolicy (a namespaced AdmissionPolicy cannot have any)."
+    )]
+    fn undetermined_is_refused(#[case] error: LookupError, #[case] expected: &str) {
+        let cluster = TestCluster::default().answer(&object("team-a"), Err(error));
+        let old = by_labels(istio("shop"));
+        for answer in [old.create(&cluster), old.clone().annotation("a", "b").update_from(&old, &cluster)] {
+            assert_eq!(answer.code, Some(500));
+            assert_eq!(answer.message.unwrap(), format!("context-lookup: metadata.namespace: {expected}"));
+        }
+    }
+
+    #[test]
+    fn what_tenants_do_not_decide_about_needs_no_namespace() {
+        let cluster = TestCluster::default();
+        let speaks_of_cert_manager = gateway_api("web").cert_manager("alt-names", "x.org");
+        let names_nothing = istio("web").with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH"}));
+        for gateway in [speaks_of_cert_manager, names_nothing] {
+            assert!(by_labels(gateway).create(&cluster).accepted);
+        }
+        assert_eq!(cluster.asked(), Vec::<String>::new());
+    }
+
+    /// The labels may just have been given.
+    #[test]
+    fn a_refusal_looks_the_namespace_up_once_more() {
+        let cluster = TestCluster::default()
+            .object(cluster_issuer("le").ready())
+            .object(namespace("team-a", json!({})))
+            .fresh_answer(&object("team-a"), Ok(namespace("team-a", json!({"team": "a"}))));
+        assert!(by_labels(istio("shop")).create(&cluster).accepted);
+        assert_eq!(cluster.asked(), ["Namespace team-a", "Namespace team-a fresh"]);
+    }
+}
