@@ -132,6 +132,7 @@ impl<'c> Issuance<'c> {
     /// none that is not among these.
     pub fn names(&self) -> Vec<Name<'c>> {
         let mut names = Vec::new();
+        let Some(Certificate { template, .. }) = self.certificates.first() else { return names };
         // The hosts that every Certificate has.
         let mut shared: BTreeMap<&str, &str> = BTreeMap::new();
         for (index, certificate) in self.certificates.iter().enumerate() {
@@ -139,13 +140,12 @@ impl<'c> Issuance<'c> {
             for host in &certificate.hosts {
                 let (text, source) = (host.name.as_str(), Source::Host(host.place));
                 names.push(Name { text, is_ip: host.is_ip, certificate: Some(certificate), source });
-                if index == 0 || shared.contains_key(text) {
+                if !template.alt_names.is_empty() && (index == 0 || shared.contains_key(text)) {
                     still_shared.insert(text, text);
                 }
             }
             shared = still_shared;
         }
-        let Some(Certificate { template, .. }) = self.certificates.first() else { return names };
         // A Certificate of an Istio Gateway leaves out what its hosts are or cover already.
         let is_left_out = |name: &str| {
             let name = name.to_ascii_lowercase();

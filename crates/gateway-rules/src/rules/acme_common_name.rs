@@ -49,11 +49,16 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if name.is_empty() {
             continue;
         }
-        let wildcard = wildcard_over(&name.to_ascii_lowercase());
+        let lower = name.to_ascii_lowercase();
+        let wildcard = wildcard_over(&lower);
         for certificate in &found.issuance.certificates {
-            let has = |wanted: &str| certificate.hosts.iter().any(|host| host.name == wanted);
-            // An Istio Gateway's Certificate leaves out the names that a wildcard covers.
-            let covering = wildcard.as_deref().filter(|wildcard| is_istio(certificate) && has(wildcard));
+            let has = |wanted: &&str| {
+                certificate.hosts.iter().any(|host| host.name == *wanted)
+                    || first.template.alt_names.iter().any(|added| added == wanted)
+            };
+            // An Istio Gateway's Certificate leaves out a name that another of its names is or covers.
+            let others = [Some(lower.as_str()), wildcard.as_deref()].into_iter().flatten();
+            let covering = others.filter(|other| is_istio(certificate) && *other != name).find(has);
             let is_host =
                 certificate.hosts.iter().any(|host| host.name == name || is_address(&host.name, name));
             if is_host || (is_added && covering.is_none()) {
@@ -67,7 +72,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             );
             let mend = match covering {
                 Some(wildcard) => {
-                    format!("Use {}, which covers it, or remove the annotation.", quote(wildcard))
+                    format!("Use {} instead, or remove the annotation.", quote(wildcard))
                 }
                 None => format!(
                     "Use one of its names, add it to {}, or remove the annotation.",
@@ -97,6 +102,7 @@ fn is_address(address: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -130,7 +136,7 @@ mod tests {
     #[rstest]
     #[case::a_title(istio("shop"), "Shop", "team-a/shop-tls")]
     #[case::gateway_api(gateway_api("web"), "Web", "team-a/web-tls")]
-    #[case::case_matters(istio("shop"), "SHOP.team-a.example.com", "team-a/shop-tls")]
+    #[case::case_matters(gateway_api("web"), "WEB.team-a.example.com", "team-a/web-tls")]
     #[case::address_in_another_form(istio("shop").cert_manager("ip-sans", "2001:db8::1"), "2001:DB8::1", "team-a/shop-tls")]
     fn is_not(#[case] gateway: GatewayFixture, #[case] name: &str, #[case] secret: &str) {
         assert_eq!(
@@ -144,13 +150,42 @@ mod tests {
     #[rstest]
     #[case::host(hosts(json!(["*.example.com", "a.example.com"])))]
     #[case::alternative(hosts(json!(["*.example.com"])).cert_manager("alt-names", "a.example.com"))]
+    #[case::both_alternatives(istio("shop").cert_manager("alt-names", "a.example.com,*.example.com"))]
     fn is_left_out_for_a_wildcard(#[case] gateway: GatewayFixture) {
         let findings = named(gateway, "a.example.com").findings(&cluster());
         assert_eq!(findings.len(), 1);
         assert!(
-            findings[0].ends_with("Use \"*.example.com\", which covers it, or remove the annotation."),
+            findings[0].ends_with("Use \"*.example.com\" instead, or remove the annotation."),
             "{findings:?}"
         );
+    }
+
+    #[test]
+    fn is_left_out_for_the_same_in_lower_case() {
+        let gateway = istio("shop").cert_manager("alt-names", "SHOP.team-a.example.com");
+        let findings = named(gateway, "SHOP.team-a.example.com").findings(&cluster());
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].contains("Use \"shop.team-a.example.com\" instead"), "{findings:?}");
+    }
+
+    proptest! {
+        /// It is found where the Certificate that is created has no such name.
+        #[test]
+        fn found_as_created(
+            hosts in prop::collection::vec("(\\*|[ab])\\.(x|c\\.x)", 1..3),
+            alt_names in prop::collection::vec("(\\*|[abA])\\.(x|c\\.x)", 1..4),
+            name in "(\\*|[abAB])\\.(x|c\\.x)",
+        ) {
+            let web = gateway_api("web").with("/spec/listeners/0/hostname", json!(hosts[0]));
+            for gateway in [istio("shop").with("/spec/servers/0/hosts", json!(hosts)), web] {
+                let gateway = named(gateway, &name).cert_manager("alt-names", &alt_names.join(","));
+                let created = gateway.in_context(&cluster(), |context| {
+                    context.plan.certificates[0].dns_names().contains(&name.as_str())
+                });
+                let found = gateway.findings(&cluster()).iter().any(|finding| finding.starts_with("acme-common-name"));
+                prop_assert_eq!(found, !created);
+            }
+        }
     }
 
     #[test]
