@@ -68,6 +68,16 @@ fn gateways_elsewhere() -> Value {
     json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]})
 }
 
+/// What the tenant of team-a may have.
+fn tenant() -> Value {
+    json!({
+        "issuers": [{"kind": "ClusterIssuer", "name": "letsencrypt"}],
+        "dns_names": ["*.team-a.example.com"],
+        "wildcards": false,
+        "secrets": ["shop-*"],
+    })
+}
+
 /// What happens, and what is answered.
 fn situations() -> Vec<(&'static str, Answer)> {
     let none = TestCluster::default();
@@ -192,6 +202,68 @@ fn situations() -> Vec<(&'static str, Answer)> {
         ("an update that brings a new one", {
             host(shop(), "*.shop.example.com").update_from(&shop(), &http01())
         }),
+        (
+            "a tenant that asks for too much",
+            host(shop(), "shop.team-b.example.com")
+                .with("/spec/servers/0/tls/credentialName", json!("team-b-tls"))
+                .cert_manager("private-key-algorithm", "Ed25519")
+                .cert_manager("usages", "server auth,code signing")
+                .cert_manager("duration", "8760h")
+                .cert_manager("email-sans", "root@example.com")
+                .cert_manager("secret-template", r#"{"labels": {"copy": "me"}}"#)
+                .tenant(json!({
+                    "issuers": [{"kind": "Issuer", "name": "*"}],
+                    "dns_names": ["**.team-a.example.com"],
+                    "secrets": ["shop-*"],
+                    "duration": {"max": "2160h"},
+                    "key": {"algorithms": ["RSA", "ECDSA"]},
+                    "usages": ["server auth"],
+                    "subject": "deny",
+                    "secret_template": {},
+                }))
+                .create(&dns01()),
+        ),
+        (
+            "a tenant without certificates that serves another one's Secret",
+            istio("shop").with("/spec/servers/0/tls/credentialName", json!("team-b-tls")).tenant(tenant()).create(&none),
+        ),
+        (
+            "a tenant's wildcard",
+            host(shop(), "*.team-a.example.com").tenant(tenant()).create(&dns01()),
+        ),
+        (
+            "a namespace of no tenant",
+            shop()
+                .settings(json!({"tenants": [{"name": "b", "namespaces": ["team-b"], "issuers": [], "dns_names": []}]}))
+                .create(&dns01()),
+        ),
+        ("a tenant that cannot be told", {
+            let selected = json!({"match_labels": {"tenant": "b"}});
+            let tenant = json!({"name": "b", "namespace_selector": selected, "issuers": [], "dns_names": []});
+            let namespace = ObjectRef {
+                api_version: "v1".into(),
+                kind: "Namespace".into(),
+                namespace: None,
+                name: "team-a".into(),
+            };
+            let cluster = dns01().answer(&namespace, Err(LookupError::Forbidden));
+            shop().settings(json!({"tenants": [tenant]})).create(&cluster)
+        }),
+        ("another namespace's Issuer without tenants", {
+            let cluster = TestCluster::default().object(issuer("istio-system", "ca").ready());
+            istio("shop").cert_manager("issuer", "ca").settings(gateways_elsewhere()).create(&cluster)
+        }),
+        (
+            "a name that the Gateway does not serve, where that is refused",
+            shop()
+                .cert_manager("alt-names", "www.example.com")
+                .settings(json!({"rules": {"names-covered": "reject"}}))
+                .create(&dns01()),
+        ),
+        (
+            "a user who may not create Certificates, where that is refused",
+            shop().user("jane").settings(json!({"rules": {"issuer-permission": "reject"}})).create(&dns01()),
+        ),
         ("a field of another type", shop().with("/spec/servers", json!("all")).create(&none)),
         (
             "settings with two mistakes",

@@ -50,7 +50,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             0 => key.effective_algorithm().as_str().to_owned(),
             size => format!("{} {size}", key.effective_algorithm().as_str()),
         };
-        let what = format!("tenant {} may not have private keys {shown}", quote(&tenant.name));
+        let what = format!("tenant {} may not have private keys of {shown}", quote(&tenant.name));
         if is_as_annotated {
             findings.add(context.path_of(annotation), shown, what, mend);
         } else {
@@ -86,8 +86,8 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const ALGORITHM: &str = "key-policy: metadata.annotations[cert-manager.io/private-key-algorithm]: tenant \"a\" may not have private keys";
-    const SIZE: &str = "key-policy: metadata.annotations[cert-manager.io/private-key-size]: tenant \"a\" may not have private keys";
+    const ALGORITHM: &str = "key-policy: metadata.annotations[cert-manager.io/private-key-algorithm]: tenant \"a\" may not have private keys of";
+    const SIZE: &str = "key-policy: metadata.annotations[cert-manager.io/private-key-size]: tenant \"a\" may not have private keys of";
     const ASK: &str = "for others, ask the platform team.";
 
     fn cluster() -> TestCluster {
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(
             pair(json!({"algorithms": ["RSA"]})).findings(&cluster()),
             [format!(
-                "key-policy: spec.servers[0].tls.credentialNames[1]: tenant \"a\" may not have private keys ECDSA 256. Allowed are RSA; {ASK}"
+                "key-policy: spec.servers[0].tls.credentialNames[1]: tenant \"a\" may not have private keys of ECDSA 256. Allowed are RSA; {ASK}"
             )]
         );
     }

@@ -51,7 +51,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for key in KEYS {
         if let Some(value) = context.gateway.annotation(key).filter(|value| !value.is_empty()) {
             let what =
-                format!("tenant {} may have no subject fields and mail addresses", quote(&tenant.name));
+                format!("tenant {} may have neither subject fields nor mail addresses", quote(&tenant.name));
             findings.add(
                 context.path_of(key),
                 value,
@@ -88,7 +88,7 @@ mod tests {
         for gateway in [istio("shop"), gateway_api("shop")] {
             let text = |(key, _): &(&str, &str)| {
                 format!(
-                    "subject-fields: metadata.annotations[cert-manager.io/{key}]: tenant \"a\" may have no subject fields and mail addresses. Remove the annotation, or ask the platform team."
+                    "subject-fields: metadata.annotations[cert-manager.io/{key}]: tenant \"a\" may have neither subject fields nor mail addresses. Remove the annotation, or ask the platform team."
                 )
             };
             let found = annotations.iter().filter(|(key, value)| !value.is_empty() && *key != "common-name");
