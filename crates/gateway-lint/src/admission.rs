@@ -31,9 +31,7 @@ pub fn create(document: &Document, namespace: &str) -> Value {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("namespace".to_owned(), Value::from(namespace.as_str()));
     }
-    if group == GATEWAY_API {
-        default_gateway(&mut object);
-    }
+    set_defaults(&mut object);
     let mut request = json!({
         "uid": document.place(),
         "kind": kind,
@@ -69,25 +67,37 @@ fn plural(kind: &str) -> String {
     format!("{}s", kind.to_lowercase())
 }
 
-/// The defaults that the API server writes into a Gateway before any policy sees it: those of the CRD
-/// (<https://github.com/kubernetes-sigs/gateway-api/blob/main/apis/v1/gateway_types.go>, `+kubebuilder:default`).
-fn default_gateway(object: &mut Value) {
+/// Writes the defaults that the API server writes into a Gateway or a ListenerSet of Gateway API before any policy sees
+/// it: those of the CRDs (`+kubebuilder:default` in
+/// <https://github.com/kubernetes-sigs/gateway-api/tree/main/apis/v1>). Other objects stay as they are.
+pub fn set_defaults(object: &mut Value) {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let is_set = text("kind") == "ListenerSet";
+    if group_and_version(text("apiVersion")).0 != GATEWAY_API || !(is_set || text("kind") == "Gateway") {
+        return;
+    }
+    if is_set && let Some(parent) = object.pointer_mut("/spec/parentRef").and_then(Value::as_object_mut) {
+        default(parent, "group", GATEWAY_API);
+        default(parent, "kind", "Gateway");
+    }
     let listeners = object.pointer_mut("/spec/listeners").and_then(Value::as_array_mut);
-    for listener in listeners.into_iter().flatten().filter_map(Value::as_object_mut) {
-        if let Some(routes) = object_or_default(listener, "allowedRoutes") {
-            if let Some(namespaces) = object_or_default(routes, "namespaces") {
-                default(namespaces, "from", "Same");
-            }
-            for kind in items(routes, "kinds") {
-                default(kind, "group", GATEWAY_API);
-            }
+    listeners.into_iter().flatten().filter_map(Value::as_object_mut).for_each(default_listener);
+}
+
+fn default_listener(listener: &mut Map<String, Value>) {
+    if let Some(routes) = object_or_default(listener, "allowedRoutes") {
+        if let Some(namespaces) = object_or_default(routes, "namespaces") {
+            default(namespaces, "from", "Same");
         }
-        if let Some(tls) = listener.get_mut("tls").and_then(Value::as_object_mut) {
-            default(tls, "mode", "Terminate");
-            for reference in items(tls, "certificateRefs") {
-                default(reference, "group", "");
-                default(reference, "kind", "Secret");
-            }
+        for kind in items(routes, "kinds") {
+            default(kind, "group", GATEWAY_API);
+        }
+    }
+    if let Some(tls) = listener.get_mut("tls").and_then(Value::as_object_mut) {
+        default(tls, "mode", "Terminate");
+        for reference in items(tls, "certificateRefs") {
+            default(reference, "group", "");
+            default(reference, "kind", "Secret");
         }
     }
 }
@@ -168,6 +178,19 @@ mod tests {
         );
         assert_eq!((&request["namespace"], &request["name"]), (&json!("team-a"), &json!("web")));
         assert_eq!(request["object"]["metadata"]["namespace"], "team-a");
+    }
+
+    #[test]
+    fn a_listener_set_has_a_gateway_for_its_parent() {
+        let object = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "ListenerSet", "metadata": {"name": "s"},
+            "spec": {"parentRef": {"name": "web"}, "listeners": [{"tls": {}}]}});
+        let request = create(&document(object), "default");
+        assert_eq!(
+            request["object"]["spec"],
+            json!({"parentRef": {"name": "web", "group": "gateway.networking.k8s.io", "kind": "Gateway"},
+                "listeners": [{"tls": {"mode": "Terminate"}, "allowedRoutes": {"namespaces": {"from": "Same"}}}]})
+        );
+        assert_eq!(request["resource"]["resource"], "listenersets");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use policy_host::{AdmissionResponse, Host, Manifests, Metadata};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::admission::{create, is_judged, namespace_of};
+use crate::admission::{create, is_judged, namespace_of, set_defaults};
 use crate::settings::{for_manifests, issuer_kinds};
 use crate::{Error, Policy};
 
@@ -151,6 +151,7 @@ fn host(
     // Kinds of other issuers are served even where their definitions are not in the files.
     let mut cluster: Vec<Document> = kinds.iter().map(definition).collect();
     cluster.extend(documents.iter().cloned());
+    cluster.iter_mut().for_each(|document| set_defaults(&mut document.object));
     if !options.strict {
         for document in cluster.iter_mut().filter(|document| {
             let kind = (document.api_version(), document.kind());

@@ -74,7 +74,7 @@ pub fn run(policy: Policy, options: &Options) -> Result<Outcome, Error> {
                 .collect();
             warnings.push(format!(
                 "the policy reads {}, and may not: give --allow-context-aware to let it",
-                kinds.join(" and ")
+                kinds.join(", ")
             ));
             Default::default()
         }

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 const ISSUER: &str =
     "apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {name: ca, namespace: team-a}\n";
+const METADATA: &str = "{rules: [], mutating: true, contextAwareResources: [{apiVersion: cert-manager.io/v1, kind: Issuer}, \
+    {apiVersion: v1, kind: Namespace}]}";
 const RECORDING: &str = "
 - type: Exchange
   request: |
@@ -39,7 +41,7 @@ fn workshop() -> TempDir {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
     for (name, content) in [
         ("policy.wasm", support::probe_bytes()),
-        ("metadata.yml", gateway_lint::METADATA.as_bytes()),
+        ("metadata.yml", METADATA.as_bytes()),
         ("request.json", request.to_string().as_bytes()),
         ("review.json", review.to_string().as_bytes()),
         ("issuer.yaml", ISSUER.as_bytes()),
@@ -138,7 +140,7 @@ fn a_policy_that_may_not_read_is_told_how() {
     let text = stderr(&run(&json!({}), &["-r", "request.json"]).code(0));
     assert_eq!(
         text,
-        "warning: the policy reads cert-manager.io/v1/ClusterIssuer and cert-manager.io/v1/Issuer, and may not: \
+        "warning: the policy reads cert-manager.io/v1/Issuer, v1/Namespace, and may not: \
          give --allow-context-aware to let it\n"
     );
 }

@@ -224,6 +224,7 @@ impl fmt::Display for ExecutionMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     const GOOD: &str = "\
@@ -284,5 +285,13 @@ minimumKubewardenVersion: 1.35.0
     fn the_host_has_to_be_new_enough(#[case] minimum: &str, #[case] fits: bool) {
         let metadata = Metadata::from_yaml(&GOOD.replace("1.35.0", minimum)).unwrap();
         assert_eq!(metadata.check_host(&crate::Host::VERSION).is_ok(), fits);
+    }
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_read_or_refused(at in 0..GOOD.len(), with in ".{0,3}") {
+            let mut text = GOOD.to_owned();
+            text.replace_range(at..=at, &with);
+            let _ = Metadata::from_yaml(&text);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use wapc::WapcHost;
-use wasmtime_provider::wasmtime::{Config, Engine, EngineWeak, Module as Wasm};
+use wasmtime_provider::wasmtime::{Config, Engine, EngineWeak, Module as Wasm, OptLevel};
 use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
 use crate::Error;
@@ -58,6 +58,8 @@ impl Module {
         let refuse = |reason: String| Error::Module { origin: origin.to_owned(), reason };
         let mut config = Config::new();
         config.epoch_interruption(true);
+        // A module runs a few requests here, so compiling counts for more than running.
+        config.cranelift_opt_level(OptLevel::None);
         let engine = Engine::new(&config).map_err(|error| refuse(format!("{error:#}")))?;
         let wasm = Wasm::new(&engine, bytes).map_err(|error| refuse(format!("{error:#}")))?;
         let pre = WasmtimeEngineProviderBuilder::new()

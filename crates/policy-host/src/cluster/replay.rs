@@ -84,3 +84,32 @@ impl Cluster for Replay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "\
+- type: Exchange
+  request: |
+    !KubernetesGetResource
+    api_version: v1
+    kind: Namespace
+    name: a
+    namespace: null
+    disable_cache: false
+    field_masks: [spec]
+  response: {type: Success, payload: '{}'}
+";
+
+    proptest! {
+        #[test]
+        fn a_damaged_recording_is_read_or_refused(at in 0..GOOD.len(), with in ".{0,3}") {
+            prop_assert_eq!(Replay::from_yaml(GOOD).unwrap().leftovers().len(), 1);
+            let mut text = GOOD.to_owned();
+            text.replace_range(at..=at, &with);
+            let _ = Replay::from_yaml(&text);
+        }
+    }
+}
