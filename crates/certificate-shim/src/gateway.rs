@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::annotation;
+use crate::place::ServerField;
 use crate::read::{Malformed, Node};
 
 /// What kind of object names the Secrets.
@@ -70,6 +71,10 @@ pub struct Gateway<'a> {
     pub spec: Spec<'a>,
     /// `spec.parentRef` of a ListenerSet.
     pub parent_ref: Option<ParentRef<'a>>,
+    /// Whether ListenerSets may add listeners to a Gateway API Gateway, and so inherit its issuer:
+    /// `spec.allowedListeners.namespaces.from` is there and not `None` (`AllowedListeners` in Gateway
+    /// API).
+    pub allows_listener_sets: bool,
 }
 
 /// The Gateway that a ListenerSet adds its listeners to (`ParentGatewayReference` in Gateway API).
@@ -192,6 +197,7 @@ impl<'a> Gateway<'a> {
         let spec = root.field("spec")?;
         let metadata = Metadata::read(namespace, object)?;
         let parent = spec.field("parentRef")?;
+        let from = spec.field("allowedListeners")?.field("namespaces")?.field("from")?.string()?;
         Ok(Gateway {
             kind,
             parent_ref: match kind {
@@ -204,6 +210,7 @@ impl<'a> Gateway<'a> {
                 }),
                 _ => None,
             },
+            allows_listener_sets: kind == GatewayKind::GatewayApi && from.is_some_and(|from| from != "None"),
             metadata,
             spec: match kind {
                 GatewayKind::Istio => Spec::Servers {
@@ -270,6 +277,12 @@ pub fn host_name(host: &str) -> Cow<'_, str> {
 }
 
 impl<'a> Server<'a> {
+    /// Whether its port speaks TLS. Istio compares protocols without case
+    /// (pkg/config/protocol/instance.go).
+    pub fn speaks_tls(&self) -> bool {
+        ["HTTPS", "TLS"].iter().any(|protocol| self.protocol.eq_ignore_ascii_case(protocol))
+    }
+
     fn read(server: Node<'a, '_>) -> Result<Self, Malformed> {
         let port = server.field("port")?;
         let tls = server.field("tls")?;
@@ -284,6 +297,16 @@ impl<'a> Server<'a> {
 }
 
 impl<'a> ServerTls<'a> {
+    /// The credentials that it names, each with its place. The CRD lets only one of the two fields be
+    /// there; istiod looks at `credentialNames` first.
+    pub fn credentials(&self) -> impl Iterator<Item = (ServerField, &'a str)> {
+        let several = self.credential_names.iter().enumerate();
+        let one = self.credential_name.filter(|name| !name.is_empty() && self.credential_names.is_empty());
+        several
+            .map(|(position, name)| (ServerField::CredentialNames(position), *name))
+            .chain(one.map(|name| (ServerField::CredentialName, name)))
+    }
+
     fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
         Ok(ServerTls {
             mode: tls.text("mode")?,
@@ -390,6 +413,20 @@ mod tests {
         let object = json!({"metadata": {"annotations": annotations}});
         let gateway = Gateway::read(GatewayKind::GatewayApi, "ns", &object).unwrap();
         assert_eq!(gateway.is_annotated(), expected);
+    }
+
+    #[rstest]
+    #[case::absent(json!({}), false)]
+    #[case::null(json!({"allowedListeners": null}), false)]
+    #[case::empty(json!({"allowedListeners": {"namespaces": {}}}), false)]
+    #[case::none(json!({"allowedListeners": {"namespaces": {"from": "None"}}}), false)]
+    #[case::same(json!({"allowedListeners": {"namespaces": {"from": "Same"}}}), true)]
+    #[case::selector(json!({"allowedListeners": {"namespaces": {"from": "Selector", "selector": {}}}}), true)]
+    fn listener_sets_are_allowed(#[case] spec: Value, #[case] expected: bool) {
+        let object = json!({"spec": spec});
+        let read = |kind| Gateway::read(kind, "ns", &object).unwrap().allows_listener_sets;
+        assert_eq!(read(GatewayKind::GatewayApi), expected);
+        assert!(!read(GatewayKind::Istio));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) fn collect<'a>(
             }
         }
         let is_pair = tls.credential_names.len() > 1;
-        for (position, (field, text)) in credentials(tls).enumerate() {
+        for (position, (field, text)) in tls.credentials().enumerate() {
             match target(gateway, placement, text, position) {
                 Ok((namespace, name)) => {
                     let key = if is_pair { paired(annotated, position) } else { annotated };
@@ -87,21 +87,9 @@ pub(crate) fn collect<'a>(
     }
 }
 
-/// The TLS settings of a server whose port speaks TLS (Istio compares protocols without case, see
-/// pkg/config/protocol/instance.go) and that names a credential.
+/// The TLS settings of a server whose port speaks TLS and that names a credential.
 fn tls_with_credentials<'s, 'a>(server: &'s Server<'a>) -> Option<&'s ServerTls<'a>> {
-    let speaks_tls = ["HTTPS", "TLS"].iter().any(|protocol| server.protocol.eq_ignore_ascii_case(protocol));
-    server.tls.as_ref().filter(|tls| speaks_tls && credentials(tls).next().is_some())
-}
-
-/// The credentials that a server names, each with its place. The CRD lets only one of the two fields
-/// be there; istiod looks at `credentialNames` first.
-fn credentials<'s, 'a>(tls: &'s ServerTls<'a>) -> impl Iterator<Item = (ServerField, &'a str)> + use<'s, 'a> {
-    let several = tls.credential_names.iter().enumerate();
-    let one = tls.credential_name.filter(|name| !name.is_empty() && tls.credential_names.is_empty());
-    several
-        .map(|(position, name)| (ServerField::CredentialNames(position), *name))
-        .chain(one.map(|name| (ServerField::CredentialName, name)))
+    server.tls.as_ref().filter(|tls| server.speaks_tls() && tls.credentials().next().is_some())
 }
 
 /// The Secret that a credential asks for, and the one namespace that it may be in.
