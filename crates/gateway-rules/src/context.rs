@@ -6,16 +6,16 @@ use certificate_shim::annotation;
 use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
 use certificate_shim::placement::placement;
-use certificate_shim::plan::{Plan, plan};
+use certificate_shim::plan::{Plan, SecretName, plan};
 use certificate_shim::template::Template;
 use serde_json::Value;
 
 use crate::issuer;
-use crate::lookup::{LookupError, Lookups, ObjectRef, Outcome, User};
+use crate::lookup::{LookupError, Lookups, METADATA, ObjectRef, Outcome, User};
 use crate::named;
 use crate::parent::Parent;
 use crate::settings::tenants::Tenant;
-use crate::settings::{Scope, Settings};
+use crate::settings::{CERT_MANAGER_API_VERSION, Scope, Settings};
 use crate::tenancy::Tenancy;
 
 /// What every rule sees of one Gateway.
@@ -40,6 +40,7 @@ pub struct Context<'a> {
     pub(crate) from_memory: bool,
     issuers: OnceCell<Vec<FoundIssuer>>,
     tenancy: OnceCell<Tenancy<'a>>,
+    certificates: OnceCell<Vec<FoundCertificate>>,
 }
 
 /// The issuer as one namespace of the placement sees it.
@@ -55,6 +56,18 @@ impl FoundIssuer {
     pub fn own(&self) -> Option<&Value> {
         self.outcome.as_deref().ok().filter(|_| self.object.group() == CERT_MANAGER_GROUP)
     }
+}
+
+/// The Certificate of a planned Secret that is there already, or is not.
+pub struct FoundCertificate {
+    /// The Secret.
+    pub secret: SecretName,
+    /// Where the Gateway names it first.
+    pub path: String,
+    /// What was looked up.
+    pub object: ObjectRef,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
 impl<'a> Context<'a> {
@@ -83,6 +96,7 @@ impl<'a> Context<'a> {
             from_memory: false,
             issuers: OnceCell::new(),
             tenancy: OnceCell::new(),
+            certificates: OnceCell::new(),
         }
     }
 
@@ -145,6 +159,30 @@ impl<'a> Context<'a> {
                 Some(FoundIssuer { object, outcome })
             };
             objects.into_iter().filter_map(look_up).collect()
+        })
+    }
+
+    /// The Certificates that are there for the planned Secrets, as many as settings let be looked up.
+    /// cert-manager goes by their names. Empty where the annotations do not agree on an issuer, and
+    /// so nothing is made.
+    pub fn certificates(&self) -> &[FoundCertificate] {
+        self.certificates.get_or_init(|| {
+            let mut found = Vec::new();
+            let planned = if self.issuer_ref().is_some() { &*self.plan.certificates } else { &[] };
+            for certificate in planned.iter().take(self.settings.lookups.max) {
+                let secret = certificate.secret();
+                let object = ObjectRef {
+                    api_version: CERT_MANAGER_API_VERSION.to_owned(),
+                    kind: "Certificate".to_owned(),
+                    namespace: Some(secret.namespace.clone()),
+                    name: secret.name.clone(),
+                };
+                if let Some(outcome) = self.look_up(&object, METADATA) {
+                    let path = certificate.places.first().map(ToString::to_string).unwrap_or_default();
+                    found.push(FoundCertificate { secret, path, object, outcome });
+                }
+            }
+            found
         })
     }
 

@@ -74,7 +74,7 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
         return Ok(Answer::accept());
     }
 
-    let lookups = Lookups::new(cluster, settings.fresh_lookups).of_user(user);
+    let lookups = Lookups::new(cluster, settings.lookups.fresh).of_user(user);
     let default = match candidate {
         Some(candidate) => {
             let gateway = Gateway::read(kind, &namespace, &object)?;

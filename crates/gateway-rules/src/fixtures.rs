@@ -62,9 +62,20 @@ impl TestCluster {
         self
     }
 
-    /// What was asked for, in order: `Issuer team-a/ca`, with ` fresh` where past the cache.
+    /// What was asked for, in order: `Issuer team-a/ca`, with ` fresh` where past the cache. The
+    /// Certificates of the planned Secrets, which nearly every request asks for, are left out.
     pub fn asked(&self) -> Vec<String> {
-        self.asked.borrow().clone()
+        self.asked_for(false)
+    }
+
+    /// The Certificates that were asked for, in order.
+    pub fn asked_for_certificates(&self) -> Vec<String> {
+        self.asked_for(true)
+    }
+
+    fn asked_for(&self, certificates: bool) -> Vec<String> {
+        let is_one = |asked: &&String| asked.starts_with("Certificate ") == certificates;
+        self.asked.borrow().iter().filter(is_one).cloned().collect()
     }
 }
 
@@ -189,6 +200,12 @@ impl GatewayFixture {
         self
     }
 
+    /// With another field of its spec.
+    pub fn spec(mut self, field: &str, value: Value) -> Self {
+        self.object["spec"][field] = value;
+        self
+    }
+
     /// With another field of its metadata.
     pub fn metadata(mut self, field: &str, value: Value) -> Self {
         self.object["metadata"][field] = value;
@@ -241,7 +258,7 @@ impl GatewayFixture {
     pub fn judged(&self, cluster: &TestCluster, asker: Asker) -> Judgement {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
-        let lookups = Lookups::new(cluster, settings.fresh_lookups);
+        let lookups = Lookups::new(cluster, settings.lookups.fresh);
         judge(&gateway, &settings, &lookups, asker)
     }
 
@@ -250,6 +267,18 @@ impl GatewayFixture {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
         see(&Context::new(&gateway, &gateway, &settings, &Lookups::new(cluster, false)))
+    }
+
+    /// What one rule finds, as text after its id, in order.
+    pub fn findings_of(&self, rule: &str, cluster: &TestCluster) -> Vec<String> {
+        let own = |finding: String| finding.strip_prefix(&format!("{rule}: ")).map(str::to_owned);
+        self.findings(cluster).into_iter().filter_map(own).collect()
+    }
+
+    /// With that level of a rule.
+    pub fn level(mut self, rule: &str, level: &str) -> Self {
+        self.settings["rules"][rule] = json!(level);
+        self
     }
 
     /// The answer to its creation.
@@ -307,6 +336,12 @@ pub fn cluster_issuer(name: &str) -> IssuerFixture {
 }
 
 impl IssuerFixture {
+    /// With that spec.
+    pub fn spec(mut self, spec: Value) -> Self {
+        self.0["spec"] = spec;
+        self
+    }
+
     /// With a Ready condition that is true.
     pub fn ready(self) -> Self {
         self.condition("True", "IsReady", "")
@@ -341,5 +376,56 @@ impl IssuerFixture {
 impl From<IssuerFixture> for Value {
     fn from(issuer: IssuerFixture) -> Value {
         issuer.0
+    }
+}
+
+/// A Certificate under construction.
+#[derive(Clone)]
+pub struct CertificateFixture(Value);
+
+/// A Certificate that belongs to nobody.
+pub fn certificate(namespace: &str, name: &str) -> CertificateFixture {
+    CertificateFixture(json!({
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"name": name, "namespace": namespace},
+    }))
+}
+
+impl CertificateFixture {
+    /// With that controller.
+    pub fn owned_by(mut self, api_version: &str, kind: &str, name: &str) -> Self {
+        self.0["metadata"]["ownerReferences"] = json!([
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "1"},
+            {"apiVersion": api_version, "kind": kind, "name": name, "uid": "2", "controller": true},
+        ]);
+        self
+    }
+
+    /// With the record of an Istio Gateway in another namespace.
+    pub fn recorded(mut self, namespace: &str, name: &str) -> Self {
+        self.0["metadata"]["annotations"] = json!({
+            "gateway-certificates.io/owner-namespace": namespace,
+            "gateway-certificates.io/owner-name": name,
+            "gateway-certificates.io/owner-uid": "2",
+        });
+        self
+    }
+
+    /// Named by that reference.
+    pub fn reference(&self) -> ObjectRef {
+        let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+        ObjectRef {
+            api_version: text("/apiVersion"),
+            kind: text("/kind"),
+            namespace: Some(text("/metadata/namespace")),
+            name: text("/metadata/name"),
+        }
+    }
+}
+
+impl From<CertificateFixture> for Value {
+    fn from(certificate: CertificateFixture) -> Value {
+        certificate.0
     }
 }

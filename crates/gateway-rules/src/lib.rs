@@ -9,8 +9,8 @@
 //! * [`default_issuer`]: the one mutation;
 //! * [`mod@judge`], [`context`], [`rules`]: what is found out, one file a rule;
 //! * [`tenancy`], [`named`]: whose a Gateway is, and what it names;
-//! * [`lookup`], [`issuer`], [`parent`]: cluster objects, what an issuer says about itself, and what
-//!   a ListenerSet inherits;
+//! * [`lookup`], [`issuer`], [`certificates`], [`parent`]: cluster objects, what an issuer says about
+//!   itself, whom a Certificate belongs to, and what a ListenerSet inherits;
 //! * [`issuance`]: which issuer is asked for which names;
 //! * [`mod@ratchet`]: what an update is not refused for;
 //! * [`finding`], [`answer`]: what goes out.
@@ -26,6 +26,7 @@
 )]
 
 pub mod answer;
+pub mod certificates;
 pub mod context;
 pub mod decide;
 pub mod default_issuer;
@@ -44,6 +45,7 @@ pub mod parent;
 pub mod ratchet;
 pub mod request;
 pub mod rules;
+pub mod servers;
 pub mod settings;
 pub mod tenancy;
 pub mod text;

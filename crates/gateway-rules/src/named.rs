@@ -50,7 +50,7 @@ fn secret_of(credential: &str) -> Option<Credential<'_>> {
 }
 
 /// The Secrets that a credential may mean, one for each namespace of the placement.
-fn secrets_of(context: &Context<'_>, credential: Credential<'_>) -> Vec<SecretName> {
+pub fn secrets_of(context: &Context<'_>, credential: Credential<'_>) -> Vec<SecretName> {
     let mut secrets = Vec::new();
     let secret =
         |namespace: &str| SecretName { namespace: namespace.to_owned(), name: credential.name.to_owned() };

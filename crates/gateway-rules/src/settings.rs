@@ -77,6 +77,21 @@ pub struct IssuerKind {
 /// How cert-manager's own issuers are looked up: the version that 1.21 serves.
 pub const CERT_MANAGER_API_VERSION: &str = "cert-manager.io/v1";
 
+/// How cluster objects are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookupSettings {
+    /// Whether every lookup bypasses the host's cache.
+    pub fresh: bool,
+    /// The most Certificates that are looked up per request.
+    pub max: usize,
+}
+
+impl Default for LookupSettings {
+    fn default() -> Self {
+        LookupSettings { fresh: false, max: 8 }
+    }
+}
+
 /// All settings. `{}` is sound: the defaults of every field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
@@ -88,8 +103,8 @@ pub struct Settings {
     pub levels: BTreeMap<&'static str, Level>,
     /// Whether faults that an object already had refuse its update too.
     pub reject_existing_violations: bool,
-    /// Whether every lookup bypasses the host's cache.
-    pub fresh_lookups: bool,
+    /// How cluster objects are looked up.
+    pub lookups: LookupSettings,
     /// Whether the CA lets HTTP-01 validate a wildcard; most want DNS-01 for it.
     pub http01_wildcards: bool,
     /// Issuers of other groups than cert-manager's that may be looked up.
@@ -125,7 +140,7 @@ impl Settings {
             reject_existing_violations: root
                 .one_of("existing_violations", &[("warn", false), ("reject", true)])
                 .unwrap_or_default(),
-            fresh_lookups: root.object("lookups", |lookups| lookups.boolean("fresh")).unwrap_or_default(),
+            lookups: root.object("lookups", lookups).unwrap_or_default(),
             http01_wildcards: root
                 .one_of("acme_wildcards", &[("dns01", false), ("any", true)])
                 .unwrap_or_default(),
@@ -234,6 +249,14 @@ fn levels(root: &mut Fields<'_>) -> BTreeMap<&'static str, Level> {
     levels
 }
 
+fn lookups(fields: &mut Fields<'_>) -> Option<LookupSettings> {
+    let default = LookupSettings::default();
+    Some(LookupSettings {
+        fresh: fields.boolean("fresh").unwrap_or(default.fresh),
+        max: fields.count("max", 1..=100).unwrap_or(default.max),
+    })
+}
+
 fn issuer_kind(fields: &mut Fields<'_>) -> Option<IssuerKind> {
     let group = fields.required("group");
     let kind = fields.required("kind");
@@ -283,7 +306,7 @@ mod tests {
     #[case::empty(json!({}))]
     #[case::null(json!(null))]
     #[case::every_field_null(json!({"role": null, "rules": null, "default_issuer": null, "lookups": null}))]
-    #[case::defaults_written_out(json!({"role": "both", "existing_violations": "warn", "lookups": {"fresh": false}, "rules": {}}))]
+    #[case::defaults_written_out(json!({"role": "both", "existing_violations": "warn", "lookups": {"fresh": false, "max": 8}, "rules": {}}))]
     fn the_defaults(#[case] settings: Value) {
         assert_eq!(Settings::read(&settings), Ok(Settings::default()));
     }
@@ -296,7 +319,7 @@ mod tests {
                 "when": "always", "on": "create-and-update"},
             "rules": {"issuer-ready": "warn", "issuer-external": "off"},
             "existing_violations": "reject",
-            "lookups": {"fresh": true},
+            "lookups": {"fresh": true, "max": 20},
             "acme_wildcards": "any",
             "issuer_kinds": [
                 {"group": "awspca.cert-manager.io", "kind": "AWSPCAClusterIssuer", "api_version": "awspca.cert-manager.io/v1beta1", "scope": "Cluster"},
@@ -312,7 +335,8 @@ mod tests {
             settings.levels,
             BTreeMap::from([("issuer-ready", Level::Warn), ("issuer-external", Level::Off)])
         );
-        assert!(settings.reject_existing_violations && settings.fresh_lookups && settings.http01_wildcards);
+        assert!(settings.reject_existing_violations && settings.lookups.fresh && settings.http01_wildcards);
+        assert_eq!(settings.lookups.max, 20);
         let default = settings.default_issuer.clone().unwrap();
         assert_eq!((default.when, default.on_update), (DefaultWhen::Always, true));
         assert_eq!(
@@ -343,6 +367,10 @@ mod tests {
         "default_issuer.kind: \"MyIssuer\" is no kind of cert-manager.io; use Issuer or ClusterIssuer, or give its group"
     ])]
     #[case::fresh_as_text(json!({"lookups": {"fresh": "yes"}}), &["lookups.fresh: expected true or false, found a string"])]
+    #[case::no_lookups(json!({"lookups": {"max": 0}}), &["lookups.max: expected a whole number from 1 to 100"])]
+    #[case::too_many_lookups(json!({"lookups": {"max": 101}}), &["lookups.max: expected a whole number from 1 to 100"])]
+    #[case::half_a_lookup(json!({"lookups": {"max": 1.5}}), &["lookups.max: expected a whole number from 1 to 100"])]
+    #[case::lookups_as_text(json!({"lookups": {"max": "8"}}), &["lookups.max: expected a whole number from 1 to 100"])]
     #[case::kind_of_another_group(
         json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "b.io/v1", "scope": "Cluster"}]}),
         &["issuer_kinds[0].api_version: \"b.io\" is not of the group \"a.io\""]

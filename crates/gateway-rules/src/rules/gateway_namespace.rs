@@ -65,13 +65,16 @@ mod tests {
     #[case::picked(json!({"istio": "ingressgateway"}), None)]
     #[case::all(json!({}), None)]
     #[case::unknown(json!({"istio": "ingress"}), Some(
-        "gateway-namespace: spec.selector: \"istio: ingress\" picks none of the known gateways. Known gateways: {app: gw, istio: ingressgateway} in istio-system."
+        "spec.selector: \"istio: ingress\" picks none of the known gateways. Known gateways: {app: gw, istio: ingressgateway} in istio-system."
     ))]
     fn istio_gateways(#[case] selector: Value, #[case] expected: Option<&str>) {
         let known = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway", "app": "gw"}, "namespace": "istio-system"}]});
         let cluster = TestCluster::default().object(cluster_issuer("le").ready());
         let gateway = istio("shop").cert_manager("cluster-issuer", "le").selector(selector).settings(known);
-        assert_eq!(gateway.findings(&cluster), expected.into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            gateway.findings_of("gateway-namespace", &cluster),
+            expected.into_iter().collect::<Vec<_>>()
+        );
     }
 
     #[test]

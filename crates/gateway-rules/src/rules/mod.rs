@@ -2,7 +2,7 @@
 
 use certificate_shim::plan::SecretName;
 
-use crate::context::Context;
+use crate::context::{Context, FoundCertificate};
 use crate::finding::{Finding, Level, Refusal};
 
 pub mod acme_common_name;
@@ -15,8 +15,12 @@ pub mod annotation_unknown;
 pub mod annotation_value;
 pub mod certificate_invalid;
 pub mod context_lookup;
+pub mod credential_external;
+pub mod credential_name;
+pub mod credential_unused;
 pub mod duration_bounds;
 pub mod gateway_namespace;
+pub mod host_any;
 pub mod issuer_allowed;
 pub mod issuer_exists;
 pub mod issuer_external;
@@ -26,17 +30,27 @@ pub mod issuer_pending;
 pub mod issuer_permission;
 pub mod issuer_ready;
 pub mod issuer_stale;
+pub mod istio_internal;
 pub mod key_policy;
+pub mod listener_skipped;
+pub mod mutual_ca;
 pub mod names_allowed;
 pub mod names_covered;
 pub mod no_effect;
+pub mod nothing_issued;
 pub mod other_namespaces;
 pub mod parent_missing;
 pub mod public_suffix_wildcard;
+pub mod reserved_annotations;
 pub mod secret_allowed;
+pub mod secret_lookup;
+pub mod secret_owner;
 pub mod secret_template;
+pub mod secret_unowned;
+pub mod selector_missing;
 pub mod self_signed;
 pub mod subject_fields;
+pub mod tls_mode;
 pub mod usages_allowed;
 pub mod wide_wildcard;
 
@@ -48,6 +62,7 @@ pub const ALL: &[&Rule] = &[
     &annotation_value::RULE,
     &certificate_invalid::RULE,
     &gateway_namespace::RULE,
+    &selector_missing::RULE,
     &issuer_exists::RULE,
     &issuer_ready::RULE,
     &issuer_pending::RULE,
@@ -62,6 +77,17 @@ pub const ALL: &[&Rule] = &[
     &acme_ignored::RULE,
     &acme_reachability::RULE,
     &self_signed::RULE,
+    &tls_mode::RULE,
+    &host_any::RULE,
+    &credential_name::RULE,
+    &listener_skipped::RULE,
+    &nothing_issued::RULE,
+    &credential_unused::RULE,
+    &credential_external::RULE,
+    &mutual_ca::RULE,
+    &secret_owner::RULE,
+    &secret_unowned::RULE,
+    &secret_lookup::RULE,
     &other_namespaces::RULE,
     &issuer_allowed::RULE,
     &issuer_foreign::RULE,
@@ -74,6 +100,8 @@ pub const ALL: &[&Rule] = &[
     &usages_allowed::RULE,
     &subject_fields::RULE,
     &secret_template::RULE,
+    &reserved_annotations::RULE,
+    &istio_internal::RULE,
     &annotation_unknown::RULE,
     &no_effect::RULE,
 ];
@@ -187,6 +215,19 @@ impl Findings<'_> {
         mend: impl Into<String>,
     ) {
         self.push(path.into(), object.to_string(), what.into(), mend.into()).rests_on = Some(object.clone());
+    }
+
+    /// Adds a finding that rests on a Certificate that is there already.
+    pub fn add_about_found(
+        &mut self,
+        found: &FoundCertificate,
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        let finding = self.push(found.path.clone(), subject.into(), what.into(), mend.into());
+        finding.certificate = Some(found.secret.clone());
+        finding.rests_on = Some(found.object.clone());
     }
 
     /// Adds a finding like [`Findings::add`], and hands it out to be told what it is about.

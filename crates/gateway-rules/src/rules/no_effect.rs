@@ -16,7 +16,7 @@
 
 use certificate_shim::annotation::{self, ReadFrom};
 
-use super::{Applies, Findings, Judges, Rule};
+use super::{Applies, Findings, Judges, Rule, reserved_annotations};
 use crate::context::{Context, annotation_path};
 use crate::finding::{Level, Refusal};
 
@@ -31,7 +31,10 @@ pub const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for key in context.gateway.metadata.annotations.keys() {
+    for (key, value) in &context.gateway.metadata.annotations {
+        if reserved_annotations::is_reserved(key, value) && context.issuer.is_some() {
+            continue;
+        }
         let Some(known) = annotation::find(key) else { continue };
         let (what, mend) = match known.read_from {
             ReadFrom::None => {

@@ -104,6 +104,20 @@ impl<'a> Fields<'a> {
         value.as_bool()
     }
 
+    /// A whole number within bounds.
+    pub(super) fn count(&mut self, name: &'static str, bounds: RangeInclusive<usize>) -> Option<usize> {
+        let value = self.take(name)?;
+        let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+        let number = number.filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.problem(
+                name,
+                format!("expected a whole number from {} to {}", bounds.start(), bounds.end()),
+            );
+        }
+        number
+    }
+
     /// One of a few words.
     pub(super) fn one_of<T: Copy>(&mut self, name: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
         let value = self.take(name)?;
