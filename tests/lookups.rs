@@ -19,6 +19,11 @@ fn gateway(namespace: &str, annotation: &str, name: &str) -> Value {
     })
 }
 
+/// Settings under which nothing but the issuer is looked up.
+fn issuers_only() -> Value {
+    json!({"rules": {"secret-owner": "off", "secret-unowned": "off", "secret-lookup": "off"}})
+}
+
 /// One exchange of a replay file: a lookup as the policy makes it, and a recorded response.
 fn exchange(kind: &str, namespace: Option<&str>, name: &str, fresh: bool, response: &str) -> String {
     let namespace = namespace.unwrap_or("null");
@@ -43,7 +48,7 @@ fn replay(review: &Value, lookups: &[(&str, Option<&str>, &str, bool, &str)]) ->
         .map(|(kind, namespace, name, fresh, file)| exchange(kind, *namespace, name, *fresh, &recorded(file)))
         .collect();
     let replay = if exchanges.is_empty() { "[]".to_owned() } else { exchanges.join("") };
-    let evaluation = evaluate(review, &json!({}), Replay::from_yaml(&replay).expect("a replay file"));
+    let evaluation = evaluate(review, &issuers_only(), Replay::from_yaml(&replay).expect("a replay file"));
     assert_eq!(evaluation.lookups.len(), lookups.len(), "{}", evaluation.response.message());
     evaluation
 }
@@ -151,7 +156,7 @@ fn a_replay_that_is_exhausted_or_different_decides_nothing() {
             "Replay error: unexpected request.",
         ),
     ] {
-        let evaluation = evaluate(&review, &json!({}), Replay::from_yaml(&replay).unwrap());
+        let evaluation = evaluate(&review, &issuers_only(), Replay::from_yaml(&replay).unwrap());
         assert_eq!(evaluation.response.code(), Some(500));
         assert!(evaluation.response.message().contains(said), "{}", evaluation.response.message());
     }
@@ -196,7 +201,7 @@ fn every_fault_with_every_tail() {
                     assert!(!during.is_empty(), "{cluster}");
                     continue;
                 };
-                let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &json!({}), cluster);
+                let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &issuers_only(), cluster);
                 let place = format!("{fault}, {tail}{during}");
                 assert_eq!(
                     evaluation.response.code(),
@@ -214,12 +219,38 @@ fn every_fault_with_every_tail() {
     }
 }
 
+/// The recorded cluster where lookups of a kind end in that fault.
+fn faulty(kind: &str, fault: &str) -> policy_host::Manifests {
+    let recorded = std::fs::read_to_string(test_data("cluster.yaml")).unwrap();
+    cluster(&format!(
+        "{recorded}---\napiVersion: policy-host/v1\nkind: LookupFault\nspec: {{match: {{kind: {kind}}}, fault: {fault}}}\n"
+    ))
+}
+
+#[test]
+fn without_certificates_the_rest_is_judged() {
+    for (fault, _) in FAULTS {
+        let evaluation = evaluate(&review("istio-v1-create"), &json!({}), faulty("Certificate", fault));
+        assert!(evaluation.response.allowed, "{fault}: {}", evaluation.response.message());
+        assert_eq!(rules(&evaluation), ["secret-lookup: warn"], "{fault}");
+    }
+}
+
+#[test]
+fn without_its_parent_a_listener_set_is_refused() {
+    for (fault, _) in FAULTS {
+        let evaluation = evaluate(&review("listenerset-v1-create"), &json!({}), faulty("Gateway", fault));
+        assert_eq!(evaluation.response.code(), Some(500), "{fault}: {}", evaluation.response.message());
+        assert_eq!(rules(&evaluation)[0], "context-lookup: reject", "{fault}");
+    }
+}
+
 #[test]
 fn a_lookup_that_takes_too_long_is_the_hosts_own_refusal() {
     let cluster = cluster(
         "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {match: {kind: Issuer}, fault: slow, delayMilliseconds: 2500}\n",
     );
-    let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &json!({}), cluster);
+    let evaluation = evaluate(&gateway("team-b", "issuer", "ca"), &issuers_only(), cluster);
     assert_eq!(evaluation.response.code(), Some(500));
     assert_eq!(
         evaluation.response.message(),

@@ -138,12 +138,9 @@ fn message(rejects: &[&Finding]) -> String {
 
 /// Each warning once; where they are too many the last one is kept, which may speak of all.
 fn bounded_warnings(warnings: &[String]) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for warning in warnings.iter().map(|warning| shorten(warning, WARNING)) {
-        if !lines.contains(&warning) {
-            lines.push(warning);
-        }
-    }
+    let mut lines: Vec<String> = warnings.iter().map(|warning| shorten(warning, WARNING)).collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
     let more = lines.len().saturating_sub(WARNINGS);
     if more > 0 {
         let last = lines.pop();
