@@ -104,7 +104,11 @@ const RECORDINGS: &[(&str, Expected)] = &[
     (
         "listenerset-v1-create",
         Judged {
-            looked_up: &["Gateway team-b/web", "ClusterIssuer letsencrypt-production", "Certificate team-b/extra-tls"],
+            looked_up: &[
+                "Gateway team-b/web",
+                "ClusterIssuer letsencrypt-production",
+                "Certificate team-b/extra-tls",
+            ],
             issuer: "ClusterIssuer.cert-manager.io/letsencrypt-production",
             secrets: "team-b/extra-tls",
             without: Some(422),
