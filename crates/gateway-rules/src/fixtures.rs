@@ -336,12 +336,6 @@ pub fn cluster_issuer(name: &str) -> IssuerFixture {
 }
 
 impl IssuerFixture {
-    /// With that spec.
-    pub fn spec(mut self, spec: Value) -> Self {
-        self.0["spec"] = spec;
-        self
-    }
-
     /// With a Ready condition that is true.
     pub fn ready(self) -> Self {
         self.condition("True", "IsReady", "")
