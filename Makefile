@@ -3,7 +3,7 @@
 CARGO := cargo
 KWCTL ?= target/debug/gateway-lint
 BATS_VERSION := 1.13.0
-BATS = $(or $(shell command -v bats 2>/dev/null),target/tools/node_modules/.bin/bats)
+BATS = $(or $(shell command -v bats 2>/dev/null),target/tools/node_modules/bats/bin/bats)
 SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src crates/certificate-shim/src crates/gateway-rules/src -name '*.rs')
 
 .DEFAULT_GOAL := help

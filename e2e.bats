@@ -104,7 +104,7 @@ patch() { answers '.patch | @base64d | fromjson' "$1"; }
   run --separate-stderr "$KWCTL" run "$POLICY" -r test_data/reviews/istio-v1-create.json --allow-context-aware \
     --replay-host-capabilities-interactions test_data/replays/none.yml --settings-json '{"role": "x", "tenant": []}'
   [ "$status" -ne 0 ]
-  [[ "$stderr" == *'Provided settings are not valid'* ]]
+  [[ "$stderr" == *'settings are not valid'* ]]
   [[ "$stderr" == *'role: "x" is none of both, default, validate'* ]]
   [[ "$stderr" == *'tenant: unknown setting'* ]]
 }

@@ -45,17 +45,23 @@ fn requests() -> Vec<(&'static str, Value, Value, Manifests, bool)> {
     ]
 }
 
+/// Counts the instructions of a request; the answer comes along.
+fn count(meter: &Meter, review: &Value, settings: &Value, cluster: Manifests) -> (u64, Value) {
+    let grants = common::metadata().grants().expect("metadata.yml is sound");
+    let payload = json!({"request": review["request"], "settings": settings}).to_string();
+    let count =
+        meter.count("validate", payload.as_bytes(), &grants, Arc::new(cluster)).expect("the module runs");
+    let answer = serde_json::from_slice(&count.answer.expect("an answer")).expect("JSON");
+    (count.instructions, answer)
+}
+
 fn measure() -> BTreeMap<String, u64> {
     let meter = Meter::new(gateway_lint::MODULE).expect("the module compiles");
-    let grants = common::metadata().grants().expect("metadata.yml is sound");
     let mut measured = BTreeMap::from([("bytes".to_owned(), gateway_lint::MODULE.len() as u64)]);
     for (name, review, settings, cluster, accepted) in requests() {
-        let payload = json!({"request": review["request"], "settings": settings}).to_string();
-        let count =
-            meter.count("validate", payload.as_bytes(), &grants, Arc::new(cluster)).expect("the module runs");
-        let answer: Value = serde_json::from_slice(&count.answer.expect("an answer")).expect("JSON");
+        let (instructions, answer) = count(&meter, &review, &settings, cluster);
         assert_eq!(answer["accepted"], json!(accepted), "{name}: {answer}");
-        measured.insert(format!("instructions of a request: {name}"), count.instructions);
+        measured.insert(format!("instructions of a request: {name}"), instructions);
     }
     measured
 }
@@ -81,4 +87,60 @@ fn the_module_keeps_to_its_budget() {
         );
     }
     assert!(measured["bytes"] <= MOST_BYTES);
+}
+
+/// A Gateway with that many servers, hosts and Secrets, all of them wrong in some way.
+fn many_servers(many: usize) -> Value {
+    review_with("istio-v1-create", |request| {
+        let server = |i: usize| {
+            json!({
+                "port": {"number": 443, "name": format!("https-{i}"), "protocol": "HTTPS"},
+                "hosts": [format!("h{i}.team-a.example.com"), format!("*.w{i}"), "*"],
+                "tls": {"mode": "MUTUAL", "credentialName": format!("Tls-{i}")},
+            })
+        };
+        request["object"]["spec"]["servers"] = (0..many).map(server).collect();
+    })
+}
+
+/// A Gateway with one server of that many hosts.
+fn many_hosts(many: usize) -> Value {
+    review_with("istio-v1-create", |request| {
+        let hosts: Vec<String> = (0..many).map(|i| format!("h{i}.other.example.com")).collect();
+        request["object"]["spec"]["servers"][1]["hosts"] = json!(hosts);
+    })
+}
+
+/// A Gateway with that many annotations that nobody knows, and one long list of names.
+fn many_annotations(many: usize) -> Value {
+    review_with("istio-v1-create", |request| {
+        let annotations = &mut request["object"]["metadata"]["annotations"];
+        for i in 0..many {
+            annotations[format!("cert-manager.io/isuer-{i}")] = json!("x".repeat(20));
+        }
+        let names: Vec<String> = (0..many).map(|i| format!("a{i}.example.com")).collect();
+        annotations["cert-manager.io/alt-names"] = json!(names.join(","));
+    })
+}
+
+#[test]
+fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
+    let meter = Meter::new(gateway_lint::MODULE).expect("the module compiles");
+    let tenants = json!({"tenants": [{
+        "name": "a", "namespaces": ["team-a"], "issuers": [{"kind": "ClusterIssuer", "name": "*"}],
+        "dns_names": ["**.team-a.example.com"], "secrets": ["team-a-*"],
+    }]});
+    let inputs: [(&str, fn(usize) -> Value); 3] =
+        [("servers", many_servers), ("hosts", many_hosts), ("annotations", many_annotations)];
+    for (name, review) in inputs {
+        let cost = |many: usize| {
+            let (instructions, answer) = count(&meter, &review(many), &tenants, recorded_cluster());
+            assert_eq!(answer["accepted"], json!(false), "{name}: {answer}");
+            assert!(answer["message"].as_str().unwrap().len() < 9 * 1024, "{name}");
+            instructions
+        };
+        let (one, ten, hundred) = (cost(50), cost(500), cost(5000));
+        println!("{name}: {one}, {ten}, {hundred} instructions at 1x, 10x, 100x");
+        assert!(hundred < 12 * ten, "{name}: {one}, {ten}, {hundred}");
+    }
 }

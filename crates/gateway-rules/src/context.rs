@@ -107,7 +107,11 @@ impl<'a> Context<'a> {
 
     /// Whether an annotation is not the object's own, but its parent's.
     pub fn is_inherited(&self, key: &str) -> bool {
-        self.written.annotation(key) != self.gateway.annotation(key)
+        match (self.written.annotation(key), self.gateway.annotation(key)) {
+            // Rules ask once a finding, and a value may be long: the same text is not compared.
+            (Some(own), Some(effective)) => !std::ptr::eq(own, effective) && own != effective,
+            (own, effective) => own.is_some() != effective.is_some(),
+        }
     }
 
     /// The path of the annotation that names the issuer, or of what the issuer is inherited by.
