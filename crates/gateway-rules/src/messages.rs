@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::fixtures::{
-    GatewayFixture, IssuerFixture, TestCluster, cluster_issuer, gateway, gateway_api, issuer, istio,
-    listener_set,
+    GatewayFixture, IssuerFixture, TestCluster, certificate, cluster_issuer, gateway, gateway_api, issuer,
+    istio, listener_set,
 };
 use crate::lookup::{Grant, LookupError, ObjectRef};
 
@@ -55,6 +55,15 @@ fn failing(kind: &str, name: &str, error: LookupError) -> TestCluster {
 
 fn host(gateway: GatewayFixture, host: &str) -> GatewayFixture {
     gateway.with("/spec/servers/0/hosts/0", json!(host))
+}
+
+fn named(credential: &str) -> GatewayFixture {
+    shop().with("/spec/servers/0/tls/credentialName", json!(credential))
+}
+
+fn server(port: u16, protocol: &str, tls: Value) -> Value {
+    let port = json!({"number": port, "name": "second", "protocol": protocol});
+    json!({"port": port, "hosts": ["b.example.com"], "tls": tls})
 }
 
 fn redirecting(gateway: GatewayFixture) -> GatewayFixture {
@@ -202,6 +211,59 @@ fn situations() -> Vec<(&'static str, Answer)> {
         ("an update that brings a new one", {
             host(shop(), "*.shop.example.com").update_from(&shop(), &http01())
         }),
+        ("a server without mode", shop().with("/spec/servers/0/tls", json!({"credentialName": "shop-tls"})).create(&dns01())),
+        (
+            "a credential on a server that passes TLS through",
+            shop()
+                .push("/spec/servers", server(443, "TLS", json!({"mode": "PASSTHROUGH", "credentialName": "b-tls"})))
+                .create(&dns01()),
+        ),
+        (
+            "a credential on a server without TLS",
+            shop().push("/spec/servers", server(80, "HTTP", json!({"credentialName": "b-tls"}))).create(&dns01()),
+        ),
+        ("a credential of client CAs", named("shop-cacert").create(&dns01())),
+        ("a credential in another namespace", named("kubernetes://team-b/shop-tls").create(&dns01())),
+        ("a credential of istiod's own", named("cacerts").create(&dns01())),
+        ("a credential from a socket", named("sds://vault").create(&dns01())),
+        ("no host but any", host(shop(), "*").create(&dns01())),
+        (
+            "client certificates and an ACME issuer",
+            shop().with("/spec/servers/0/tls/mode", json!("MUTUAL")).create(&dns01()),
+        ),
+        ("no selector", shop().selector(json!({})).create(&dns01())),
+        ("a listener without hostname", {
+            let tls = json!({"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": "b"}]});
+            let listener = json!({"name": "b", "port": 8443, "protocol": "HTTPS", "tls": tls});
+            web().push("/spec/listeners", listener).create(&dns01())
+        }),
+        (
+            "nothing that could be issued",
+            web().with("/spec/listeners/0/tls/mode", json!("Passthrough")).create(&dns01()),
+        ),
+        ("a Secret of another Gateway", {
+            let taken = certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "Gateway", "web");
+            shop().create(&dns01().object(taken))
+        }),
+        (
+            "a Secret of nobody's, Gateway API",
+            web().create(&dns01().object(certificate("team-a", "web-tls"))),
+        ),
+        (
+            "Certificates that may not be read",
+            shop().create(&dns01().answer(
+                &certificate("team-a", "shop-tls").reference(),
+                Err(LookupError::NotGranted(Grant::Resource)),
+            )),
+        ),
+        (
+            "an annotation that steers the solver",
+            shop().annotation("acme.cert-manager.io/http01-override-ingress-name", "other").create(&http01()),
+        ),
+        (
+            "an annotation of Istio's own",
+            shop().annotation("internal.istio.io/gateway-semantics", "gateway").create(&dns01()),
+        ),
         (
             "a tenant that asks for too much",
             host(shop(), "shop.team-b.example.com")
