@@ -52,7 +52,9 @@ patch() { answers '.patch | @base64d | fromjson' "$1"; }
   answers .allowed false
   answers .status.code 422
   answers '.status.message | contains("ErrRegisterACMEAccount: Failed to register ACME account")' true
-  findings "[{\"level\":\"reject\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-ready\"}]"
+  findings "[{\"level\":\"reject\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-ready\"},
+    {\"level\":\"warn\",\"path\":\"metadata.annotations[cert-manager.io/duration]\",\"rule\":\"acme-ignored\"},
+    {\"level\":\"warn\",\"path\":\"spec.servers[1].hosts[0]\",\"rule\":\"acme-reachability\"}]"
 }
 
 @test "a lookup that RBAC forbids is refused with code 500 and what to grant" {

@@ -46,16 +46,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if !context.plan.certificates.is_empty() || !is_end {
         return;
     }
-    let (path, what) = match context.gateway.kind {
-        GatewayKind::Istio => ("spec.servers", "no server is left that a certificate could be issued for"),
-        _ => ("spec.listeners", "no listener is left that a certificate could be issued for"),
-    };
+    let one = if context.gateway.kind == GatewayKind::Istio { "server" } else { "listener" };
+    let what = format!("no {one} is left that a certificate could be issued for");
     let mend = if context.written.is_annotated() {
-        format!("Correct them, or remove {}.", context.issuer_path())
+        format!("Correct the {one}s, or remove {}.", context.issuer_path())
     } else {
-        "Correct them, or exempt them with cert-manager.io/ignore-tls-listeners.".to_owned()
+        "Correct the listeners, or exempt them with cert-manager.io/ignore-tls-listeners.".to_owned()
     };
-    findings.add(path, "", what, mend);
+    findings.add(format!("spec.{one}s"), "", what, mend);
 }
 
 #[cfg(test)]
@@ -64,9 +62,9 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const SERVERS: &str = "spec.servers: no server is left that a certificate could be issued for. Correct them, or remove metadata.annotations[cert-manager.io/cluster-issuer].";
-    const LISTENERS: &str = "spec.listeners: no listener is left that a certificate could be issued for. Correct them, or remove metadata.annotations[cert-manager.io/cluster-issuer].";
-    const INHERITED: &str = "spec.listeners: no listener is left that a certificate could be issued for. Correct them, or exempt them with cert-manager.io/ignore-tls-listeners.";
+    const SERVERS: &str = "spec.servers: no server is left that a certificate could be issued for. Correct the servers, or remove metadata.annotations[cert-manager.io/cluster-issuer].";
+    const LISTENERS: &str = "spec.listeners: no listener is left that a certificate could be issued for. Correct the listeners, or remove metadata.annotations[cert-manager.io/cluster-issuer].";
+    const INHERITED: &str = "spec.listeners: no listener is left that a certificate could be issued for. Correct the listeners, or exempt them with cert-manager.io/ignore-tls-listeners.";
 
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready()).object(annotated(gateway_api("web")))
