@@ -2,9 +2,10 @@
 //!
 //! A ListenerSet inherits its issuer from its parent Gateway, so it cannot be judged without
 //! knowing the parent. Where a tenant has namespaces by their labels (`namespace_selector`), a
-//! Gateway cannot be judged without knowing those of its Namespace. Where the policy was not granted that lookup, RBAC forbids it or the API
-//! server did not answer, the request is refused with code 500; the message says what the platform
-//! team has to change. Settings cannot change the level of this rule, and updates are not exempt.
+//! Gateway cannot be judged without knowing those of its Namespace. Where the policy was not granted
+//! that lookup, RBAC forbids it or the API server did not answer, the request is refused with code
+//! 500; the message says what the platform team has to change. Settings cannot change the level of
+//! this rule, and updates are not exempt.
 //!
 //! Refused, where the policy server may not read Gateways; accepted with rbac.yaml applied:
 //! ```yaml
