@@ -1,0 +1,562 @@
+//! Requests from payload to answer.
+
+use super::*;
+use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, issuer, istio, namespace};
+use crate::lookup::{LookupError, ObjectRef};
+use proptest::prelude::*;
+use rstest::rstest;
+use serde_json::json;
+
+fn reference(name: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "cert-manager.io/v1".into(),
+        kind: "ClusterIssuer".into(),
+        namespace: None,
+        name: name.into(),
+    }
+}
+
+/// A cluster with the ready ClusterIssuers `le` and `other`, and `broken`, which is not.
+fn cluster() -> TestCluster {
+    TestCluster::default()
+        .object(cluster_issuer("le").ready())
+        .object(cluster_issuer("other").ready())
+        .object(cluster_issuer("broken").condition("False", "ErrInit", "no account"))
+}
+
+fn annotated(issuer: &str) -> GatewayFixture {
+    istio("shop").cert_manager("cluster-issuer", issuer)
+}
+
+fn default_le(when: &str, on: &str) -> Value {
+    json!({"default_issuer": {"name": "le", "kind": "ClusterIssuer", "when": when, "on": on}})
+}
+
+mod early_exits {
+    use super::*;
+
+    #[rstest]
+    #[case::delete("DELETE")]
+    #[case::connect("CONNECT")]
+    #[case::nothing("")]
+    fn operations(#[case] operation: &str) {
+        let cluster = TestCluster::default();
+        assert_eq!(annotated("absent").request(&cluster, operation, Value::Null), Answer::accept());
+    }
+
+    fn decide_with(change: impl FnOnce(&mut Value)) -> Answer {
+        let mut payload = json!({"settings": {}, "request": {
+            "kind": {"group": "networking.istio.io", "version": "v1", "kind": "Gateway"},
+            "operation": "CREATE", "namespace": "team-a", "object": annotated("absent").object(),
+        }});
+        change(&mut payload["request"]);
+        let cluster = TestCluster::default();
+        let answer = decide(payload.to_string().as_bytes(), &cluster);
+        assert!(!answer.accepted || cluster.asked().is_empty());
+        answer
+    }
+
+    #[test]
+    fn the_request_itself_is_refused() {
+        assert_eq!(decide_with(|_| {}).code, Some(422));
+    }
+
+    #[rstest]
+    #[case::other_kind("kind", json!({"group": "networking.istio.io", "version": "v1", "kind": "VirtualService"}))]
+    #[case::other_group("kind", json!({"group": "example.com", "version": "v1", "kind": "Gateway"}))]
+    #[case::subresource("subResource", json!("status"))]
+    fn not_ours(#[case] field: &str, #[case] value: Value) {
+        assert_eq!(decide_with(|request| request[field] = value), Answer::accept());
+    }
+
+    #[test]
+    fn being_deleted() {
+        let deleting = |request: &mut Value| {
+            request["object"]["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")
+        };
+        assert_eq!(decide_with(deleting), Answer::accept());
+    }
+
+    /// cert-manager leaves such a Gateway alone until the finalizer goes, and that update looks
+    /// like no change to us. Anybody can write the finalizer, so it excuses nothing.
+    #[test]
+    fn a_finalizer_that_anybody_can_write_is_no_deletion() {
+        let finalizer =
+            |request: &mut Value| request["object"]["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        assert_eq!(decide_with(finalizer).code, Some(422));
+    }
+
+    #[rstest]
+    #[case::nothing_changed(annotated("absent"), annotated("absent"), true)]
+    #[case::status_and_finalizers(annotated("absent"), annotated("absent").metadata("finalizers", json!(["x"])), true)]
+    #[case::labels_null_and_empty(
+        annotated("absent").metadata("labels", json!(null)), annotated("absent").metadata("labels", json!({})), true
+    )]
+    #[case::label(annotated("absent"), annotated("absent").metadata("labels", json!({"a": "b"})), false)]
+    #[case::annotation(annotated("absent"), annotated("absent").annotation("a", "b"), false)]
+    #[case::spec(annotated("absent"), annotated("absent").selector(json!({"istio": "other"})), false)]
+    fn updates_that_change_nothing(
+        #[case] old: GatewayFixture,
+        #[case] new: GatewayFixture,
+        #[case] left_alone: bool,
+    ) {
+        let cluster = TestCluster::default();
+        let answer = new.update_from(&old, &cluster);
+        assert!(answer.accepted);
+        assert_eq!(cluster.asked().is_empty(), left_alone);
+        let answer = new.settings(json!({"existing_violations": "reject"})).update_from(&old, &cluster);
+        assert_eq!(answer.code, Some(422), "unless existing violations are to be refused");
+    }
+
+    #[rstest]
+    #[case::nothing(istio("shop"))]
+    #[case::other_annotations(istio("shop").annotation("example.com/issuer", "x").annotation("kubernetes.io/tls-acme", "true"))]
+    #[case::acme_alone(istio("shop").annotation("acme.cert-manager.io/http01-edit-in-place", "true"))]
+    fn without_a_word_for_cert_manager(#[case] gateway: GatewayFixture) {
+        let cluster = TestCluster::default();
+        assert_eq!(gateway.create(&cluster), Answer::accept());
+    }
+
+    /// A tenant's Istio Gateway serves whatever Secret it names.
+    #[rstest]
+    #[case::a_credential(istio("shop"), true)]
+    #[case::of_a_ca(istio("shop").with("/spec/servers/0/tls", json!({"caCertCredentialName": "ca"})), true)]
+    #[case::passthrough(istio("shop").with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH", "credentialName": ""})), false)]
+    #[case::no_servers(istio("shop").with("/spec/servers", json!(null)), false)]
+    #[case::gateway_api(gateway_api("shop"), false)]
+    fn without_a_word_for_cert_manager_but_with_tenants(
+        #[case] gateway: GatewayFixture,
+        #[case] judged: bool,
+    ) {
+        let answer = gateway.clone().tenant(json!({})).create(&TestCluster::default());
+        assert_eq!((answer.accepted, answer.audit_annotations.is_empty()), (true, !judged));
+        let answer = gateway
+            .settings(json!({"role": "default"}))
+            .tenant(json!({"secrets": []}))
+            .create(&TestCluster::default());
+        assert_eq!(answer, Answer::accept(), "role default judges nothing");
+    }
+
+    #[test]
+    fn a_spec_that_is_not_ours_is_not_read() {
+        let cluster = TestCluster::default();
+        assert_eq!(istio("shop").with("/spec", json!("x")).create(&cluster), Answer::accept());
+    }
+}
+
+mod unreadable {
+    use super::*;
+
+    #[rstest]
+    #[case::no_json(
+        r#"{"request": "s3cret"#,
+        "the admission request is no JSON at line 1 column 19. Correct the object and apply it again."
+    )]
+    #[case::no_object(
+        r#"{"request": {"kind": {"group": "networking.istio.io", "kind": "Gateway"}, "operation": "CREATE"}}"#,
+        "the admission request has no object. Correct the object and apply it again."
+    )]
+    #[case::object_as_text(
+        r#"{"request": {"kind": {"group": "networking.istio.io", "kind": "Gateway"}, "operation": "CREATE", "object": "s3cret"}}"#,
+        "the object: expected an object, found a string. Correct the object and apply it again."
+    )]
+    #[case::servers_as_text(
+        r#"{"request": {"kind": {"group": "networking.istio.io", "kind": "Gateway"}, "operation": "CREATE", "object": {"metadata": {"annotations": {"cert-manager.io/issuer": "x"}}, "spec": {"servers": "s3cret"}}}}"#,
+        "spec.servers: expected a list, found a string. Correct the object and apply it again."
+    )]
+    fn refused_with_a_place(#[case] payload: &str, #[case] expected: &str) {
+        let answer = decide(payload.as_bytes(), &TestCluster::default());
+        assert_eq!((answer.code, answer.message.as_deref()), (Some(400), Some(expected)));
+        assert!(!expected.contains("s3cret"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_not_overrun() {
+        let payload = "[".repeat(100_000);
+        assert_eq!(decide(payload.as_bytes(), &TestCluster::default()).code, Some(400));
+    }
+
+    #[test]
+    fn settings_that_nobody_validated() {
+        let payload = br#"{"settings": {"rule": {}, "role": "x"}, "request": {}}"#;
+        let answer = decide(payload, &TestCluster::default());
+        assert_eq!(answer.code, Some(500));
+        assert_eq!(
+            answer.message.unwrap(),
+            "the policy's settings: role: \"x\" is none of both, default, validate; rule: unknown setting; did you mean role?"
+        );
+    }
+}
+
+mod defaulting {
+    use super::*;
+
+    fn added(answer: &Answer) -> Option<&Value> {
+        answer.mutated_object.as_ref().map(|object| &object["metadata"]["annotations"])
+    }
+
+    #[rstest]
+    #[case::always("always", istio("shop"), true)]
+    #[case::asked("tls-acme", istio("shop").annotation("kubernetes.io/tls-acme", "true"), true)]
+    #[case::not_asked("tls-acme", istio("shop"), false)]
+    #[case::refused("always", istio("shop").annotation("kubernetes.io/tls-acme", "false"), false)]
+    #[case::gateway_api("always", gateway_api("web"), true)]
+    #[case::annotated("always", annotated("other"), false)]
+    #[case::misspelt("always", istio("shop").cert_manager("clusterissuer", "le"), false)]
+    #[case::nothing_to_issue("always", istio("shop").with("/spec/servers/0/port/protocol", json!("HTTP")), false)]
+    #[case::passthrough("always", istio("shop").with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH"})), false)]
+    #[case::a_listener_without_host("always", gateway_api("web").push("/spec/listeners", json!({
+        "name": "b", "port": 8443, "protocol": "HTTPS", "tls": {"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": "b"}]}
+    })), false)]
+    #[case::a_plain_listener_beside("always", gateway_api("web").push("/spec/listeners", json!({
+        "name": "http", "port": 80, "protocol": "HTTP", "hostname": "web.team-a.example.com"
+    })), true)]
+    fn on_create(#[case] when: &str, #[case] gateway: GatewayFixture, #[case] expected: bool) {
+        for role in ["both", "default", "validate"] {
+            let mut settings = default_le(when, "create");
+            settings["role"] = json!(role);
+            let answer = gateway.clone().settings(settings).create(&cluster());
+            assert!(answer.accepted, "{role}: {answer:?}");
+            let expected = expected && role != "validate";
+            assert_eq!(answer.mutated_object.is_some(), expected, "{role}");
+            if let Some(annotations) = added(&answer) {
+                assert_eq!(annotations["cert-manager.io/cluster-issuer"], "le");
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::create_only("create", false)]
+    #[case::create_and_update("create-and-update", true)]
+    fn on_update(#[case] on: &str, #[case] expected: bool) {
+        let settings = default_le("always", on);
+        let new = istio("shop").annotation("a", "b").settings(settings);
+        let answer = new.update_from(&istio("shop"), &cluster());
+        assert_eq!(answer.mutated_object.is_some(), expected);
+    }
+
+    #[test]
+    fn a_default_issuer_is_judged_like_any_other() {
+        let settings =
+            json!({"default_issuer": {"name": "broken", "kind": "ClusterIssuer", "when": "always"}});
+        let answer = istio("shop").settings(settings.clone()).create(&cluster());
+        assert_eq!((answer.accepted, answer.mutated_object), (false, None));
+        let mut settings = settings;
+        settings["role"] = json!("default");
+        let answer = istio("shop").settings(settings).create(&cluster());
+        assert!(answer.accepted && answer.mutated_object.is_some(), "role default judges nothing");
+    }
+
+    #[test]
+    fn role_default_looks_nothing_up() {
+        let cluster = TestCluster::default();
+        let settings = json!({"role": "default", "default_issuer": {"name": "le", "when": "always"}});
+        assert!(istio("shop").settings(settings.clone()).create(&cluster).accepted);
+        assert_eq!(annotated("absent").settings(settings).create(&cluster), Answer::accept());
+        assert_eq!(cluster.asked(), Vec::<String>::new());
+    }
+
+    /// The settings with a tenant that has its own default, and may have anything.
+    fn of_tenant(mut settings: Value, tenant: Value) -> Value {
+        let mut full =
+            json!({"name": "a", "issuers": [{"kind": "ClusterIssuer", "name": "*"}], "dns_names": ["**"]});
+        for (field, value) in tenant.as_object().unwrap() {
+            full[field] = value.clone();
+        }
+        settings["other_namespaces"] = json!("accept");
+        settings["tenants"] = json!([full]);
+        settings
+    }
+
+    fn other(when: &str) -> Value {
+        json!({"name": "other", "kind": "ClusterIssuer", "when": when})
+    }
+
+    #[rstest]
+    #[case::instead(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"], "default_issuer": other("always")})), Some("other"))]
+    #[case::its_own_when_counts(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"], "default_issuer": other("tls-acme")})), None)]
+    #[case::none_of_its_own(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"]})), Some("le"))]
+    #[case::alone(of_tenant(json!({}), json!({"namespaces": ["team-a"], "default_issuer": other("always")})), Some("other"))]
+    #[case::another_tenant_s(of_tenant(json!({}), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), None)]
+    #[case::another_tenant_s_beside(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), Some("le"))]
+    fn a_tenant_s_own(#[case] settings: Value, #[case] expected: Option<&str>) {
+        for role in ["both", "default"] {
+            let mut settings = settings.clone();
+            settings["role"] = json!(role);
+            for gateway in [istio("shop"), gateway_api("shop")] {
+                let answer = gateway.settings(settings.clone()).create(&cluster());
+                assert!(answer.accepted, "{answer:?}");
+                let issuer =
+                    added(&answer).map(|annotations| annotations["cert-manager.io/cluster-issuer"].clone());
+                assert_eq!(issuer, expected.map(|name| json!(name)));
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::known(Some(json!({"team": "a"})), Some("other"), None)]
+    #[case::other_labels(Some(json!({})), Some("le"), None)]
+    #[case::unknown(None, None, Some(500))]
+    fn a_tenant_s_own_by_labels(
+        #[case] labels: Option<Value>,
+        #[case] expected: Option<&str>,
+        #[case] code: Option<u16>,
+    ) {
+        for role in ["both", "default"] {
+            let tenant = json!({"namespace_selector": {"match_labels": {"team": "a"}}, "default_issuer": other("always")});
+            let mut settings = of_tenant(default_le("always", "create"), tenant);
+            settings["role"] = json!(role);
+            let cluster = labels
+                .iter()
+                .fold(cluster(), |cluster, labels| cluster.object(namespace("team-a", labels.clone())));
+            let answer = istio("shop").settings(settings).create(&cluster);
+            let issuer =
+                added(&answer).map(|annotations| annotations["cert-manager.io/cluster-issuer"].clone());
+            assert_eq!((issuer, answer.code), (expected.map(|name| json!(name)), code));
+            if code.is_some() {
+                assert_eq!(
+                    answer.message.unwrap(),
+                    "context-lookup: metadata.namespace: there is no Namespace \"team-a\". Create the Namespace first."
+                );
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::nothing_to_issue(istio("shop").with("/spec/servers/0/port/protocol", json!("HTTP")))]
+    #[case::annotated(annotated("le"))]
+    fn the_namespace_is_not_asked_for_where_nothing_is_defaulted(#[case] gateway: GatewayFixture) {
+        let tenant =
+            json!({"namespace_selector": {"match_labels": {"team": "a"}}, "default_issuer": other("always")});
+        let mut settings = of_tenant(json!({}), tenant);
+        settings["role"] = json!("default");
+        let cluster = TestCluster::default();
+        assert_eq!(gateway.settings(settings).create(&cluster), Answer::accept());
+        assert_eq!(cluster.asked(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_placement_that_nobody_knows_gets_no_default() {
+        let mut settings = default_le("always", "create");
+        settings["gateway_namespaces"] = json!([{"labels": {"istio": "other"}, "namespace": "istio-system"}]);
+        assert_eq!(istio("shop").settings(settings).create(&cluster()), Answer::accept());
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z]{1,6}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Whatever else stands in the object stays; a second pass changes nothing.
+        #[test]
+        fn nothing_else_changes(
+            unknown in prop::collection::btree_map("x[a-z]{1,6}", any_json(), 0..4),
+            in_metadata in prop::collection::btree_map("x[a-z]{1,6}", any_json(), 0..4),
+            annotations in prop::option::of(prop::collection::btree_map("[a-z]{1,4}\\.io/[a-z]{1,4}", "\\PC{0,8}", 0..4)),
+        ) {
+            let mut object = istio("shop").object();
+            for (key, value) in unknown {
+                object[key.as_str()] = value.clone();
+                object["spec"][key.as_str()] = value;
+            }
+            for (key, value) in in_metadata {
+                object["metadata"][key.as_str()] = value;
+            }
+            object["metadata"]["annotations"] = json!(annotations);
+            let gateway = istio("shop").with("", object.clone()).settings(default_le("always", "create"));
+            let answer = gateway.create(&cluster());
+            let mutated = answer.mutated_object.expect("the default is added");
+
+            let again = istio("shop").with("", mutated.clone()).settings(default_le("always", "create"));
+            prop_assert_eq!(again.create(&cluster()).mutated_object, None);
+
+            let mut stripped = mutated;
+            let removed = stripped["metadata"]["annotations"].as_object_mut().unwrap()
+                .remove("cert-manager.io/cluster-issuer");
+            prop_assert_eq!(removed, Some(json!("le")));
+            if object["metadata"]["annotations"].is_null() {
+                stripped["metadata"]["annotations"] = Value::Null;
+            }
+            prop_assert_eq!(stripped, object);
+        }
+    }
+}
+
+mod updates {
+    use super::*;
+
+    const LET_THROUGH: &str = "let through since the Gateway had these faults before: Certificates team-a/shop-tls stay unchanged until they are mended";
+
+    fn other_host(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.with("/spec/servers/0/hosts/0", json!("other.example.com"))
+    }
+
+    #[test]
+    fn what_the_object_had_already_is_a_warning() {
+        let answer = annotated("broken").annotation("a", "b").update_from(&annotated("broken"), &cluster());
+        assert!(answer.accepted);
+        assert_eq!(
+            answer.warnings,
+            [
+                "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"broken\" cannot issue now (ErrInit: no account). Wait until its Ready condition is True, have it mended, or name another issuer.",
+                LET_THROUGH
+            ]
+        );
+        assert_eq!(
+            answer.audit_annotations[0].1,
+            r#"[{"level":"warn","path":"metadata.annotations[cert-manager.io/cluster-issuer]","rule":"issuer-ready"}]"#
+        );
+    }
+
+    #[rstest]
+    #[case::other_issuer(annotated("le"), annotated("broken"), false)]
+    #[case::another_broken_issuer(annotated("absent"), annotated("broken"), false)]
+    #[case::not_annotated(istio("shop"), annotated("broken"), false)]
+    #[case::other_secret(
+        annotated("broken"), annotated("broken").with("/spec/servers/0/tls/credentialName", json!("other-tls")), false
+    )]
+    #[case::a_further_secret(annotated("broken"), annotated("broken").push("/spec/servers", json!({
+        "port": {"number": 8443, "name": "b", "protocol": "HTTPS"}, "hosts": ["b.example.com"], "tls": {"mode": "SIMPLE", "credentialName": "b-tls"}
+    })), false)]
+    #[case::other_host_under_the_same_issuer(annotated("broken"), other_host(annotated("broken")), true)]
+    #[case::other_host_and_other_issuer(annotated("absent"), other_host(annotated("broken")), false)]
+    #[case::other_host_on_a_sound_object(annotated("le"), other_host(annotated("broken")), false)]
+    #[case::another_key_for_the_same_issuer(
+        annotated("broken"), istio("shop").cert_manager("issuer", "broken").cert_manager("issuer-kind", "ClusterIssuer"), true
+    )]
+    #[case::conflict_before(annotated("x").cert_manager("issuer", "x"), annotated("x").cert_manager("issuer", "x").annotation("a", "b"), true)]
+    #[case::conflict_with_another_issuer(annotated("x").cert_manager("issuer", "x"), annotated("y").cert_manager("issuer", "x"), false)]
+    #[case::another_conflict(annotated("x").cert_manager("issuer", "x"), annotated("x").cert_manager("issuer-kind", "ClusterIssuer"), false)]
+    fn ways_around_it(#[case] old: GatewayFixture, #[case] new: GatewayFixture, #[case] let_through: bool) {
+        assert_eq!(new.update_from(&old, &cluster()).accepted, let_through);
+        let strict = new.settings(json!({"existing_violations": "reject"}));
+        assert_eq!(strict.update_from(&old, &cluster()).code, Some(422));
+    }
+
+    #[test]
+    fn the_old_issuer_is_never_looked_up() {
+        let cluster = cluster();
+        assert!(!annotated("broken").update_from(&annotated("absent"), &cluster).accepted);
+        assert_eq!(cluster.asked(), ["ClusterIssuer broken", "ClusterIssuer broken fresh"]);
+    }
+
+    #[test]
+    fn a_default_that_is_added_now_is_judged_anew() {
+        let settings = json!({"default_issuer": {"name": "broken", "kind": "ClusterIssuer", "when": "always", "on": "create-and-update"}});
+        let new = istio("shop").annotation("a", "b").settings(settings);
+        assert!(!new.update_from(&istio("shop"), &cluster()).accepted);
+    }
+
+    #[test]
+    fn an_old_object_that_cannot_be_read_excuses_nothing() {
+        let old = annotated("broken").with("/spec/servers", json!("x"));
+        assert!(!annotated("broken").update_from(&old, &cluster()).accepted);
+    }
+
+    #[rstest]
+    #[case::issuer_kept(annotated("le"), true)]
+    #[case::issuer_changed(annotated("other"), false)]
+    fn a_lookup_that_fails(#[case] old: GatewayFixture, #[case] let_through: bool) {
+        let cluster = cluster().answer(&reference("le"), Err(LookupError::Forbidden));
+        let answer = annotated("le").annotation("a", "b").update_from(&old, &cluster);
+        assert_eq!(answer.accepted, let_through);
+        assert_eq!(answer.code, (!let_through).then_some(500));
+    }
+
+    #[test]
+    fn gateway_api_says_that_cert_manager_goes_on() {
+        let old = gateway_api("web").cert_manager("cluster-issuer", "broken");
+        let answer = old.clone().annotation("a", "b").update_from(&old, &cluster());
+        assert!(answer.warnings[1].contains("cert-manager goes on issuing"), "{:?}", answer.warnings);
+    }
+
+    #[test]
+    fn what_is_new_is_refused_and_nothing_is_said_of_letting_through() {
+        let old = annotated("broken");
+        let answer = annotated("broken").cert_manager("issuer", "x").update_from(&old, &cluster());
+        assert!(!answer.accepted);
+        assert_eq!(answer.warnings, Vec::<String>::new());
+    }
+}
+
+mod caches {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_rests_on_a_cached_object_is_looked_up_once_more() {
+        let cluster =
+            cluster().fresh_answer(&reference("broken"), Ok(cluster_issuer("broken").ready().into()));
+        assert!(annotated("broken").create(&cluster).accepted);
+        assert_eq!(cluster.asked(), ["ClusterIssuer broken", "ClusterIssuer broken fresh"]);
+    }
+
+    #[test]
+    fn and_refused_where_that_fails() {
+        let cluster =
+            cluster().fresh_answer(&reference("broken"), Err(LookupError::Unavailable("503".into())));
+        assert_eq!(annotated("broken").create(&cluster).code, Some(500));
+    }
+
+    #[test]
+    fn accepted_objects_and_warnings_are_looked_up_once() {
+        let cluster = cluster().object(cluster_issuer("young"));
+        assert!(annotated("le").create(&cluster).accepted);
+        assert_eq!(annotated("young").create(&cluster).warnings.len(), 1);
+        assert_eq!(cluster.asked(), ["ClusterIssuer le", "ClusterIssuer young"]);
+    }
+
+    #[test]
+    fn lookups_fresh_is_fresh_at_once() {
+        let cluster = cluster();
+        assert!(!annotated("broken").settings(json!({"lookups": {"fresh": true}})).create(&cluster).accepted);
+        assert_eq!(cluster.asked(), ["ClusterIssuer broken fresh"]);
+    }
+}
+
+mod levels {
+    use super::*;
+
+    #[rstest]
+    #[case::default(json!({}), Some(422), 0)]
+    #[case::warn(json!({"issuer-exists": "warn"}), None, 1)]
+    #[case::off(json!({"issuer-exists": "off"}), None, 0)]
+    fn of_a_rule(#[case] rules: Value, #[case] code: Option<u16>, #[case] warnings: usize) {
+        let answer = annotated("absent").settings(json!({"rules": rules})).create(&cluster());
+        assert_eq!((answer.code, answer.warnings.len()), (code, warnings));
+    }
+
+    #[test]
+    fn a_warning_rule_can_refuse() {
+        let cluster = TestCluster::default().object(issuer("team-a", "young"));
+        let gateway = istio("shop").cert_manager("issuer", "young");
+        assert!(gateway.create(&cluster).accepted);
+        let strict = gateway.settings(json!({"rules": {"issuer-pending": "reject"}}));
+        assert_eq!(strict.create(&cluster).code, Some(422));
+    }
+}
+
+#[test]
+fn the_audit_annotations() {
+    let answer = annotated("le").create(&cluster());
+    assert_eq!(
+        answer.audit_annotations,
+        [
+            ("findings", "[]".to_owned()),
+            ("issuer", "ClusterIssuer.cert-manager.io/le".to_owned()),
+            ("secrets", "team-a/shop-tls".to_owned()),
+        ]
+    );
+}
