@@ -110,3 +110,9 @@ pub fn each_host(context: &Context<'_>, tell: &mut dyn FnMut(&str, Place, &[Secr
         }
     }
 }
+
+/// Whether a common name reads as a host: labels of what hosts are made of, at least two of them.
+pub fn is_host_like(name: &str) -> bool {
+    let in_hosts = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
+    name.contains('.') && name.chars().all(in_hosts)
+}

@@ -60,31 +60,23 @@ pub fn one_line(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// `a, b and 3 more`: as many of the values as fit well into a message.
-fn listed(values: &[String]) -> String {
+/// What a tenant may have, as a sentence that mends what it may not have: as many of the values as
+/// fit well into a message, each as it is shown.
+pub fn allowed(values: &[String], show: fn(&str) -> String) -> String {
     let mut list = String::new();
     for (index, value) in values.iter().enumerate() {
         if list.len() > LIST {
             let _ = write!(list, " and {} more", values.len() - index);
-            return list;
+            break;
         }
         list.push_str(if index == 0 { "" } else { ", " });
-        list.push_str(value);
+        list.push_str(&show(value));
     }
-    list
-}
-
-/// What a tenant may have, as a sentence that mends what it may not have.
-pub fn allowed(values: &[String]) -> String {
-    match values {
-        [] => "None are allowed; ask the platform team.".to_owned(),
-        _ => format!("Allowed are {}; for others, ask the platform team.", listed(values)),
+    if list.is_empty() {
+        "None are allowed; ask the platform team.".to_owned()
+    } else {
+        format!("Allowed are {list}; for others, ask the platform team.")
     }
-}
-
-/// The values, each in double quotes.
-pub fn quoted(values: &[String]) -> Vec<String> {
-    values.iter().map(|value| quote(value)).collect()
 }
 
 /// `Issuer "ca"`, or `AWSPCAIssuer.awspca.cert-manager.io "ca"` for a kind of another group.
@@ -172,15 +164,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case::one(1, "aaaaaaaaaa0")]
-    #[case::two(2, "aaaaaaaaaa0, aaaaaaaaaa1")]
-    #[case::many(
-        100,
-        "aaaaaaaaaa0, aaaaaaaaaa1, aaaaaaaaaa2, aaaaaaaaaa3, aaaaaaaaaa4, aaaaaaaaaa5, aaaaaaaaaa6, aaaaaaaaaa7, aaaaaaaaaa8, aaaaaaaaaa9, aaaaaaaaaa10, aaaaaaaaaa11, aaaaaaaaaa12 and 87 more"
-    )]
-    fn lists(#[case] count: usize, #[case] expected: &str) {
-        let values: Vec<String> = (0..count).map(|i| format!("aaaaaaaaaa{i}")).collect();
-        assert_eq!(super::listed(&values), expected);
+    #[case::none(&[], "None are allowed; ask the platform team.")]
+    #[case::one(&["a*"], "Allowed are \"a*\"; for others, ask the platform team.")]
+    #[case::two(&["a", "b"], "Allowed are \"a\", \"b\"; for others, ask the platform team.")]
+    fn what_is_allowed(#[case] values: &[&str], #[case] expected: &str) {
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        assert_eq!(allowed(&values, quote), expected);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let values: Vec<String> = (0..100).map(|i| format!("aaaaaaaaaa{i}")).collect();
+        let text = allowed(&values, str::to_owned);
+        assert!(text.ends_with("aaaaaaaaaa12 and 87 more; for others, ask the platform team."), "{text}");
+        assert!(text.len() < 250);
     }
 
     #[test]

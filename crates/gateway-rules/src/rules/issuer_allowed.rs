@@ -53,9 +53,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if !is_cluster_wide {
             issuer = format!("{issuer} in namespace {}", quote(namespace));
         }
-        let allowed: Vec<String> = tenant.issuers.iter().map(describe).collect();
+        let mut allowed = Vec::new();
+        for issuer in &tenant.issuers {
+            allowed.push(describe(issuer));
+        }
         let what = format!("tenant {} may not use {issuer}", quote(&tenant.name));
-        findings.add(context.issuer_path(), issuer, what, text::allowed(&allowed));
+        findings.add(context.issuer_path(), issuer, what, text::allowed(&allowed, str::to_owned));
     }
 }
 

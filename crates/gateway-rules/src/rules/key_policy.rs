@@ -66,18 +66,21 @@ fn fault(tenant: &Tenant, key: PrivateKey) -> Option<(&'static str, String)> {
     if let Some(algorithms) = &tenant.algorithms
         && !algorithms.iter().any(|word| word == algorithm.as_str())
     {
-        return Some((annotation::PRIVATE_KEY_ALGORITHM, allowed(algorithms)));
+        return Some((annotation::PRIVATE_KEY_ALGORITHM, allowed(algorithms, str::to_owned)));
     }
     let sizes = match algorithm {
         Algorithm::Rsa => format!("{} bits or more", tenant.rsa_min.filter(|min| size < *min)?),
         Algorithm::Ecdsa => {
             let sizes = tenant.ecdsa.as_ref().filter(|sizes| !sizes.contains(&size))?;
-            let sizes: Vec<String> = sizes.iter().map(i64::to_string).collect();
-            return Some((annotation::PRIVATE_KEY_SIZE, allowed(&sizes)));
+            let mut shown = Vec::new();
+            for size in sizes {
+                shown.push(size.to_string());
+            }
+            return Some((annotation::PRIVATE_KEY_SIZE, allowed(&shown, str::to_owned)));
         }
         Algorithm::Ed25519 => return None,
     };
-    Some((annotation::PRIVATE_KEY_SIZE, allowed(&[sizes])))
+    Some((annotation::PRIVATE_KEY_SIZE, allowed(&[sizes], str::to_owned)))
 }
 
 #[cfg(test)]

@@ -27,9 +27,9 @@ use certificate_shim::annotation;
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
-use crate::named::each_host;
+use crate::named::{each_host, is_host_like};
 use crate::settings::tenants::Tenant;
-use crate::text::{allowed, quote, quoted};
+use crate::text::{allowed, quote};
 
 /// `names-allowed`
 pub const RULE: Rule = Rule {
@@ -53,21 +53,24 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         }
     });
     let Some(template) = context.template() else { return };
-    let mut check = |key, name: &str, fault: Option<(String, String)>| {
+    let mut add = |path: &str, name: &str, fault: Option<(String, String)>| {
         if let Some((what, mend)) = fault {
-            findings.add(context.path_of(key), name, what, mend);
+            findings.add(path, name, what, mend);
         }
     };
+    let path = context.path_of(annotation::ALT_NAMES);
     for name in &template.alt_names {
-        check(annotation::ALT_NAMES, name, dns_fault(tenant, &name.to_ascii_lowercase()));
+        add(&path, name, dns_fault(tenant, &name.to_ascii_lowercase()));
     }
+    let path = context.path_of(annotation::IP_SANS);
     for address in &template.ip_sans {
         // What is no address is certificate-invalid's to say.
         let fault = address.parse().ok().and_then(|parsed| ip_fault(tenant, address, parsed));
-        check(annotation::IP_SANS, address, fault);
+        add(&path, address, fault);
     }
     let name = &template.common_name;
-    check(annotation::COMMON_NAME, name, common_name_fault(tenant, &name.to_ascii_lowercase()));
+    let fault = common_name_fault(tenant, &name.to_ascii_lowercase());
+    add(&context.path_of(annotation::COMMON_NAME), name, fault);
 }
 
 fn dns_fault(tenant: &Tenant, name: &str) -> Option<(String, String)> {
@@ -85,12 +88,11 @@ fn ip_fault(tenant: &Tenant, name: &str, address: IpAddr) -> Option<(String, Str
 }
 
 fn common_name_fault(tenant: &Tenant, name: &str) -> Option<(String, String)> {
-    let in_dns_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
     if name.is_empty() {
         None
     } else if let Ok(address) = name.parse() {
         ip_fault(tenant, name, address)
-    } else if name.contains('.') && name.chars().all(in_dns_names) {
+    } else if is_host_like(name) {
         dns_fault(tenant, name)
     } else {
         let names = &tenant.common_names;
@@ -100,7 +102,7 @@ fn common_name_fault(tenant: &Tenant, name: &str) -> Option<(String, String)> {
 
 fn text(tenant: &Tenant, what: &str, name: &str, allow: &[String]) -> (String, String) {
     let what = format!("tenant {} may not have the {what} {}", quote(&tenant.name), quote(name));
-    (what, allowed(&quoted(allow)))
+    (what, allowed(allow, quote))
 }
 
 #[cfg(test)]

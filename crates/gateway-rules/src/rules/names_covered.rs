@@ -2,7 +2,7 @@
 //!
 //! `alt-names` and `common-name` put names into the certificate that are none of the Gateway's hosts:
 //! whoever has the key can answer for them elsewhere. A wildcard host covers the names below it at any
-//! depth, as Gateways serve them.
+//! depth, as Gateways serve them. A common name that reads as no host is left alone.
 //!
 //! Configured: off unless `rules: {names-covered: reject}` or `warn` turns it on.
 //!
@@ -22,7 +22,7 @@ use certificate_shim::annotation;
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
-use crate::named::each_host;
+use crate::named::{each_host, is_host_like};
 use crate::text::quote;
 
 /// `names-covered`
@@ -44,13 +44,18 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     each_host(context, &mut |host, _, _| {
         hosts.insert(host.to_owned());
     });
-    let names = template.alt_names.iter().map(|name| (annotation::ALT_NAMES, name));
-    for (key, name) in names.chain([(annotation::COMMON_NAME, &template.common_name)]) {
-        if !name.is_empty() && !covers(&hosts, &name.to_ascii_lowercase()) {
+    let mut check = |path: &str, name: &str| {
+        if !covers(&hosts, &name.to_ascii_lowercase()) {
             let what = format!("{} is none of the Gateway's hosts", quote(name));
-            let mend = "Remove it, or serve it: add it to the hosts.";
-            findings.add(context.path_of(key), name, what, mend);
+            findings.add(path, name, what, "Remove it, or serve it: add it to the hosts.");
         }
+    };
+    let path = context.path_of(annotation::ALT_NAMES);
+    for name in &template.alt_names {
+        check(&path, name);
+    }
+    if is_host_like(&template.common_name) {
+        check(&context.path_of(annotation::COMMON_NAME), &template.common_name);
     }
 }
 
@@ -116,6 +121,13 @@ mod tests {
         let gateway =
             asking(istio("shop"), "alt-names", "a.example.com").with("/spec/servers/0/hosts/0", json!("*"));
         assert!(gateway.create(&cluster()).accepted);
+    }
+
+    #[rstest]
+    #[case::words("Payments ingress")]
+    #[case::one_label("payments")]
+    fn a_common_name_that_is_no_host(#[case] name: &str) {
+        assert!(asking(istio("shop"), "common-name", name).create(&cluster()).accepted);
     }
 
     #[test]

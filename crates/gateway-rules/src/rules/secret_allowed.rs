@@ -21,7 +21,7 @@ use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
 use crate::named::each_secret;
-use crate::text::{allowed, quote, quoted};
+use crate::text::{allowed, quote};
 
 /// `secret-allowed`
 pub const RULE: Rule = Rule {
@@ -39,7 +39,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     each_secret(context, &mut |path, name, at| {
         if !secrets.allow(name) {
             let what = format!("tenant {} may not name the Secret {}", quote(&tenant.name), quote(name));
-            findings.add_about_each(at, &path, name, (what, allowed(&quoted(&secrets.0))));
+            findings.add_about_each(at, &path, name, (what, allowed(&secrets.0, quote)));
         }
     });
 }

@@ -20,7 +20,7 @@ use certificate_shim::annotation;
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
-use crate::text::{allowed, quote, quoted};
+use crate::text::{allowed, quote};
 
 /// `secret-template`
 pub const RULE: Rule = Rule {
@@ -41,7 +41,7 @@ const COPIERS: [(&str, &str); 3] = [
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
-    let template = &template.secret_template;
+    let (template, path) = (&template.secret_template, context.path_of(annotation::SECRET_TEMPLATE));
     for (field, given, keys) in [
         ("label", &template.labels, &tenant.secret_labels),
         ("annotation", &template.annotations, &tenant.secret_annotations),
@@ -56,8 +56,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 quote(key),
                 why.unwrap_or_default()
             );
-            let path = context.path_of(annotation::SECRET_TEMPLATE);
-            findings.add(path, format!("{field} {key}={value}"), what, allowed(&quoted(&keys.0)));
+            findings.add(path.as_str(), format!("{field} {key}={value}"), what, allowed(&keys.0, quote));
         }
     }
 }

@@ -22,7 +22,7 @@ use certificate_shim::value::usage::USAGES;
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
-use crate::text::{allowed, quote, quoted};
+use crate::text::{allowed, quote};
 
 /// `usages-allowed`
 pub const RULE: Rule = Rule {
@@ -41,7 +41,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for usage in USAGES.iter().filter(|usage| template.usages.contains(usage)) {
         if !usages.iter().any(|allowed| allowed == usage) {
             let what = format!("tenant {} may not have the usage {}", quote(&tenant.name), quote(usage));
-            findings.add(context.path_of(annotation::USAGES), *usage, what, allowed(&quoted(usages)));
+            findings.add(context.path_of(annotation::USAGES), *usage, what, allowed(usages, quote));
         }
     }
 }
