@@ -203,6 +203,44 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_of_the_core_group() {
+        let namespace = ObjectRef { api_version: "v1".to_owned(), ..object("Namespace", None, "x") };
+        for (text, expected) in [
+            (
+                "ApiError: namespaces \"x\" is forbidden: User \"u\" cannot get resource \"namespaces\" in API group \"\" in the namespace \"x\": Forbidden (Status {})",
+                LookupError::Forbidden,
+            ),
+            ("Cannot find v1/Namespace named 'x' inside of namespace 'None'", LookupError::NotFound),
+        ] {
+            assert_eq!(
+                classify(&format!("Host error: Callback evaluation failure: {text}"), &namespace),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn access_reviews() {
+        let review = User { name: "jane".to_owned(), groups: vec![] }.review("ns");
+        for (text, expected) in [
+            (
+                "Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported.",
+                LookupError::NotGranted(Grant::AccessReview),
+            ),
+            (
+                "Callback evaluation failure: ApiError: subjectaccessreviews.authorization.k8s.io is forbidden: User \"u\" cannot create resource: Forbidden (Status { status: Some(Failure), code: 403, message: \"..\" })",
+                LookupError::Forbidden,
+            ),
+            (
+                "Callback evaluation failure: SubjectAccessReview did not return a response",
+                LookupError::Undetermined("SubjectAccessReview did not return a response".into()),
+            ),
+        ] {
+            assert_eq!(classify(&format!("Host error: {text}"), &review), expected);
+        }
+    }
+
+    #[test]
     fn a_name_in_the_middle_of_a_text_says_nothing() {
         let name = "Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'";
         let text = format!(

@@ -1,0 +1,196 @@
+//! The examples for clusters that teams share: what becomes of each Gateway under the settings that
+//! refuse and under those that only tell; and what lookups for tenants come to in the built module.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{cluster, evaluate, review, review_with, rules};
+use gateway_lint::{Options, Policy, Report};
+use policy_host::{Evaluation, Lookup, Metadata};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// Each Gateway with the rules that refuse it, and the rules that warn about it whatever tenants may
+/// have.
+const VERDICTS: &[(&str, &[&str], &[&str])] = &[
+    ("checkout/checkout", &[], &[]),
+    ("checkout/weak", &["key-policy", "names-allowed"], &[]),
+    ("istio-system/main", &[], &[]),
+    ("sandbox/trial", &["other-namespaces"], &[]),
+    ("sandbox/guest", &["other-namespaces"], &[]),
+    ("sandbox/own", &[], &[]),
+    ("shop/storefront", &[], &[]),
+    ("shop/borrowed", &["names-allowed", "secret-allowed"], &[]),
+    (
+        "shop/smuggler",
+        &["names-allowed", "names-covered", "secret-template", "subject-fields"],
+        &["acme-ignored"],
+    ),
+    ("shop/lasting", &["duration-bounds", "usages-allowed"], &["acme-ignored"]),
+    ("shop/internal", &["issuer-allowed"], &[]),
+    ("shop-staging/previews", &["names-allowed"], &[]),
+];
+
+fn check(settings: &str) -> Report {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = gateway_lint::settings::load(&root.join(settings)).expect("the settings can be read");
+    let metadata = Metadata::from_yaml(gateway_lint::METADATA).expect("metadata.yml is sound");
+    let policy = Policy { module: common::module(), metadata: Some(metadata) };
+    let options = Options { settings, namespace: "default".to_owned(), strict: true };
+    let paths: [PathBuf; 1] = [root.join("examples/tenants")];
+    gateway_lint::check(policy, &paths, &options).expect("the examples can be judged")
+}
+
+/// Each Gateway's rules of one level, sorted, each once.
+fn found(report: &Report, level: &str) -> Vec<(String, Vec<String>)> {
+    let of = |verdict: &gateway_lint::check::Verdict| {
+        let findings = verdict.findings.iter().filter(|finding| finding.level == level);
+        let mut rules: Vec<String> = findings.map(|finding| finding.rule.clone()).collect();
+        rules.sort();
+        rules.dedup();
+        (format!("{}/{}", verdict.namespace, verdict.name), rules)
+    };
+    report.results.iter().map(of).collect()
+}
+
+fn expected(rules: impl Fn(&[&str], &[&str]) -> Vec<String>) -> Vec<(String, Vec<String>)> {
+    let of = |(name, refusing, warning): &(&str, &[&str], &[&str])| {
+        let mut rules = rules(refusing, warning);
+        rules.sort();
+        ((*name).to_owned(), rules)
+    };
+    VERDICTS.iter().map(of).collect()
+}
+
+fn owned(rules: &[&str]) -> Vec<String> {
+    rules.iter().map(|rule| (*rule).to_owned()).collect()
+}
+
+#[test]
+fn deny_by_default() {
+    let report = check("examples/settings/multi-tenant.yaml");
+    assert_eq!(found(&report, "reject"), expected(|refusing, _| owned(refusing)));
+    assert_eq!(found(&report, "warn"), expected(|_, warning| owned(warning)));
+    for verdict in &report.results {
+        let refusing =
+            VERDICTS.iter().find(|(name, ..)| *name == format!("{}/{}", verdict.namespace, verdict.name));
+        assert_eq!(verdict.allowed, refusing.unwrap().1.is_empty(), "{}", verdict.name);
+    }
+    let defaulted: Vec<&str> = report
+        .results
+        .iter()
+        .filter(|verdict| verdict.patch.is_some())
+        .map(|verdict| verdict.name.as_str())
+        .collect();
+    assert_eq!(defaulted, ["storefront"]);
+}
+
+#[test]
+fn on_probation() {
+    let report = check("examples/settings/permissive.yaml");
+    assert!(report.results.iter().all(|verdict| verdict.allowed), "{report:?}");
+    assert_eq!(found(&report, "reject"), expected(|_, _| Vec::new()));
+    assert_eq!(
+        found(&report, "warn"),
+        expected(|refusing, warning| [owned(refusing), owned(warning)].concat())
+    );
+}
+
+/// A tenant by its namespace's label.
+fn by_label() -> Value {
+    json!({"tenants": [{
+        "name": "a", "namespace_selector": {"match_labels": {"team": "a"}},
+        "issuers": [{"kind": "ClusterIssuer", "name": "*"}], "dns_names": ["**"],
+    }]})
+}
+
+const ISSUER: &str = "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetadata: {name: letsencrypt-production, generation: 1}\nstatus: {conditions: [{type: Ready, status: 'True'}]}\n---\n";
+
+#[rstest]
+#[case::with_the_label("{name: team-a, labels: {team: a}}", None)]
+#[case::without(
+    "{name: team-a}",
+    Some("other-namespaces: metadata.namespace: namespace \"team-a\" belongs to no tenant")
+)]
+fn the_namespace_decides(#[case] metadata: &str, #[case] refused: Option<&str>) {
+    let cluster = cluster(&format!("{ISSUER}apiVersion: v1\nkind: Namespace\nmetadata: {metadata}\n"));
+    let evaluation = evaluate(&review("istio-v1-create"), &by_label(), cluster);
+    assert_eq!(evaluation.response.allowed, refused.is_none(), "{}", evaluation.response.message());
+    assert!(
+        evaluation.response.message().starts_with(refused.unwrap_or_default()),
+        "{}",
+        evaluation.response.message()
+    );
+}
+
+#[rstest]
+#[case::forbidden(
+    "forbidden",
+    "the policy server may not read Namespace \"team-a\". The platform team has to grant get on namespaces to"
+)]
+#[case::not_granted("not-granted", "this policy was not granted lookups of v1 Namespace.")]
+#[case::unavailable("unavailable", "the API server did not answer for Namespace \"team-a\" (ServiceError: ")]
+fn a_namespace_that_cannot_be_looked_up(#[case] fault: &str, #[case] said: &str) {
+    for role in ["both", "validate"] {
+        let mut settings = by_label();
+        settings["role"] = json!(role);
+        let cluster = cluster(&format!(
+            "{ISSUER}apiVersion: policy-host/v1\nkind: LookupFault\nspec: {{match: {{kind: Namespace}}, fault: {fault}}}\n"
+        ));
+        let evaluation = evaluate(&review("istio-v1-create"), &settings, cluster);
+        assert_eq!(evaluation.response.code(), Some(500));
+        assert_eq!(rules(&evaluation), ["context-lookup: reject"]);
+        assert!(evaluation.response.message().contains(said), "{}", evaluation.response.message());
+    }
+}
+
+fn permission() -> Value {
+    json!({"rules": {"issuer-permission": "reject"}})
+}
+
+/// How often the policy asked what the user may do.
+fn reviews(evaluation: &Evaluation) -> usize {
+    evaluation.lookups.iter().filter(|lookup| matches!(lookup, Lookup::KubernetesCanI(_))).count()
+}
+
+const ACCESS: &str = "apiVersion: policy-host/v1\nkind: AccessRule\nspec: {group: team-a, verbs: [create], apiGroups: [cert-manager.io], resources: [certificates], namespaces: [team-a]}\n";
+
+#[rstest]
+#[case::allowed(ACCESS, None)]
+#[case::denied("", Some("user \"jane\" may not create Certificates in namespace \"team-a\""))]
+#[case::not_granted(
+    "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {match: {kind: SubjectAccessReview}, fault: capability-not-granted}\n",
+    Some("this policy was not granted the host capability kubernetes/can_i")
+)]
+#[case::forbidden(
+    "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {match: {kind: SubjectAccessReview}, fault: forbidden}\n",
+    Some("the policy server may not create SubjectAccessReviews")
+)]
+#[case::unavailable(
+    "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {match: {kind: SubjectAccessReview}, fault: service-unavailable}\n",
+    Some(
+        "the API server did not answer for SubjectAccessReview \"jane\" in namespace \"team-a\" (code 503)"
+    )
+)]
+fn who_may_create_certificates(#[case] access: &str, #[case] refused: Option<&str>) {
+    let jane = review_with("istio-v1-create", |request| {
+        request["userInfo"] = json!({"username": "jane", "groups": ["team-a"]});
+    });
+    let evaluation = evaluate(&jane, &permission(), cluster(&format!("{ISSUER}{access}")));
+    assert_eq!(reviews(&evaluation), 1);
+    assert_eq!(evaluation.response.allowed, refused.is_none(), "{}", evaluation.response.message());
+    assert!(
+        evaluation.response.message().contains(refused.unwrap_or_default()),
+        "{}",
+        evaluation.response.message()
+    );
+}
+
+#[test]
+fn nobody_is_asked_about_without_user() {
+    let nobody = review_with("istio-v1-create", |request| request["userInfo"] = json!({}));
+    let evaluation = evaluate(&nobody, &permission(), cluster(ISSUER));
+    assert!(evaluation.response.allowed, "{}", evaluation.response.message());
+    assert_eq!(reviews(&evaluation), 0);
+}
