@@ -1,11 +1,9 @@
 //! The examples for clusters that teams share: what becomes of each Gateway under the settings that
 //! refuse and under those that only tell; and what lookups for tenants come to in the built module.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{cluster, evaluate, review, review_with, rules};
+use crate::common::{cluster, evaluate, review, review_with, rules};
 use gateway_lint::{Options, Policy, Report};
 use policy_host::{Evaluation, Lookup, Metadata};
 use rstest::rstest;
@@ -36,7 +34,7 @@ fn check(settings: &str) -> Report {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let settings = gateway_lint::settings::load(&root.join(settings)).expect("the settings can be read");
     let metadata = Metadata::from_yaml(gateway_lint::METADATA).expect("metadata.yml is sound");
-    let policy = Policy { module: common::module(), metadata: Some(metadata) };
+    let policy = Policy { module: crate::common::module(), metadata: Some(metadata) };
     let options = Options { settings, namespace: "default".to_owned(), strict: true };
     let paths: [PathBuf; 1] = [root.join("examples/tenants")];
     gateway_lint::check(policy, &paths, &options).expect("the examples can be judged")

@@ -4,9 +4,7 @@
 //! `test_data/rules/RULE.yaml` has the two Gateways, the objects of the cluster and the settings. The
 //! rule's level is set to reject, so that rules that only warn are seen to refuse, too.
 
-mod common;
-
-use common::{evaluate, findings, test_data};
+use crate::common::{evaluate, findings, test_data};
 use gateway_rules::rules::{self, Rule};
 use policy_host::{Evaluation, Manifests};
 use serde_json::{Value, json};

@@ -1,8 +1,5 @@
 //! The built module on the bundled host, over recorded requests and clusters of a few manifests.
 
-// Each test file uses its part of these helpers.
-#![allow(dead_code)]
-
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 

@@ -1,7 +1,5 @@
 //! The files that describe the policy agree with each other and with what the module does.
 
-mod common;
-
 use std::path::Path;
 
 use policy_host::documents;
@@ -58,7 +56,7 @@ fn artifact_hub_package() -> Value {
 #[test]
 fn the_artifact_hub_package_is_in_step() {
     let header =
-        "# Generated from metadata.yml and questions-ui.yml (`UPDATE_DOCS=1 cargo test --test metadata`).\n";
+        "# Generated from metadata.yml and questions-ui.yml (`UPDATE_DOCS=1 cargo test --test policy`).\n";
     let text = format!("{header}{}", yaml_serde::to_string(&artifact_hub_package()).expect("YAML"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacthub-pkg.yml");
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -129,7 +127,7 @@ fn the_policies_to_deploy_ask_for_what_the_metadata_lists() {
         let spec = &policy.object["spec"];
         assert_eq!(spec["rules"], metadata["rules"]);
         let settings = spec["settings"].clone();
-        assert!(common::host(common::cluster("")).validate_settings(&settings).unwrap().valid);
+        assert!(crate::common::host(crate::common::cluster("")).validate_settings(&settings).unwrap().valid);
         let judges = settings["role"] == "validate";
         assert_eq!(spec["mutating"], json!(!judges));
         let resources = if judges { metadata["contextAwareResources"].clone() } else { Value::Null };
@@ -145,7 +143,7 @@ fn the_policies_to_deploy_ask_for_what_the_metadata_lists() {
 
 #[test]
 fn every_question_is_a_setting() {
-    let host = common::host(common::cluster(""));
+    let host = crate::common::host(crate::common::cluster(""));
     for question in yaml("questions-ui.yml")["questions"].as_array().unwrap() {
         for key in ["variable", "label", "description", "type", "group"] {
             assert!(question[key].is_string(), "{question}");

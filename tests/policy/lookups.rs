@@ -1,9 +1,7 @@
 //! Every way in which a lookup can end, through the built module: the recorded texts of a real
 //! host, and the bundled host's faults with and without what a live host appends.
 
-mod common;
-
-use common::{cluster, evaluate, review, review_with, rules, test_data};
+use crate::common::{cluster, evaluate, review, review_with, rules, test_data};
 use policy_host::{Evaluation, Replay};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -260,7 +258,7 @@ fn a_lookup_that_takes_too_long_is_the_hosts_own_refusal() {
 
 #[test]
 fn a_namespaced_policy_is_told_that_it_can_look_nothing_up() {
-    let host = policy_host::Host::new(common::module(), cluster(""));
+    let host = policy_host::Host::new(crate::common::module(), cluster(""));
     let evaluation = host.validate(&review("istio-v1-create"), &json!({})).unwrap();
     assert_eq!(evaluation.response.code(), Some(500));
     assert!(

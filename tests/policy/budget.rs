@@ -2,15 +2,13 @@
 //!
 //! `budget.json` holds what was measured last. Both numbers are exact for one toolchain, so a change
 //! that costs more than 2 % shows here; one that is worth it, or saves as much, is recorded with
-//! `UPDATE_BUDGET=1 cargo test --test budget`.
-
-mod common;
+//! `UPDATE_BUDGET=1 cargo test --test policy`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{cluster, recorded_cluster, review, review_with};
+use crate::common::{cluster, recorded_cluster, review, review_with};
 use policy_host::Manifests;
 use policy_host::fuel::Meter;
 use serde_json::{Value, json};
@@ -47,7 +45,7 @@ fn requests() -> Vec<(&'static str, Value, Value, Manifests, bool)> {
 
 /// Counts the instructions of a request; the answer comes along.
 fn count(meter: &Meter, review: &Value, settings: &Value, cluster: Manifests) -> (u64, Value) {
-    let grants = common::metadata().grants().expect("metadata.yml is sound");
+    let grants = crate::common::metadata().grants().expect("metadata.yml is sound");
     let payload = json!({"request": review["request"], "settings": settings}).to_string();
     let count =
         meter.count("validate", payload.as_bytes(), &grants, Arc::new(cluster)).expect("the module runs");

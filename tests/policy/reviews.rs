@@ -1,9 +1,7 @@
 //! Every recorded request through the built module: once where all issuers are there and ready,
 //! once where there are none.
 
-mod common;
-
-use common::{cluster, evaluate, patch, recorded_cluster, review, review_with, rules, test_data};
+use crate::common::{cluster, evaluate, patch, recorded_cluster, review, review_with, rules, test_data};
 use policy_host::{Evaluation, Lookup};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -255,7 +253,7 @@ fn role_default_lets_pass_what_it_does_not_change() {
 
 #[test]
 fn a_patch_of_a_policy_that_may_not_mutate_is_refused_by_the_host() {
-    let host = common::host(recorded_cluster()).mutating(false);
+    let host = crate::common::host(recorded_cluster()).mutating(false);
     let name = "istio-v1beta1-create-unannotated";
     let refused = host.validate(&review(name), &default_issuer("both")).unwrap();
     assert!(!refused.response.allowed);
@@ -283,7 +281,7 @@ fn what_cannot_be_read_is_refused_with_a_place_and_without_its_content() {
     Some("role: \"x\" is none of both, default, validate\nrules.issuer-redy: unknown rule; did you mean issuer-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
 )]
 fn what_settings_are_valid(#[case] settings: Value, #[case] expected: Option<&str>) {
-    let answer = common::host(cluster("")).validate_settings(&settings).unwrap();
+    let answer = crate::common::host(cluster("")).validate_settings(&settings).unwrap();
     assert_eq!(answer.valid, expected.is_none());
     let message = answer.message.unwrap_or_default();
     assert!(message.starts_with(expected.unwrap_or_default()), "{message}");
@@ -291,5 +289,5 @@ fn what_settings_are_valid(#[case] settings: Value, #[case] expected: Option<&st
 
 #[test]
 fn the_protocol() {
-    assert_eq!(common::host(cluster("")).protocol_version().unwrap(), "v1");
+    assert_eq!(crate::common::host(cluster("")).protocol_version().unwrap(), "v1");
 }
