@@ -4,6 +4,8 @@
 //! it serves any Secret of its gateway's namespace by naming it. Of the other kinds they are the ones
 //! of the plan, since a Secret that they name is in their own namespace.
 
+use std::collections::BTreeSet;
+
 use certificate_shim::credential::{Credential, CredentialFault};
 use certificate_shim::gateway::{Gateway, Server, Spec, host_name};
 use certificate_shim::place::{Place, ServerField};
@@ -14,6 +16,9 @@ use crate::context::Context;
 /// The most credentials of one server that its hosts are counted for: a pair of certificates and a
 /// CA. More are refused by Istio's CRD.
 const OF_ONE_SERVER: usize = 3;
+
+/// The longest DNS name, in bytes.
+const LONGEST_NAME: usize = 255;
 
 /// Whether it is an Istio Gateway that names a credential anywhere.
 pub fn names_credential(gateway: &Gateway<'_>) -> bool {
@@ -115,4 +120,20 @@ pub fn each_host(context: &Context<'_>, tell: &mut dyn FnMut(&str, Place, &[Secr
 pub fn is_host_like(name: &str) -> bool {
     let in_hosts = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
     name.contains('.') && name.chars().all(in_hosts)
+}
+
+/// Whether a name is one of the hosts, lower-cased, or under a wildcard among them: at any depth, as
+/// Gateways serve them. `*` covers every name.
+pub fn covers(hosts: &BTreeSet<String>, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut rest = name.as_str();
+    let mut covered = hosts.contains("*") || hosts.contains(rest);
+    while let Some((_, parent)) = rest.split_once('.')
+        && !covered
+        && name.len() <= LONGEST_NAME
+    {
+        covered = hosts.contains(&format!("*.{parent}"));
+        rest = parent;
+    }
+    covered
 }

@@ -73,13 +73,7 @@ pub fn add(
     text: (String, String),
 ) {
     let (path, subject) = (place.to_string(), format!("{credential} {detail}"));
-    let (what, mend) = text;
     let secrets = Credential::parse_any(credential)
         .map_or_else(|_| Vec::new(), |credential| secrets_of(context, credential));
-    for secret in &secrets {
-        findings.add_about(secret, path.as_str(), subject.as_str(), what.as_str(), mend.as_str());
-    }
-    if secrets.is_empty() {
-        findings.add(path, subject, what, mend);
-    }
+    findings.add_about_each(&secrets, &path, &subject, text);
 }

@@ -23,7 +23,7 @@
 use std::collections::BTreeSet;
 
 use certificate_shim::annotation;
-use certificate_shim::gateway::{Gateway, GatewayKind, Spec};
+use certificate_shim::gateway::{Gateway, GatewayKind, Spec, host_name};
 use certificate_shim::template::Template;
 
 use super::{Applies, Findings, Judges, Rule};
@@ -31,6 +31,7 @@ use crate::context::Context;
 use crate::finding::{Level, Refusal};
 use crate::issuance::acme_issuances;
 use crate::issuer::acme::Http01;
+use crate::named::covers;
 use crate::text::quote;
 
 /// `acme-reachability`
@@ -58,7 +59,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             let Some(http01) = picker.pick(name.text, name.is_ip).and_then(|solver| solver.http01) else {
                 continue;
             };
-            let (why, mend) = if is_among(&redirected, name.text) {
+            let (why, mend) = if covers(&redirected, name.text) {
                 (
                     "this Gateway redirects port 80 of it to HTTPS".to_owned(),
                     "Remove that httpsRedirect, answer on port 443 too, or use a dns01 solver.",
@@ -90,29 +91,11 @@ fn redirected_hosts(gateway: &Gateway<'_>) -> BTreeSet<String> {
         let redirects = server.tls.as_ref().is_some_and(|tls| tls.https_redirect);
         if server.port == Some(80) && redirects {
             for host in &server.hosts {
-                let name = host.split_once('/').map_or(*host, |(_, name)| name);
-                hosts.insert(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+                hosts.insert(host_name(host).into_owned());
             }
         }
     }
     hosts
-}
-
-/// Whether a name is one of these hosts or under a wildcard among them, at any depth as Istio has it.
-fn is_among(hosts: &BTreeSet<String>, name: &str) -> bool {
-    if hosts.is_empty() {
-        return false;
-    }
-    let name = name.to_ascii_lowercase();
-    let mut rest = name.as_str();
-    let mut found = hosts.contains("*") || hosts.contains(rest);
-    while let Some((_, parent)) = rest.split_once('.')
-        && !found
-    {
-        found = hosts.contains(&format!("*.{parent}"));
-        rest = parent;
-    }
-    found
 }
 
 /// The class of the solver's Ingress, where it is one that Istio does not serve. Annotations of the

@@ -107,7 +107,7 @@ fn text(tenant: &Tenant, what: &str, name: &str, allow: &[String]) -> (String, S
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -185,6 +185,20 @@ mod tests {
         let gateway = gateway_api("shop").with("/spec/listeners/0/hostname", json!("x.org")).tenant(tenant());
         let gateway = if annotated { gateway.cert_manager("cluster-issuer", "le") } else { gateway };
         assert_eq!(gateway.findings(&cluster()), expected);
+    }
+
+    /// A ListenerSet is judged under the issuer of its parent, in its own namespace.
+    #[test]
+    fn listener_sets() {
+        let parent = gateway_api("web").cert_manager("cluster-issuer", "le").object();
+        let cluster = cluster().object(parent);
+        let set = listener_set("extra").with("/spec/listeners/0/hostname", json!("x.org")).tenant(tenant());
+        assert_eq!(
+            set.findings(&cluster),
+            [format!(
+                "names-allowed: spec.listeners[0].hostname: tenant \"a\" may not have the name \"x.org\". {SUB}"
+            )]
+        );
     }
 
     #[rstest]

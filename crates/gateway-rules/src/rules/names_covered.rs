@@ -22,7 +22,7 @@ use certificate_shim::annotation;
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
-use crate::named::{each_host, is_host_like};
+use crate::named::{covers, each_host, is_host_like};
 use crate::text::quote;
 
 /// `names-covered`
@@ -35,9 +35,6 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-/// The longest DNS name, in bytes.
-const LONGEST: usize = 255;
-
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(template) = context.template() else { return };
     let mut hosts: BTreeSet<String> = BTreeSet::new();
@@ -45,7 +42,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         hosts.insert(host.to_owned());
     });
     let mut check = |path: &str, name: &str| {
-        if !covers(&hosts, &name.to_ascii_lowercase()) {
+        if !covers(&hosts, name) {
             let what = format!("{} is none of the Gateway's hosts", quote(name));
             findings.add(path, name, what, "Remove it, or serve it: add it to the hosts.");
         }
@@ -57,21 +54,6 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if is_host_like(&template.common_name) {
         check(&context.path_of(annotation::COMMON_NAME), &template.common_name);
     }
-}
-
-/// Whether it is one of the hosts or below a wildcard among them.
-fn covers(hosts: &BTreeSet<String>, name: &str) -> bool {
-    if hosts.contains("*") || hosts.contains(name) {
-        return true;
-    }
-    let mut rest = name;
-    while let Some((_, parent)) = rest.split_once('.').filter(|_| name.len() <= LONGEST) {
-        if hosts.contains(&format!("*.{parent}")) {
-            return true;
-        }
-        rest = parent;
-    }
-    false
 }
 
 #[cfg(test)]
