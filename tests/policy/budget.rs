@@ -128,7 +128,8 @@ fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
         "name": "a", "namespaces": ["team-a"], "issuers": [{"kind": "ClusterIssuer", "name": "*"}],
         "dns_names": ["**.team-a.example.com"], "secrets": ["team-a-*"],
     }]});
-    let inputs: [(&str, fn(usize) -> Value); 3] =
+    type Input = fn(usize) -> Value;
+    let inputs: [(&str, Input); 3] =
         [("servers", many_servers), ("hosts", many_hosts), ("annotations", many_annotations)];
     for (name, review) in inputs {
         let cost = |many: usize| {

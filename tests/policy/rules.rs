@@ -7,6 +7,7 @@
 use crate::common::{evaluate, findings, test_data};
 use gateway_rules::rules::{self, Rule};
 use policy_host::{Evaluation, Manifests};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 struct Case {
@@ -112,6 +113,30 @@ fn check(rule: &'static Rule) -> Vec<String> {
 fn every_rule_refuses_accepts_and_ratchets() {
     let wrong: Vec<String> = rules::ALL.iter().copied().flat_map(check).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// A fault that the old object had, too, is judged anew where that object had another issuer, another
+/// Secret or no issuer at all.
+#[rstest]
+#[case::nothing_else("/metadata/labels", json!({"a": "b"}), true)]
+#[case::other_issuer("/metadata/annotations/cert-manager.io~1cluster-issuer", json!("earlier"), false)]
+#[case::not_annotated("/metadata/annotations", json!({"cert-manager.io/duration": "90d"}), false)]
+#[case::other_secret("/spec/servers/0/tls/credentialName", json!("earlier-tls"), false)]
+#[case::other_host("/spec/servers/0/hosts/0", json!("earlier.team-a.example.com"), true)]
+fn the_ratchet_ends_where_the_old_object_differed(
+    #[case] pointer: &str,
+    #[case] earlier: Value,
+    #[case] let_through: bool,
+) {
+    let rule = rules::ALL.iter().find(|rule| rule.id == "annotation-value").unwrap();
+    let case = Case::load(rule);
+    let mut old = case.refused.clone();
+    match old.pointer_mut(pointer) {
+        Some(place) => *place = earlier,
+        None => old["metadata"]["labels"] = earlier,
+    }
+    let evaluation = case.request(&case.refused, Some(&old));
+    assert_eq!(evaluation.response.allowed, let_through, "{:?}", evaluation.response);
 }
 
 #[test]
