@@ -4,9 +4,11 @@
 //! `test_data/rules/RULE.yaml` has the two Gateways, the objects of the cluster and the settings. The
 //! rule's level is set to reject, so that rules that only warn are seen to refuse, too.
 
+use std::collections::BTreeSet;
+
 use crate::common::{evaluate, findings, test_data};
 use gateway_rules::rules::{self, Rule};
-use policy_host::{Evaluation, Manifests};
+use policy_host::{Evaluation, Lookup, Manifests};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -137,6 +139,34 @@ fn the_ratchet_ends_where_the_old_object_differed(
     }
     let evaluation = case.request(&case.refused, Some(&old));
     assert_eq!(evaluation.response.allowed, let_through, "{:?}", evaluation.response);
+}
+
+/// metadata.yml asks for what the rules look up, and for nothing else.
+#[test]
+fn the_metadata_lists_what_is_looked_up() {
+    let mut resources = BTreeSet::new();
+    let mut capabilities = BTreeSet::new();
+    for case in rules::ALL.iter().copied().map(Case::load) {
+        for lookup in case.request(&case.refused, None).lookups {
+            match &lookup {
+                Lookup::KubernetesCanI(_) => capabilities.insert("kubernetes/can_i".to_owned()),
+                _ => capabilities.insert("kubernetes/get_resource".to_owned()),
+            };
+            if let Some((api_version, kind)) = lookup.resource() {
+                resources.insert((api_version.to_owned(), kind.to_owned()));
+            }
+        }
+    }
+    let metadata: Value = yaml_serde::from_str(gateway_lint::METADATA).unwrap();
+    let listed = |resource: &Value| {
+        let text = |key: &str| resource[key].as_str().unwrap().to_owned();
+        (text("apiVersion"), text("kind"))
+    };
+    let listed: BTreeSet<_> =
+        metadata["contextAwareResources"].as_array().unwrap().iter().map(listed).collect();
+    assert_eq!(resources, listed);
+    let listed: BTreeSet<String> = serde_json::from_value(metadata["hostCapabilities"].clone()).unwrap();
+    assert_eq!(capabilities, listed);
 }
 
 #[test]
