@@ -49,6 +49,11 @@ mod tests {
     #[case::underscore("a_b", false, false)]
     #[case::slash("a/b", false, false)]
     #[case::not_ascii("é", false, false)]
+    #[case::query("ca?x", false, false)]
+    #[case::up("..", false, false)]
+    #[case::blank("a b", false, false)]
+    #[case::percent("a%2fb", false, false)]
+    #[case::hyphen_at_the_end_of_a_subdomain("a.b-", false, false)]
     fn syntax(#[case] text: &str, #[case] label: bool, #[case] subdomain: bool) {
         assert_eq!((is_label(text), is_subdomain(text)), (label, subdomain));
     }

@@ -125,13 +125,12 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
 
 /// Whether an update leaves everything alone that certificates depend on.
 fn is_alike(object: &Value, old_object: &Value) -> bool {
-    let empty = Value::Object(serde_json::Map::new());
-    let part = |object: &Value, pointer: &str| {
-        object.pointer(pointer).filter(|part| !part.is_null()).cloned().unwrap_or_else(|| empty.clone())
-    };
-    ["/metadata/labels", "/metadata/annotations", "/spec"]
-        .iter()
-        .all(|pointer| part(object, pointer) == part(old_object, pointer))
+    // Absent, null and empty are one.
+    let is_something =
+        |part: &&Value| !part.is_null() && part.as_object().is_none_or(|fields| !fields.is_empty());
+    ["/metadata/labels", "/metadata/annotations", "/spec"].iter().all(|pointer| {
+        object.pointer(pointer).filter(is_something) == old_object.pointer(pointer).filter(is_something)
+    })
 }
 
 /// The default issuer of a Gateway that would get a Certificate by one: its tenant's, or the one for

@@ -40,7 +40,6 @@ pub mod lookup;
 #[cfg(test)]
 mod messages;
 pub mod named;
-pub mod names;
 pub mod parent;
 pub mod ratchet;
 pub mod request;

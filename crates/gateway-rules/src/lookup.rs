@@ -9,8 +9,8 @@ use std::rc::Rc;
 use certificate_shim::read::Node;
 use serde_json::Value;
 
-use crate::names::{is_dns1123_label, is_dns1123_subdomain};
 use crate::text::{one_line, quote, shorten};
+use certificate_shim::name::{is_label, is_subdomain};
 
 /// Names one object of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl ObjectRef {
     /// Whether name and namespace are ones that an object can have. A host pastes them unescaped
     /// into a URL, where `ca/status` and `ca?x` find other things than an object of that name.
     fn is_askable(&self) -> bool {
-        is_dns1123_subdomain(&self.name) && self.namespace.as_deref().is_none_or(is_dns1123_label)
+        is_subdomain(&self.name) && self.namespace.as_deref().is_none_or(is_label)
     }
 }
 

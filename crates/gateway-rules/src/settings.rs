@@ -13,9 +13,9 @@ use certificate_shim::plan::Copy;
 use serde_json::Value;
 
 use crate::finding::Level;
-use crate::names::{is_dns1123_label, is_dns1123_subdomain};
 use crate::rules;
 use crate::text::{nearest, quote};
+use certificate_shim::name::{is_label, is_subdomain};
 use fields::{Fields, Problems};
 use tenants::Tenant;
 
@@ -196,7 +196,7 @@ fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
     let when = fields.one_of("when", &[("tls-acme", DefaultWhen::TlsAcme), ("always", DefaultWhen::Always)]);
     let on = fields.one_of("on", &[("create", false), ("create-and-update", true)]);
     if let Some(name) = name
-        && !is_dns1123_subdomain(name)
+        && !is_subdomain(name)
     {
         fields.problem("name", format!("{} is no object name (RFC 1123 subdomain)", quote(name)));
     }
@@ -217,7 +217,7 @@ fn check_issuer_kind(fields: &Fields<'_>, group: &str, kind: &str) {
             format!("{kind} is no kind of {CERT_MANAGER_GROUP}; use {ISSUER_KIND} or {CLUSTER_ISSUER_KIND}, or give its group"),
         );
     }
-    if !is_dns1123_subdomain(group) {
+    if !is_subdomain(group) {
         fields.problem("group", format!("{} is no API group (RFC 1123 subdomain)", quote(group)));
     }
 }
@@ -286,7 +286,7 @@ fn gateway_namespace(fields: &mut Fields<'_>) -> Option<GatewayNamespace> {
         fields.problem("labels", "the labels of the gateway Pods are required");
     }
     let namespace = fields.required("namespace")?;
-    if !is_dns1123_label(namespace) {
+    if !is_label(namespace) {
         fields.problem("namespace", format!("{} is no namespace (RFC 1123 label)", quote(namespace)));
     }
     let mut pods = BTreeMap::new();

@@ -19,7 +19,7 @@
 use certificate_shim::annotation;
 use certificate_shim::value::usage;
 
-use super::{Applies, Findings, Judges, Rule};
+use super::{Applies, Findings, Judges, Rule, subject_fields};
 use crate::context::{Context, annotation_path};
 use crate::finding::{Level, Refusal};
 use crate::issuer::acme::Acme;
@@ -36,19 +36,6 @@ pub const RULE: Rule = Rule {
 
 /// What a server's certificate is for; `signing` is another word for `digital signature`.
 const GRANTED: [&str; 4] = ["digital signature", "signing", "key encipherment", "server auth"];
-
-/// The annotations whose content CAs drop or refuse.
-const DROPPED: [&str; 9] = [
-    annotation::SUBJECT_ORGANIZATIONS,
-    annotation::SUBJECT_ORGANIZATIONAL_UNITS,
-    annotation::SUBJECT_COUNTRIES,
-    annotation::SUBJECT_PROVINCES,
-    annotation::SUBJECT_LOCALITIES,
-    annotation::SUBJECT_POSTAL_CODES,
-    annotation::SUBJECT_STREET_ADDRESSES,
-    annotation::SUBJECT_SERIAL_NUMBER,
-    annotation::EMAIL_SANS,
-];
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in context.issuers() {
@@ -69,7 +56,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 "Remove it, or have enableDurationFeature set if the CA takes a duration.",
             );
         }
-        for key in DROPPED {
+        for key in subject_fields::KEYS {
             let what = format!(
                 "{issuer} is an ACME issuer, whose CA puts names into a certificate and nothing else"
             );

@@ -22,8 +22,8 @@ use crate::context::{Context, FoundIssuer};
 use crate::finding::{Level, Refusal};
 use crate::issuer;
 use crate::lookup::LookupError;
-use crate::names::is_dns1123_subdomain;
 use crate::text::quote;
+use certificate_shim::name::is_subdomain;
 
 /// `issuer-exists`
 pub const RULE: Rule = Rule {
@@ -41,7 +41,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if *outcome != Err(LookupError::NotFound) {
             continue;
         }
-        let mend = if !is_dns1123_subdomain(&reference.name) {
+        let mend = if !is_subdomain(&reference.name) {
             "No issuer can have that name: it takes lower-case letters, digits, hyphens and dots.".to_owned()
         } else if let Some(other) = existing_other_kind(context, reference) {
             let (key, kind) = (annotation_for(&other), other.kind);

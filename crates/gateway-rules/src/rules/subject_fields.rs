@@ -31,7 +31,8 @@ pub const RULE: Rule = Rule {
     check,
 };
 
-const KEYS: [&str; 9] = [
+/// The annotations that say whose a certificate is, besides its names.
+pub(super) const KEYS: [&str; 9] = [
     annotation::SUBJECT_ORGANIZATIONS,
     annotation::SUBJECT_ORGANIZATIONAL_UNITS,
     annotation::SUBJECT_COUNTRIES,

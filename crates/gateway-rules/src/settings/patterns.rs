@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use certificate_shim::value::ip::is_ip;
 
-use crate::names::is_dns1123_subdomain;
+use certificate_shim::name::is_subdomain;
 
 /// Texts in which `*` stands for any run of characters, the empty one included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -83,7 +83,7 @@ pub(super) fn dns_fault(pattern: &str) -> Option<&'static str> {
         None
     } else if is_ip(name) {
         Some("is an IP address; those belong into ip_ranges")
-    } else if !is_dns1123_subdomain(&name.to_ascii_lowercase()) {
+    } else if !is_subdomain(&name.to_ascii_lowercase()) {
         Some("is no pattern of DNS names: example.com, *.example.com, **.example.com or **")
     } else {
         None
