@@ -27,7 +27,7 @@
 mod callback;
 mod capabilities;
 mod cluster;
-pub mod documents;
+pub use manifests as documents;
 mod error;
 #[cfg(feature = "fuel")]
 pub mod fuel;

@@ -54,7 +54,9 @@ impl Document {
 pub struct ReadErrors(Vec<String>);
 
 impl ReadErrors {
-    pub(crate) fn new(lines: Vec<String>) -> Self {
+    /// Errors found elsewhere in the same files.
+    #[must_use]
+    pub fn new(lines: Vec<String>) -> Self {
         Self(lines)
     }
 
