@@ -50,6 +50,14 @@ pub enum CredentialFault {
 
 /// What ends the name of a CA's Secret (`SdsCaSuffix` in Istio's pilot/pkg/security/model).
 pub const CA_SUFFIX: &str = "-cacert";
+/// The Secrets of istiod's own CA, in the namespace that it runs in (security/pkg/pki/ca).
+pub const OF_ISTIOD: [&str; 2] = ["cacerts", "istio-ca-secret"];
+
+/// Whether Istio reads a Secret of that name as something else than a server certificate, so that
+/// none may ever be written to it.
+pub fn is_reserved(name: &str) -> bool {
+    OF_ISTIOD.contains(&name) || name.ends_with(CA_SUFFIX)
+}
 
 impl<'a> Credential<'a> {
     /// Reads the name of a server certificate's credential.

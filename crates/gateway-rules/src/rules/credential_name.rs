@@ -14,7 +14,7 @@
 //! tls: {mode: SIMPLE, credentialName: shop-tls}
 //! ```
 
-use certificate_shim::credential::{Credential, CredentialFault};
+use certificate_shim::credential::{Credential, CredentialFault, OF_ISTIOD};
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::skip::SkipReason;
 
@@ -34,9 +34,6 @@ pub const RULE: Rule = Rule {
     judges: Judges::Annotated,
     check,
 };
-
-/// The Secrets of istiod's own CA, in the namespace that it runs in.
-const OF_ISTIOD: [&str; 2] = ["cacerts", "istio-ca-secret"];
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     skipped(context, |reason, place, named| {

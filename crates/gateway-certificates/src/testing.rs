@@ -1,0 +1,94 @@
+//! Objects and judgements for the unit tests of this crate.
+
+use certificate_shim::Gateway;
+use certificate_shim::gateway::GatewayKind;
+use gateway_rules::lookup::Lookups;
+use gateway_rules::rules::Asker;
+use gateway_rules::{Cluster, Judgement, LookupError, ObjectRef, Settings, judge};
+use serde_json::{Map, Value, json};
+
+/// An Istio Gateway in the making, annotated with the ClusterIssuer `le`.
+pub struct GatewayFixture(Value);
+
+/// An Istio Gateway with the ClusterIssuer `le` and no server.
+pub fn gateway(namespace: &str, name: &str) -> GatewayFixture {
+    GatewayFixture(json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "uid": format!("uid-of-{name}"),
+            "resourceVersion": "1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"cert-manager.io/cluster-issuer": "le"},
+        },
+        "spec": {"selector": {"istio": "ingressgateway"}, "servers": []},
+    }))
+}
+
+impl GatewayFixture {
+    /// Adds annotations.
+    pub fn annotations(mut self, annotations: Value) -> Self {
+        if let (Some(all), Value::Object(more)) =
+            (self.0["metadata"]["annotations"].as_object_mut(), annotations)
+        {
+            all.extend(more);
+        }
+        self
+    }
+
+    /// Sets a field of its metadata.
+    pub fn metadata(mut self, field: &str, value: Value) -> Self {
+        self.0["metadata"][field] = value;
+        self
+    }
+
+    /// Adds a server that terminates TLS.
+    pub fn server(mut self, secret: &str, hosts: &[&str]) -> Self {
+        if let Some(servers) = self.0["spec"]["servers"].as_array_mut() {
+            servers.push(json!({
+                "port": {"number": 443, "name": format!("https-{secret}"), "protocol": "HTTPS"},
+                "hosts": hosts,
+                "tls": {"mode": "SIMPLE", "credentialName": secret},
+            }));
+        }
+        self
+    }
+
+    /// The object.
+    pub fn build(self) -> Value {
+        self.0
+    }
+}
+
+/// A cluster with that one ClusterIssuer, Ready, and nothing else.
+pub struct OneIssuer(Value);
+
+/// A cluster with a Ready ClusterIssuer.
+pub fn ready(name: &str) -> OneIssuer {
+    OneIssuer(json!({
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "ClusterIssuer",
+        "metadata": {"name": name, "generation": 1},
+        "spec": {"ca": {"secretName": "ca"}},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]},
+    }))
+}
+
+impl Cluster for OneIssuer {
+    fn get(&self, object: &ObjectRef, _: &[&str], _: bool) -> Result<Value, LookupError> {
+        let is_it =
+            self.0["kind"] == object.kind.as_str() && self.0["metadata"]["name"] == object.name.as_str();
+        if is_it { Ok(self.0.clone()) } else { Err(LookupError::NotFound) }
+    }
+}
+
+/// Judges a Gateway as the controller does, and hands the judgement over.
+pub fn judged(object: &Value, settings: &Value, cluster: &dyn Cluster, look: impl FnOnce(&Judgement)) {
+    let settings = Settings::read(settings).unwrap();
+    let empty = Value::Object(Map::new());
+    let namespace = object.pointer("/metadata/namespace").unwrap_or(&empty).as_str().unwrap();
+    let gateway = Gateway::read(GatewayKind::Istio, namespace, object).unwrap();
+    look(&judge(&gateway, &settings, &Lookups::new(cluster, false), Asker::Controller));
+}
