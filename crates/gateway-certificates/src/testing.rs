@@ -92,3 +92,47 @@ pub fn judged(object: &Value, settings: &Value, cluster: &dyn Cluster, look: imp
     let gateway = Gateway::read(GatewayKind::Istio, namespace, object).unwrap();
     look(&judge(&gateway, &settings, &Lookups::new(cluster, false), Asker::Controller));
 }
+
+/// A Certificate in the making.
+#[derive(Debug)]
+pub struct CertificateFixture(Value);
+
+/// A Certificate that belongs to nobody, with the Secret of its name.
+pub fn certificate(namespace: &str, name: &str) -> CertificateFixture {
+    CertificateFixture(json!({
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"namespace": namespace, "name": name, "uid": format!("uid-of-{name}"), "resourceVersion": "1"},
+        "spec": {"secretName": name},
+    }))
+}
+
+impl CertificateFixture {
+    /// With a Gateway of that version as its controller.
+    pub fn owned_by(mut self, api_version: &str, name: &str) -> Self {
+        self.0["metadata"]["ownerReferences"] = json!([{"apiVersion": api_version, "kind": "Gateway",
+            "name": name, "uid": format!("uid-of-{name}"), "controller": true}]);
+        self
+    }
+
+    /// With the record of an Istio Gateway in another namespace.
+    pub fn recorded(mut self, namespace: &str, name: &str) -> Self {
+        self.0["metadata"]["annotations"] = json!({
+            "gateway-certificates.io/owner-namespace": namespace,
+            "gateway-certificates.io/owner-name": name,
+            "gateway-certificates.io/owner-uid": format!("uid-of-{name}"),
+        });
+        self
+    }
+
+    /// For another Secret than that of its name.
+    pub fn writes(mut self, secret: &str) -> Self {
+        self.0["spec"]["secretName"] = json!(secret);
+        self
+    }
+
+    /// The object.
+    pub fn build(self) -> Value {
+        self.0
+    }
+}

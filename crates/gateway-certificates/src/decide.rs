@@ -1,0 +1,425 @@
+//! What has to be done for one Gateway, told from the caches alone.
+
+use std::sync::Arc;
+
+use certificate_shim::Certificate;
+use certificate_shim::annotation::ISSUE_TEMPORARY_CERTIFICATE;
+use certificate_shim::plan::SecretName;
+use gateway_rules::lookup::Lookups;
+use gateway_rules::rules::Asker;
+use gateway_rules::{Judgement, Settings, judge};
+use serde_json::{Value, json};
+
+use crate::cache::Caches;
+use crate::kinds::{Role, Served};
+use crate::objects::{KnownCertificate, KnownGateway};
+use crate::wanted::{Refusal, refusals_of_all, wanted};
+use crate::writes::{difference, ours};
+
+/// What has to be done for one Gateway.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// Certificates to create, in the order of the plan.
+    pub create: Vec<Planned>,
+    /// Certificates to change, in the order of the plan.
+    pub change: Vec<Planned>,
+    /// Certificates to delete, unless a live look at the Gateway says otherwise.
+    pub delete: Vec<Arc<KnownCertificate>>,
+    /// What it does not get.
+    pub refused: Vec<Refused>,
+}
+
+/// A Certificate as it is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Its Secret, and its own name.
+    pub secret: SecretName,
+    /// The whole object.
+    pub body: Value,
+    /// Of a change, the first field that differs.
+    pub field: String,
+}
+
+/// Certificates that are withheld.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which; none is all of the Gateway's.
+    pub secret: Option<SecretName>,
+    /// Why, at least one.
+    pub refusals: Vec<Refusal>,
+    /// Whether it is tried again without anything that tells us so: what it rests on is not watched.
+    pub retry: bool,
+}
+
+impl Refused {
+    /// One Certificate that is withheld for a reason of the controller's own.
+    pub fn one(secret: &SecretName, refusal: Refusal) -> Self {
+        Refused { secret: Some(secret.clone()), refusals: vec![refusal], retry: false }
+    }
+
+    /// The same, tried again and again.
+    pub fn retried(self) -> Self {
+        Refused { retry: true, ..self }
+    }
+
+    /// What is told about it.
+    pub fn text(&self) -> String {
+        let why: Vec<&str> = self.refusals.iter().map(|refusal| refusal.text.as_str()).collect();
+        match &self.secret {
+            Some(secret) => format!("no Certificate {secret} is created or changed: {}", why.join(" ")),
+            None => format!("no Certificate is created or changed: {}", why.join(" ")),
+        }
+    }
+}
+
+/// Decides about a Gateway that is there, given the Certificates that belong to it.
+pub fn decide(
+    gateway: &KnownGateway,
+    certificates: &[Arc<KnownCertificate>],
+    caches: &Caches,
+    settings: &Settings,
+) -> Decision {
+    let mut decision = Decision::default();
+    if gateway.is_going {
+        return decision;
+    }
+    if gateway.obscure.is_none() {
+        let unplanned = certificates.iter().filter(|certificate| !gateway.plans(&certificate.name));
+        decision.delete = unplanned.filter(|certificate| !certificate.is_going).cloned().collect();
+    }
+    if !gateway.is_annotated() {
+        return decision;
+    }
+    let object = gateway.object();
+    let Some(judgement) = judgement(gateway, &object, caches, settings) else {
+        let why = gateway.obscure.as_deref().unwrap_or_default();
+        let refusal =
+            Refusal::new("unreadable", format!("the Gateway cannot be read ({why})"), "Correct it.");
+        decision.refused = vec![Refused { secret: None, refusals: vec![refusal], retry: false }];
+        return decision;
+    };
+    let of_all = refusals_of_all(&judgement);
+    if !of_all.is_empty() {
+        decision.refused = vec![Refused { secret: None, refusals: of_all, retry: false }];
+        return decision;
+    }
+    let served = caches.served(Role::Gateways);
+    for wanted in wanted(&judgement) {
+        let secret = wanted.certificate.secret();
+        if !wanted.refusals.is_empty() {
+            decision.refused.push(Refused { secret: Some(secret), refusals: wanted.refusals, retry: false });
+            continue;
+        }
+        match caches.certificate(&secret) {
+            None => match hindrance(&secret, gateway, caches, settings) {
+                Some(refused) => decision.refused.push(refused),
+                None => {
+                    let body = body(wanted.certificate, false, None, served.as_ref());
+                    decision.create.push(Planned { secret, body, field: String::new() });
+                }
+            },
+            Some(known) if !known.belongs_to(&gateway.key) => {
+                decision.refused.push(Refused::one(&secret, foreign(&secret, "it is not this Gateway's")));
+            }
+            // When it is gone, it is created anew.
+            Some(known) if known.is_going => {}
+            Some(known) => {
+                let keep_temporary = known.asks_for_temporary && !judgement.issuers_are_known;
+                let body = body(wanted.certificate, keep_temporary, Some(&known), served.as_ref());
+                let ours = ours(&body);
+                if *known.owned != ours.to_string() {
+                    let owned: Value = serde_json::from_str(&known.owned).unwrap_or_default();
+                    let field = difference(&ours, &owned).unwrap_or_default();
+                    decision.change.push(Planned { secret, body, field });
+                }
+            }
+        }
+    }
+    decision
+}
+
+fn judgement(
+    gateway: &KnownGateway,
+    object: &Value,
+    caches: &Caches,
+    settings: &Settings,
+) -> Option<Judgement> {
+    let view = gateway.view(object).ok()?;
+    Some(judge(&view, settings, &Lookups::new(caches, false), Asker::Controller))
+}
+
+/// Why a Certificate that is not there is not created now.
+fn hindrance(
+    secret: &SecretName,
+    gateway: &KnownGateway,
+    caches: &Caches,
+    settings: &Settings,
+) -> Option<Refused> {
+    if let Some(other) = caches.other_writer(secret) {
+        let what = format!("the Certificate {other} writes that Secret");
+        return Some(Refused::one(secret, foreign(secret, &what)));
+    }
+    let earlier = caches.earlier_claims(secret, gateway);
+    let first = earlier.iter().find(|other| may_have(other, secret, caches, settings))?;
+    let refusal = Refusal::new(
+        "claimed",
+        format!("the Gateway {} is older and names the Secret, too", first.key),
+        "Name another Secret.",
+    );
+    // What keeps the other from having it may be anything that its rules look up.
+    Some(Refused::one(secret, refusal).retried())
+}
+
+/// Whether a Gateway would get the Certificate of that Secret if it asked now.
+fn may_have(gateway: &KnownGateway, secret: &SecretName, caches: &Caches, settings: &Settings) -> bool {
+    if gateway.is_going {
+        return false;
+    }
+    let object = gateway.object();
+    let Some(judgement) = judgement(gateway, &object, caches, settings) else { return false };
+    wanted(&judgement)
+        .iter()
+        .any(|wanted| wanted.refusals.is_empty() && wanted.certificate.secret() == *secret)
+}
+
+/// That a Certificate is another's.
+pub fn foreign(secret: &SecretName, what: &str) -> Refusal {
+    Refusal::new(
+        "certificate-foreign",
+        format!("the Certificate {secret} is another's: {what}"),
+        "Name another Secret, or have that Certificate removed.",
+    )
+}
+
+/// The object of a Certificate.
+///
+/// The owner reference names the Gateway in a version that is served, or the garbage collector does
+/// not find it; the one that is there stays as long as it is served.
+fn body(
+    certificate: &Certificate,
+    keep_temporary: bool,
+    known: Option<&KnownCertificate>,
+    served: Option<&Served>,
+) -> Value {
+    let mut body = certificate.to_json();
+    if keep_temporary {
+        body["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE] = json!("true");
+    }
+    if let (Some(served), Some(reference)) = (served, body.pointer_mut("/metadata/ownerReferences/0")) {
+        let is_served = |version: &&String| served.api_versions.contains(version);
+        let there = known.and_then(|known| known.owner.as_ref()?.api_version.as_ref()).filter(is_served);
+        reference["apiVersion"] = json!(there.unwrap_or(&served.resource.api_version));
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::watched;
+    use crate::testing::{CertificateFixture, GatewayFixture, certificate, gateway};
+    use kube::api::DynamicObject;
+    use kube::runtime::watcher::Event;
+    use rstest::rstest;
+
+    /// Caches that hold those objects, all of them synced.
+    struct World {
+        caches: Caches,
+        settings: Arc<Settings>,
+    }
+
+    fn issuer(ready: &str) -> Value {
+        json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "le"},
+            "spec": {"acme": {"solvers": [{"http01": {"ingress": {}}}]}},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]}})
+    }
+
+    fn world(settings: Value, objects: Vec<Value>) -> World {
+        let settings = Arc::new(Settings::read(&settings).unwrap());
+        let kinds = watched(&settings, false);
+        let caches = Caches::new(kinds.clone(), Arc::clone(&settings));
+        for (index, kind) in kinds.iter().enumerate() {
+            caches.apply(index, Event::Init);
+            for object in objects.iter().filter(|object| object["kind"] == kind.kind.as_str()) {
+                let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+                caches.apply(index, Event::InitApply(object));
+            }
+            caches.apply(index, Event::InitDone);
+        }
+        assert_eq!(caches.missing(), Vec::<String>::new());
+        World { caches, settings }
+    }
+
+    impl World {
+        fn decide(&self, key: &str) -> Decision {
+            let (namespace, name) = key.split_once('/').unwrap();
+            let key = crate::objects::Key { namespace: namespace.to_owned(), name: name.to_owned() };
+            let view = self.caches.view(&key);
+            decide(view.gateway.as_ref().unwrap(), &view.certificates, &self.caches, &self.settings)
+        }
+
+        fn summary(&self, key: &str) -> Vec<String> {
+            let decision = self.decide(key);
+            let creates = decision.create.iter().map(|planned| format!("create {}", planned.secret));
+            let changes =
+                decision.change.iter().map(|planned| format!("change {} {}", planned.secret, planned.field));
+            let deletes = decision.delete.iter().map(|known| format!("delete {}", known.name));
+            let refusals = decision.refused.iter().map(|refused| {
+                let secret = refused.secret.as_ref().map_or("all".to_owned(), ToString::to_string);
+                let rules: Vec<_> = refused.refusals.iter().map(|refusal| refusal.rule).collect();
+                format!("refuse {secret} {}", rules.join(" "))
+            });
+            creates.chain(changes).chain(deletes).chain(refusals).collect()
+        }
+    }
+
+    fn shop() -> GatewayFixture {
+        gateway("team-a", "shop").server("shop-tls", &["shop.example.com"])
+    }
+
+    /// The Certificate as the API server has it after our POST.
+    fn made_for(gateway: GatewayFixture, settings: Value) -> Value {
+        let object = gateway.build();
+        let world = world(settings, vec![issuer("True"), object.clone()]);
+        let key = format!(
+            "{}/{}",
+            object["metadata"]["namespace"].as_str().unwrap(),
+            object["metadata"]["name"].as_str().unwrap()
+        );
+        let decision = world.decide(&key);
+        let mut body = decision.create[0].body.clone();
+        let fields = json!({
+            "f:metadata": {"f:annotations": {}, "f:labels": {}, "f:ownerReferences": {}},
+            "f:spec": {},
+        });
+        body["metadata"]["uid"] = json!("c");
+        body["metadata"]["resourceVersion"] = json!("5");
+        body["metadata"]["managedFields"] =
+            json!([{"manager": crate::fields::MANAGER, "operation": "Update", "fieldsV1": fields}]);
+        body
+    }
+
+    fn foreign_one(fixture: CertificateFixture) -> Vec<Value> {
+        vec![fixture.build()]
+    }
+
+    #[rstest]
+    #[case::nothing_there(shop(), vec![], &["create team-a/shop-tls"])]
+    #[case::as_it_is_to_be(shop(), vec![made_for(shop(), json!({}))], &[])]
+    #[case::another_host(gateway("team-a", "shop").server("shop-tls", &["new.example.com"]), vec![made_for(shop(), json!({}))], &["change team-a/shop-tls spec.dnsNames"])]
+    #[case::another_secret(gateway("team-a", "shop").server("new-tls", &["shop.example.com"]), vec![made_for(shop(), json!({}))], &["create team-a/new-tls", "delete team-a/shop-tls"])]
+    #[case::a_new_uid(shop().metadata("uid", json!("new")), vec![made_for(shop(), json!({}))], &["change team-a/shop-tls metadata.ownerReferences"])]
+    #[case::being_deleted(shop().metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z")), vec![], &[])]
+    #[case::somebody_elses(shop(), foreign_one(certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "other")), &["refuse team-a/shop-tls secret-owner"])]
+    #[case::nobodys(shop(), foreign_one(certificate("team-a", "shop-tls")), &["refuse team-a/shop-tls secret-owner"])]
+    #[case::another_writer(shop(), foreign_one(certificate("team-a", "by-hand").writes("shop-tls")), &["refuse team-a/shop-tls certificate-foreign"])]
+    #[case::unreadable_value(shop().annotations(json!({"cert-manager.io/duration": "90d"})), vec![made_for(shop(), json!({}))], &["refuse all annotation-value"])]
+    #[case::of_another_namespace(shop(), foreign_one(certificate("team-b", "x-tls").recorded("team-a", "shop")), &["create team-a/shop-tls", "delete team-b/x-tls"])]
+    fn beside_the_gateway(
+        #[case] gateway: GatewayFixture,
+        #[case] certificates: Vec<Value>,
+        #[case] expected: &[&str],
+    ) {
+        let mut objects = vec![issuer("True"), gateway.build()];
+        objects.extend(certificates);
+        assert_eq!(world(json!({}), objects).summary("team-a/shop"), expected);
+    }
+
+    #[test]
+    fn rules_that_are_off_do_not_open_what_is_anothers() {
+        let settings = json!({"rules": {"secret-owner": "off"}});
+        let objects = vec![issuer("True"), shop().build(), certificate("team-a", "shop-tls").build()];
+        assert_eq!(
+            world(settings, objects).summary("team-a/shop"),
+            ["refuse team-a/shop-tls certificate-foreign"]
+        );
+    }
+
+    #[test]
+    fn without_annotation_what_was_made_goes() {
+        let made = made_for(shop(), json!({}));
+        let mut object = shop().build();
+        object["metadata"]["annotations"] = json!({});
+        assert_eq!(world(json!({}), vec![object, made]).summary("team-a/shop"), ["delete team-a/shop-tls"]);
+    }
+
+    fn elsewhere(namespace: &str) -> Value {
+        json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": namespace}]})
+    }
+
+    #[test]
+    fn in_another_namespace() {
+        let made = made_for(shop(), elsewhere("istio-system"));
+        let record = &made["metadata"]["annotations"]["gateway-certificates.io/owner-uid"];
+        assert_eq!(record, &json!("uid-of-shop"));
+        assert_eq!(made["metadata"].get("ownerReferences"), None);
+        let objects = vec![issuer("True"), shop().build(), made];
+        assert_eq!(
+            world(elsewhere("istio-system"), objects.clone()).summary("team-a/shop"),
+            Vec::<String>::new()
+        );
+        let moved = world(elsewhere("gateways"), objects.clone());
+        assert_eq!(
+            moved.summary("team-a/shop"),
+            ["create gateways/shop-tls", "delete istio-system/shop-tls"]
+        );
+        // Nobody knows any more where its Secrets are read: what is there stays.
+        let lost =
+            json!({"gateway_namespaces": [{"labels": {"istio": "other"}, "namespace": "istio-system"}]});
+        assert_eq!(world(lost, objects).summary("team-a/shop"), ["refuse all gateway-namespace"]);
+    }
+
+    fn claimant(name: &str, created: &str) -> GatewayFixture {
+        gateway("team-a", name)
+            .metadata("creationTimestamp", json!(created))
+            .server("shop-tls", &["shop.example.com"])
+    }
+
+    #[test]
+    fn the_older_one_is_first() {
+        let objects = vec![
+            issuer("True"),
+            claimant("new", "2026-01-02T00:00:00Z").build(),
+            claimant("old", "2026-01-01T00:00:00Z").build(),
+        ];
+        let world = world(json!({}), objects);
+        assert_eq!(world.summary("team-a/new"), ["refuse team-a/shop-tls claimed"]);
+        assert_eq!(world.summary("team-a/old"), ["create team-a/shop-tls"]);
+    }
+
+    #[test]
+    fn an_older_one_that_may_not_have_it_holds_nobody_up() {
+        let refused =
+            claimant("old", "2026-01-01T00:00:00Z").annotations(json!({"cert-manager.io/duration": "90d"}));
+        let objects = vec![issuer("True"), claimant("new", "2026-01-02T00:00:00Z").build(), refused.build()];
+        assert_eq!(world(json!({}), objects).summary("team-a/new"), ["create team-a/shop-tls"]);
+    }
+
+    #[test]
+    fn whoever_has_it_keeps_it() {
+        let young = claimant("new", "2026-01-02T00:00:00Z");
+        let made = made_for(claimant("new", "2026-01-02T00:00:00Z"), json!({}));
+        let objects =
+            vec![issuer("True"), young.build(), claimant("old", "2026-01-01T00:00:00Z").build(), made];
+        let world = world(json!({}), objects);
+        assert_eq!(world.summary("team-a/new"), Vec::<String>::new());
+        assert_eq!(world.summary("team-a/old"), ["refuse team-a/shop-tls secret-owner"]);
+    }
+
+    #[test]
+    fn a_temporary_certificate_is_kept_while_the_issuer_is_unknown() {
+        let made = made_for(shop(), json!({}));
+        assert_eq!(made["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE], "true");
+        let settings = json!({"rules": {"issuer-exists": "warn"}});
+        let changed = gateway("team-a", "shop").server("shop-tls", &["new.example.com"]).build();
+        let decision = world(settings, vec![changed, made]).decide("team-a/shop");
+        assert_eq!(decision.change[0].body["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE], "true");
+    }
+
+    #[test]
+    fn not_before_the_issuer_is_ready() {
+        let summary = |ready| world(json!({}), vec![issuer(ready), shop().build()]).summary("team-a/shop");
+        assert_eq!(summary("False"), ["refuse all issuer-ready"]);
+        assert_eq!(summary("True"), ["create team-a/shop-tls"]);
+    }
+}

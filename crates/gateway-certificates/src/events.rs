@@ -1,0 +1,212 @@
+//! Events on Gateways: what was created, changed, deleted and refused.
+//!
+//! kube-runtime's Recorder counts repetitions as long as it lives; after a restart it would write every
+//! refusal again. Here a refusal's Event has a name that follows from what it says, and one that
+//! is still there is not written again.
+
+use std::time::Duration;
+
+use certificate_shim::owner::hash;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, ObjectMeta, PostParams};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::fields::MANAGER;
+use crate::metrics::Metrics;
+use crate::objects::Key;
+
+/// The most bytes of a note (`noteLengthLimit` in Kubernetes' pkg/apis/events/validation).
+const NOTE: usize = 1024;
+/// How many Events may wait to be written.
+const WAITING: usize = 20_000;
+/// How long the Events that wait when the controller stops may take.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What an Event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A Certificate was created.
+    CreateCertificate,
+    /// A Certificate was changed.
+    UpdateCertificate,
+    /// A Certificate was deleted.
+    DeleteCertificate,
+    /// A Certificate, or all of them, are withheld.
+    RefuseCertificate,
+    /// The Pods that the Gateway selects run elsewhere than settings say.
+    PlacementMismatch,
+}
+
+impl Reason {
+    /// The word that stands in the Event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::CreateCertificate => "CreateCertificate",
+            Reason::UpdateCertificate => "UpdateCertificate",
+            Reason::DeleteCertificate => "DeleteCertificate",
+            Reason::RefuseCertificate => "RefuseCertificate",
+            Reason::PlacementMismatch => "PlacementMismatch",
+        }
+    }
+
+    fn is_warning(self) -> bool {
+        matches!(self, Reason::RefuseCertificate | Reason::PlacementMismatch)
+    }
+}
+
+/// An Event to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The Gateway.
+    pub gateway: Key,
+    /// Its uid.
+    pub uid: String,
+    /// What it is about.
+    pub reason: Reason,
+    /// What is said.
+    pub text: String,
+    /// What tells it from another Event of the same words: the resourceVersion of what was written;
+    /// empty for what holds as long as it is not mended.
+    pub occasion: String,
+}
+
+impl Note {
+    /// The name of the Event: the Gateway's, as far as it fits, and a hash of what is said.
+    fn name(&self) -> String {
+        let said = format!("{}/{}/{}/{}", self.uid, self.reason.as_str(), self.occasion, self.text);
+        let gateway: String = self.gateway.name.chars().take(200).collect();
+        format!("{}.{}", gateway.trim_end_matches(['.', '-']), hash(&self.gateway.to_string(), &said))
+    }
+}
+
+/// Takes Events and writes them one after the other.
+#[derive(Debug, Clone)]
+pub struct Events {
+    sender: mpsc::Sender<Note>,
+    metrics: Metrics,
+}
+
+impl Events {
+    /// Starts writing. The task ends when the last of the senders is gone.
+    pub fn start(client: Client, api_version: String, metrics: Metrics) -> (Self, JoinHandle<()>) {
+        let (sender, mut notes) = mpsc::channel::<Note>(WAITING);
+        let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| MANAGER.to_owned());
+        let counted = metrics.clone();
+        let task = tokio::spawn(async move {
+            while let Some(note) = notes.recv().await {
+                if let Err(error) = write(&client, &api_version, &instance, &note, &counted).await {
+                    counted.events_dropped.inc();
+                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), %error, "an Event was not written");
+                }
+            }
+        });
+        (Events { sender, metrics }, task)
+    }
+
+    /// Has an Event written. It is dropped where too many wait.
+    pub fn publish(&self, note: Note) {
+        tracing::info!(gateway = %note.gateway, reason = note.reason.as_str(), note = note.text, "event");
+        if self.sender.try_send(note).is_err() {
+            self.metrics.events_dropped.inc();
+        }
+    }
+
+    /// Waits until what was published is written, but not for long.
+    pub async fn finish(self, task: JoinHandle<()>) {
+        drop(self);
+        let _ = tokio::time::timeout(LAST_WORDS, task).await;
+    }
+}
+
+async fn write(
+    client: &Client,
+    api_version: &str,
+    instance: &str,
+    note: &Note,
+    metrics: &Metrics,
+) -> kube::Result<()> {
+    let name = note.name();
+    let api: Api<Event> = Api::namespaced(client.clone(), &note.gateway.namespace);
+    if note.occasion.is_empty() && api.get_metadata_opt(&name).await?.is_some() {
+        return Ok(());
+    }
+    let event = Event {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(note.gateway.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some(note.reason.as_str().to_owned()),
+        event_time: Some(MicroTime(Timestamp::now())),
+        note: Some(shortened(&note.text)),
+        reason: Some(note.reason.as_str().to_owned()),
+        regarding: Some(ObjectReference {
+            api_version: Some(api_version.to_owned()),
+            kind: Some("Gateway".to_owned()),
+            namespace: Some(note.gateway.namespace.clone()),
+            name: Some(note.gateway.name.clone()),
+            uid: Some(note.uid.clone()),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(MANAGER.to_owned()),
+        reporting_instance: Some(instance.chars().take(128).collect()),
+        type_: Some(if note.reason.is_warning() { "Warning" } else { "Normal" }.to_owned()),
+        ..Event::default()
+    };
+    let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    let outcome = api.create(&parameters, &event).await;
+    metrics.wrote("events", "create", outcome.is_ok());
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// At most as much as an Event takes, cut at a character.
+fn shortened(text: &str) -> String {
+    const MORE: &str = "..";
+    if text.len() <= NOTE {
+        return text.to_owned();
+    }
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= NOTE - MORE.len()).last();
+    format!("{}{MORE}", text.get(..end.unwrap_or_default()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(text: &str, occasion: &str) -> Note {
+        Note {
+            gateway: Key { namespace: "team-a".to_owned(), name: "shop".to_owned() },
+            uid: "u".to_owned(),
+            reason: Reason::RefuseCertificate,
+            text: text.to_owned(),
+            occasion: occasion.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_name_follows_from_what_is_said() {
+        assert_eq!(note("a", "").name(), note("a", "").name());
+        assert_ne!(note("a", "").name(), note("b", "").name());
+        assert_ne!(note("a", "1").name(), note("a", "2").name());
+        assert!(note("a", "").name().starts_with("shop."));
+        let mut long = note("a", "");
+        long.gateway.name = "g".repeat(253);
+        assert!(long.name().len() <= 253);
+    }
+
+    #[test]
+    fn a_note_fits() {
+        assert_eq!(shortened("a"), "a");
+        let cut = shortened(&"ä".repeat(1000));
+        assert!(cut.len() <= NOTE && cut.len() > NOTE - 4 && cut.ends_with(".."), "{}", cut.len());
+    }
+}

@@ -1,0 +1,159 @@
+//! Field ownership: which fields of a Certificate are ours, by its `metadata.managedFields`.
+//!
+//! What we own has to be what we want: a field of ours that somebody else changed is theirs then, and
+//! one that the plan dropped is ours still, so that a comparison with the owned part finds both.
+//!
+//! The API server notes a POST and an apply of one manager as two entries
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply>).
+//! As long as the entry of the POST is there, a field that the apply leaves out stays. So [`as_applied`]
+//! turns it into one of an apply before the first change.
+
+use serde_json::{Map, Value, json};
+
+/// Our name among field managers.
+pub const MANAGER: &str = "gateway-certificates";
+
+/// The part of an object that we own.
+pub fn owned(object: &Value) -> Value {
+    let fields = union(entries(object).filter(|entry| is_ours(entry)));
+    match fields.is_empty() {
+        true => Value::Object(Map::new()),
+        false => project(object, &fields),
+    }
+}
+
+/// `metadata.managedFields` with all of our entries as one of an apply; none where that is so
+/// already.
+pub fn as_applied(object: &Value) -> Option<Value> {
+    let updated = entries(object).find(|entry| is_ours(entry) && entry["operation"] != "Apply")?;
+    let mut rest: Vec<Value> = entries(object).filter(|entry| !is_ours(entry)).cloned().collect();
+    rest.push(json!({
+        "manager": MANAGER,
+        "operation": "Apply",
+        "apiVersion": updated["apiVersion"],
+        "time": updated["time"],
+        "fieldsType": "FieldsV1",
+        "fieldsV1": union(entries(object).filter(|entry| is_ours(entry))),
+    }));
+    Some(Value::Array(rest))
+}
+
+fn entries(object: &Value) -> impl Iterator<Item = &Value> {
+    object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn is_ours(entry: &Value) -> bool {
+    let subresource = entry.get("subresource").and_then(Value::as_str).unwrap_or_default();
+    entry["manager"] == MANAGER && subresource.is_empty()
+}
+
+fn union<'e>(entries: impl Iterator<Item = &'e Value>) -> Map<String, Value> {
+    let mut all = Map::new();
+    for fields in entries.filter_map(|entry| entry.get("fieldsV1")?.as_object()) {
+        merge(&mut all, fields);
+    }
+    all
+}
+
+fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
+    for (key, fields) in from {
+        let into = into.entry(key.as_str()).or_insert_with(|| json!({}));
+        if let (Value::Object(into), Value::Object(fields)) = (into, fields) {
+            merge(into, fields);
+        }
+    }
+}
+
+/// The part of a value that a set of fields names (`FieldsV1` in apimachinery's
+/// meta/v1/types.go): `f:` names a field, `k:` the item of a list with those keys, `v:` the item of a
+/// set, `.` the value without its content, and nothing at all the value as it is.
+fn project(value: &Value, fields: &Map<String, Value>) -> Value {
+    let none = Map::new();
+    let below = |key: &str| fields.get(key).map(|fields| fields.as_object().unwrap_or(&none));
+    match value {
+        _ if fields.is_empty() => value.clone(),
+        Value::Object(object) => {
+            let part = |(name, value): (&String, &Value)| {
+                Some((name.clone(), project(value, below(&format!("f:{name}"))?)))
+            };
+            object.iter().filter_map(part).collect()
+        }
+        Value::Array(items) => {
+            let part = |item: &Value| {
+                let named = fields.iter().find(|(key, _)| names(key, item))?;
+                Some(project(item, named.1.as_object().unwrap_or(&none)))
+            };
+            items.iter().filter_map(part).collect()
+        }
+        _ => value.clone(),
+    }
+}
+
+fn names(key: &str, item: &Value) -> bool {
+    let parse = |json: &str| serde_json::from_str::<Value>(json).ok();
+    match key.split_once(':') {
+        Some(("k", keys)) => match parse(keys) {
+            Some(Value::Object(keys)) => keys.iter().all(|(key, value)| item.get(key) == Some(value)),
+            _ => false,
+        },
+        Some(("v", value)) => parse(value).as_ref() == Some(item),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn entry(operation: &str, fields: Value) -> Value {
+        json!({"manager": MANAGER, "operation": operation, "apiVersion": "cert-manager.io/v1",
+            "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields})
+    }
+
+    fn object(entries: Value) -> Value {
+        json!({
+            "metadata": {
+                "name": "a",
+                "labels": {"ours": "1", "theirs": "2"},
+                "ownerReferences": [{"uid": "u1", "name": "x"}, {"uid": "u2", "name": "y"}],
+                "managedFields": entries,
+            },
+            "spec": {"secretName": "a", "dnsNames": ["x", "y"], "issuerRef": {"name": "le", "kind": "Issuer"}},
+        })
+    }
+
+    #[rstest]
+    #[case::nobody(json!([]), json!({}))]
+    #[case::another_manager(json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]), json!({}))]
+    #[case::our_status(json!([{"manager": MANAGER, "subresource": "status", "fieldsV1": {"f:spec": {}}}]), json!({}))]
+    #[case::whole(json!([entry("Apply", json!({"f:spec": {"f:issuerRef": {}}}))]), json!({"spec": {"issuerRef": {"name": "le", "kind": "Issuer"}}}))]
+    #[case::one_field(json!([entry("Update", json!({"f:spec": {".": {}, "f:issuerRef": {".": {}, "f:name": {}}}}))]), json!({"spec": {"issuerRef": {"name": "le"}}}))]
+    #[case::without_content(json!([entry("Update", json!({"f:metadata": {"f:labels": {".": {}}}}))]), json!({"metadata": {"labels": {}}}))]
+    #[case::an_atomic_list(json!([entry("Update", json!({"f:spec": {"f:dnsNames": {}}}))]), json!({"spec": {"dnsNames": ["x", "y"]}}))]
+    #[case::an_item_by_key(json!([entry("Update", json!({"f:metadata": {"f:ownerReferences": {".": {}, "k:{\"uid\":\"u2\"}": {}}}}))]), json!({"metadata": {"ownerReferences": [{"uid": "u2", "name": "y"}]}}))]
+    #[case::an_item_of_a_set(json!([entry("Update", json!({"f:spec": {"f:dnsNames": {"v:\"y\"": {}}}}))]), json!({"spec": {"dnsNames": ["y"]}}))]
+    #[case::a_field_that_went(json!([entry("Update", json!({"f:spec": {"f:secretName": {}, "f:duration": {}}}))]), json!({"spec": {"secretName": "a"}}))]
+    #[case::both_entries(
+        json!([entry("Update", json!({"f:metadata": {"f:labels": {"f:ours": {}}}})), entry("Apply", json!({"f:spec": {"f:secretName": {}}}))]),
+        json!({"metadata": {"labels": {"ours": "1"}}, "spec": {"secretName": "a"}})
+    )]
+    #[case::no_fields(json!([{"manager": MANAGER}, 3]), json!({}))]
+    fn what_is_ours(#[case] entries: Value, #[case] expected: Value) {
+        assert_eq!(owned(&object(entries)), expected);
+    }
+
+    #[test]
+    fn a_post_becomes_an_apply() {
+        let posted = entry("Update", json!({"f:spec": {"f:secretName": {}, "f:duration": {}}}));
+        let applied = entry("Apply", json!({"f:spec": {"f:secretName": {}}, "f:metadata": {}}));
+        let theirs = json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {}}});
+        let expected = json!([
+            theirs,
+            entry("Apply", json!({"f:metadata": {}, "f:spec": {"f:duration": {}, "f:secretName": {}}})),
+        ]);
+        assert_eq!(as_applied(&object(json!([posted, theirs, applied]))), Some(expected));
+        assert_eq!(as_applied(&object(json!([theirs, applied]))), None);
+        assert_eq!(as_applied(&object(json!([]))), None);
+    }
+}

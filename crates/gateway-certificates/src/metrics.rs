@@ -1,0 +1,118 @@
+//! What is counted, in the format of Prometheus.
+
+use std::collections::BTreeMap;
+
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// The metrics of the controller. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    writes: IntCounterVec,
+    refused: IntGaugeVec,
+    /// Gateways that are due or worked on.
+    pub queue_depth: IntGauge,
+    /// Gateways that wait for a retry.
+    pub queue_waiting: IntGauge,
+    /// 1 while this replica leads.
+    pub leader: IntGauge,
+    /// Gateways whose selected Pods run elsewhere than settings say.
+    pub placement_mismatches: IntGauge,
+    /// Events that were not written, because too many were waiting or the API server refused them.
+    pub events_dropped: IntCounter,
+}
+
+impl Metrics {
+    /// New metrics, all zero.
+    ///
+    /// # Errors
+    /// Two metrics of one name, or a name that Prometheus does not know: a fault of this code.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new_custom(Some("gateway_certificates".to_owned()), None)?;
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let refused = IntGaugeVec::new(
+            Opts::new("refused", "Gateways that a rule keeps from a Certificate now."),
+            &["rule"],
+        )?;
+        registry.register(Box::new(refused.clone()))?;
+        let events_dropped = IntCounter::new("events_dropped_total", "Events that could not be written.")?;
+        registry.register(Box::new(events_dropped.clone()))?;
+        Ok(Metrics {
+            reconciles: counters("reconciles_total", "Looks at a Gateway, by outcome.", &["outcome"])?,
+            writes: counters(
+                "api_writes_total",
+                "Writes to the API server, by resource, verb and outcome.",
+                &["resource", "verb", "outcome"],
+            )?,
+            queue_depth: gauge("queue_depth", "Gateways that are due or worked on.")?,
+            queue_waiting: gauge("queue_waiting", "Gateways that wait for a retry.")?,
+            leader: gauge("leader", "1 while this replica leads.")?,
+            placement_mismatches: gauge(
+                "placement_mismatches",
+                "Gateways whose selected Pods run elsewhere than gateway_namespaces says.",
+            )?,
+            events_dropped,
+            refused,
+            registry,
+        })
+    }
+
+    /// Counts a look at a Gateway.
+    pub fn reconciled(&self, outcome: &str) {
+        self.reconciles.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts a write.
+    pub fn wrote(&self, resource: &str, verb: &str, is_ok: bool) {
+        self.writes.with_label_values(&[resource, verb, if is_ok { "ok" } else { "error" }]).inc();
+    }
+
+    /// Sets how many Gateways each rule keeps from a Certificate.
+    pub fn set_refused(&self, by_rule: &BTreeMap<&'static str, i64>) {
+        for (rule, count) in by_rule {
+            self.refused.with_label_values(&[rule]).set(*count);
+        }
+    }
+
+    /// All of them as Prometheus reads them.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_prometheus_reads() {
+        let metrics = Metrics::new().unwrap();
+        metrics.reconciled("unchanged");
+        metrics.wrote("certificates", "create", true);
+        metrics.set_refused(&BTreeMap::from([("issuer-exists", 2)]));
+        metrics.leader.set(1);
+        let text = metrics.text();
+        for line in [
+            "gateway_certificates_reconciles_total{outcome=\"unchanged\"} 1",
+            "gateway_certificates_api_writes_total{outcome=\"ok\",resource=\"certificates\",verb=\"create\"} 1",
+            "gateway_certificates_refused{rule=\"issuer-exists\"} 2",
+            "gateway_certificates_leader 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! What is remembered of the cluster's objects: no more than decides, so that thousands fit in little
+//! memory.
+
+use std::fmt;
+
+use certificate_shim::gateway::GatewayKind;
+use certificate_shim::issuer_ref::{self, IssuerRef};
+use certificate_shim::owner::{OWNER_NAME, OWNER_NAMESPACE, OWNER_UID};
+use certificate_shim::placement::placement;
+use certificate_shim::plan::{SecretName, plan};
+use certificate_shim::read::Malformed;
+use certificate_shim::{Gateway, annotation};
+use gateway_rules::Settings;
+use gateway_rules::certificates::claim;
+use kube::api::DynamicObject;
+use serde_json::{Map, Value, json};
+
+use crate::fields;
+
+/// Names a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// `namespace/name`
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// An Istio Gateway as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownGateway {
+    /// Its namespace and name.
+    pub key: Key,
+    /// Its uid.
+    pub uid: String,
+    /// Its creationTimestamp, which sorts as text.
+    pub created: String,
+    /// Whether it is being deleted.
+    pub is_going: bool,
+    /// The issuer that its annotations name; none where it is not annotated.
+    pub issuer: Option<IssuerRef>,
+    /// The Secrets that it plans Certificates for, sorted.
+    pub planned: Vec<SecretName>,
+    /// Why nobody can tell what it plans: that is no reason to take anything away.
+    pub obscure: Option<String>,
+    /// The object as JSON without what nothing reads; empty where it is not annotated.
+    json: Box<str>,
+}
+
+impl KnownGateway {
+    /// Remembers a Gateway.
+    pub fn of(object: &DynamicObject, settings: &Settings) -> Self {
+        let metadata = &object.metadata;
+        let key = Key {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        };
+        let mut known = KnownGateway {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
+            is_going: metadata.deletion_timestamp.is_some(),
+            issuer: None,
+            planned: Vec::new(),
+            obscure: None,
+            json: Box::default(),
+            key,
+        };
+        let has =
+            |key| metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(key));
+        if has(annotation::ISSUER) || has(annotation::CLUSTER_ISSUER) {
+            let small = small(object, settings);
+            known.read(&small, settings);
+            known.json = small.to_string().into();
+        }
+        known
+    }
+
+    fn read(&mut self, object: &Value, settings: &Settings) {
+        match self.view(object).map(|gateway| planned(&gateway, settings)) {
+            Err(malformed) => self.obscure = Some(malformed.to_string()),
+            Ok(None) => {}
+            Ok(Some((issuer, planned))) => {
+                if planned.is_none() {
+                    self.obscure = Some("its selector picks none of the known gateways".to_owned());
+                }
+                self.issuer = Some(issuer);
+                self.planned = planned.unwrap_or_default();
+            }
+        }
+    }
+
+    /// Whether it carries an issuer annotation.
+    pub fn is_annotated(&self) -> bool {
+        !self.json.is_empty()
+    }
+
+    /// Whether it plans a Certificate for that Secret.
+    pub fn plans(&self, secret: &SecretName) -> bool {
+        self.planned.binary_search(secret).is_ok()
+    }
+
+    /// Whether it comes first where two claim one Secret: the older one, then the one with the
+    /// smaller uid.
+    pub fn is_before(&self, other: &Self) -> bool {
+        (&self.created, &self.uid) < (&other.created, &other.uid)
+    }
+
+    /// The object; null where it is not annotated.
+    pub fn object(&self) -> Value {
+        serde_json::from_str(&self.json).unwrap_or_default()
+    }
+
+    /// The object as the rules read it.
+    ///
+    /// # Errors
+    /// The field that has another type than the API gives it.
+    pub fn view<'o>(&'o self, object: &'o Value) -> Result<Gateway<'o>, Malformed> {
+        Gateway::read(GatewayKind::Istio, &self.key.namespace, object)
+    }
+}
+
+/// The issuer that a Gateway's annotations name, and the Secrets that it plans Certificates for; those
+/// are unknown where its placement is.
+fn planned(gateway: &Gateway<'_>, settings: &Settings) -> Option<(IssuerRef, Option<Vec<SecretName>>)> {
+    let issuer = issuer_ref::resolve(gateway)?.reference;
+    let placement = placement(gateway, settings.gateway_namespaces.as_deref());
+    let planned = || plan(gateway, &issuer, &placement, &settings.copy).secrets();
+    let planned = (!placement.is_empty()).then(planned);
+    Some((issuer, planned))
+}
+
+/// The parts of a Gateway that the plan and the rules read.
+fn small(object: &DynamicObject, settings: &Settings) -> Value {
+    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let metadata = &object.metadata;
+    let annotations: Map<String, Value> = metadata
+        .annotations
+        .iter()
+        .flatten()
+        .filter(|(key, _)| *key != LAST_APPLIED || settings.copy.annotations.contains(key))
+        .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+        .collect();
+    let spec = |field: &str| object.data.pointer(&format!("/spec/{field}")).cloned().unwrap_or_default();
+    json!({
+        "metadata": {
+            "namespace": metadata.namespace,
+            "name": metadata.name,
+            "uid": metadata.uid,
+            "labels": metadata.labels,
+            "annotations": annotations,
+        },
+        "spec": {"selector": spec("selector"), "servers": spec("servers")},
+    })
+}
+
+/// A Certificate as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCertificate {
+    /// Its namespace and name; the name is that of its Secret where it is ours.
+    pub name: SecretName,
+    /// `spec.secretName`.
+    pub secret_name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub is_going: bool,
+    /// The Istio Gateway that it belongs to; none where it belongs to something else or nobody.
+    pub owner: Option<KnownOwner>,
+    /// Whether it asks for a temporary certificate.
+    pub asks_for_temporary: bool,
+    /// The part of it that we own, as JSON; empty where it belongs to no Istio Gateway.
+    pub owned: Box<str>,
+    /// What tells whom it belongs to, as JSON.
+    identity: Box<str>,
+}
+
+/// The Istio Gateway that a Certificate belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownOwner {
+    /// Its namespace and name.
+    pub key: Key,
+    /// The version under which the owner reference names it; none where annotations do.
+    pub api_version: Option<String>,
+}
+
+impl KnownCertificate {
+    /// Remembers a Certificate.
+    pub fn of(object: &DynamicObject) -> Self {
+        let object = value_of(object);
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let owner = owner(&object);
+        let temporary = object
+            .pointer("/metadata/annotations")
+            .and_then(|annotations| annotations.get(annotation::ISSUE_TEMPORARY_CERTIFICATE)?.as_str());
+        KnownCertificate {
+            name: SecretName { namespace: text("/metadata/namespace"), name: text("/metadata/name") },
+            secret_name: text("/spec/secretName"),
+            uid: text("/metadata/uid"),
+            is_going: object.pointer("/metadata/deletionTimestamp").is_some(),
+            asks_for_temporary: temporary == Some("true"),
+            owned: match &owner {
+                Some(_) => fields::owned(&object).to_string().into(),
+                None => Box::default(),
+            },
+            owner,
+            identity: identity(&object).to_string().into(),
+        }
+    }
+
+    /// Whether it belongs to that Gateway, or to an earlier one of its namespace and name.
+    pub fn belongs_to(&self, key: &Key) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.key == *key)
+    }
+
+    /// The object, as far as it tells whom it belongs to.
+    pub fn identity(&self) -> Value {
+        serde_json::from_str(&self.identity).unwrap_or_default()
+    }
+}
+
+/// A whole object.
+pub fn value_of(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// The Istio Gateway that a Certificate belongs to.
+pub fn owner(certificate: &Value) -> Option<KnownOwner> {
+    let claim = claim(certificate)?;
+    let istio = GatewayKind::Istio;
+    if (claim.group, claim.kind) != (istio.group(), istio.kind()) {
+        return None;
+    }
+    let references = certificate.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let version = references
+        .into_iter()
+        .flatten()
+        .find(|reference| reference["controller"] == true)
+        .and_then(|reference| reference["apiVersion"].as_str());
+    Some(KnownOwner {
+        key: Key { namespace: claim.namespace.to_owned(), name: claim.name.to_owned() },
+        api_version: if claim.recorded { None } else { version.map(str::to_owned) },
+    })
+}
+
+fn identity(certificate: &Value) -> Value {
+    let metadata = &certificate["metadata"];
+    let references = metadata["ownerReferences"].as_array();
+    let controllers: Vec<&Value> =
+        references.into_iter().flatten().filter(|reference| reference["controller"] == true).collect();
+    let mut record = Map::new();
+    for key in [OWNER_NAMESPACE, OWNER_NAME, OWNER_UID] {
+        if let Some(value) = metadata["annotations"].get(key) {
+            record.insert(key.to_owned(), value.clone());
+        }
+    }
+    json!({
+        "kind": "Certificate",
+        "metadata": {
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "ownerReferences": controllers,
+            "annotations": record,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{certificate, gateway};
+    use rstest::rstest;
+
+    fn known(object: Value, settings: Value) -> KnownGateway {
+        let object = serde_json::from_value(object).unwrap();
+        KnownGateway::of(&object, &Settings::read(&settings).unwrap())
+    }
+
+    fn planned(gateway: &KnownGateway) -> Vec<String> {
+        gateway.planned.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_a_gateway_plans() {
+        let two = || {
+            gateway("team-a", "shop").server("b-tls", &["b.example.com"]).server("a-tls", &["a.example.com"])
+        };
+        assert_eq!(planned(&known(two().build(), json!({}))), ["team-a/a-tls", "team-a/b-tls"]);
+        let elsewhere = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]});
+        let known_elsewhere = known(two().build(), elsewhere);
+        assert_eq!(planned(&known_elsewhere), ["istio-system/a-tls", "istio-system/b-tls"]);
+        assert!(known_elsewhere.plans(&known_elsewhere.planned[0]));
+        assert_eq!(known_elsewhere.obscure, None);
+        let nowhere =
+            json!({"gateway_namespaces": [{"labels": {"istio": "other"}, "namespace": "istio-system"}]});
+        let known_nowhere = known(two().build(), nowhere);
+        assert_eq!(planned(&known_nowhere), Vec::<String>::new());
+        assert!(known_nowhere.obscure.is_some());
+    }
+
+    #[test]
+    fn a_gateway_without_annotation_is_a_name() {
+        let mut object = gateway("team-a", "shop").server("a-tls", &["a.example.com"]).build();
+        object["metadata"]["annotations"] = json!({"a": "b"});
+        let known = known(object, json!({}));
+        assert!(!known.is_annotated());
+        assert_eq!((planned(&known), known.object()), (Vec::new(), Value::Null));
+    }
+
+    #[test]
+    fn last_applied_is_not_kept() {
+        let last = json!({"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "a"});
+        let object = || gateway("team-a", "shop").annotations(last.clone()).build();
+        let annotations = |settings| {
+            let known = known(object(), settings);
+            known.object()["metadata"]["annotations"].as_object().unwrap().len()
+        };
+        assert_eq!(annotations(json!({})), 2);
+        let copied = json!({"copy_annotations": ["kubectl.kubernetes.io/last-applied-configuration"]});
+        assert_eq!(annotations(copied), 3);
+    }
+
+    #[rstest]
+    #[case::older("2026-01-01T00:00:00Z", "b", true)]
+    #[case::younger("2026-01-03T00:00:00Z", "a", false)]
+    #[case::same_second_smaller_uid("2026-01-02T00:00:00Z", "a", true)]
+    #[case::same_second_greater_uid("2026-01-02T00:00:00Z", "z", false)]
+    fn who_comes_first(#[case] created: &str, #[case] uid: &str, #[case] first: bool) {
+        let of = |created: &str, uid: &str| {
+            let gateway = gateway("team-a", "shop").metadata("creationTimestamp", json!(created));
+            known(gateway.metadata("uid", json!(uid)).build(), json!({}))
+        };
+        assert_eq!(of(created, uid).is_before(&of("2026-01-02T00:00:00Z", "m")), first);
+    }
+
+    #[rstest]
+    #[case::referred(certificate("team-a", "a-tls").owned_by("networking.istio.io/v1beta1", "shop"), Some(("team-a/shop", Some("networking.istio.io/v1beta1"))))]
+    #[case::recorded(certificate("istio-system", "a-tls").recorded("team-a", "shop"), Some(("team-a/shop", None)))]
+    #[case::gateway_api(certificate("team-a", "a-tls").owned_by("gateway.networking.k8s.io/v1", "shop"), None)]
+    #[case::nobody(certificate("team-a", "a-tls"), None)]
+    #[case::the_controller_counts(certificate("team-a", "a-tls").recorded("team-b", "x").owned_by("apps/v1", "shop"), None)]
+    fn owners(
+        #[case] object: crate::testing::CertificateFixture,
+        #[case] expected: Option<(&str, Option<&str>)>,
+    ) {
+        let object: DynamicObject = serde_json::from_value(object.build()).unwrap();
+        let known = KnownCertificate::of(&object);
+        let owner = known.owner.as_ref().map(|owner| (owner.key.to_string(), owner.api_version.clone()));
+        assert_eq!(owner, expected.map(|(key, version)| (key.to_owned(), version.map(str::to_owned))));
+        assert_eq!(
+            claim(&known.identity()).map(|claim| claim.name.to_owned()),
+            claim(&value_of(&object)).map(|claim| claim.name.to_owned())
+        );
+    }
+}

@@ -1,0 +1,330 @@
+//! The work that is due: keys of Gateways, each once, and none by two workers at a time.
+//!
+//! kube-runtime's Controller drops a request for an object that is not in its store, and Gateways that
+//! are gone are half of what has to be looked at here; nor does it keep one namespace from taking all
+//! workers. So the queue is our own: namespaces take turns, and none has more than a quarter of the
+//! workers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::objects::Key;
+
+/// The wait before the first retry.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest wait between retries.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// What follows a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, until something changes.
+    Wait,
+    /// Once more, soon: a cache has to catch up with what was seen.
+    Soon,
+    /// Once more, later and later as long as it fails.
+    Retry,
+}
+
+/// The queue. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Queue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+    per_namespace: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is due, by namespace.
+    due: BTreeMap<String, VecDeque<Key>>,
+    /// The namespaces that have something due, in the order of their turns.
+    turns: VecDeque<String>,
+    /// What is due, once more, to find it.
+    is_due: BTreeSet<Key>,
+    /// What is due later, by time and then in order of arrival.
+    later: BTreeMap<(Instant, u64), Key>,
+    due_at: BTreeMap<Key, (Instant, u64)>,
+    arrivals: u64,
+    /// What is worked on, and whether it has become due again meanwhile.
+    running: BTreeMap<Key, bool>,
+    running_in: BTreeMap<String, usize>,
+    failures: BTreeMap<Key, u32>,
+}
+
+impl Queue {
+    /// A queue for that many workers.
+    pub fn new(workers: usize) -> Self {
+        Queue(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            per_namespace: (workers / 4).max(1),
+        }))
+    }
+
+    /// Makes a Gateway due now, whatever it was waiting for.
+    pub fn add(&self, key: Key) {
+        self.lock().add(key);
+        self.0.changed.notify_one();
+    }
+
+    /// Makes Gateways due now.
+    pub fn add_all(&self, keys: impl IntoIterator<Item = Key>) {
+        let mut state = self.lock();
+        keys.into_iter().for_each(|key| state.add(key));
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    /// Waits for a Gateway to work on. [`Queue::done`] has to follow.
+    pub async fn next(&self) -> Key {
+        loop {
+            // Created before the look, so that what happens in between wakes it.
+            let changed = self.0.changed.notified();
+            let (found, more, wake_at) = {
+                let mut state = self.lock();
+                state.promote(Instant::now());
+                let found = state.take(self.0.per_namespace);
+                (found, !state.is_due.is_empty(), state.later.keys().next().map(|(at, _)| *at))
+            };
+            if let Some(key) = found {
+                if more {
+                    self.0.changed.notify_one();
+                }
+                return key;
+            }
+            match wake_at {
+                None => changed.await,
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, changed).await;
+                }
+            }
+        }
+    }
+
+    /// Ends the work on a Gateway.
+    pub fn done(&self, key: &Key, next: Next) {
+        let mut state = self.lock();
+        let again = state.running.remove(key).unwrap_or_default();
+        if let Some(running) = state.running_in.get_mut(&key.namespace) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                state.running_in.remove(&key.namespace);
+            }
+        }
+        let failures = match next {
+            Next::Retry => state.failures.get(key).map_or(1, |failures| failures.saturating_add(1)),
+            Next::Wait | Next::Soon => 0,
+        };
+        match failures {
+            0 => state.failures.remove(key),
+            failures => state.failures.insert(key.clone(), failures),
+        };
+        if again {
+            state.add(key.clone());
+        } else if next != Next::Wait {
+            let wait = if next == Next::Soon { FIRST_RETRY } else { backoff(failures) };
+            state.add_later(key.clone(), Instant::now() + jittered(wait));
+        }
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    /// How many Gateways are due or worked on.
+    pub fn depth(&self) -> usize {
+        let state = self.lock();
+        state.is_due.len() + state.running.len()
+    }
+
+    /// How many Gateways wait for a retry.
+    pub fn waiting(&self) -> usize {
+        self.lock().later.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, key: Key) {
+        if let Some(at) = self.due_at.remove(&key) {
+            self.later.remove(&at);
+        }
+        if let Some(again) = self.running.get_mut(&key) {
+            *again = true;
+        } else if self.is_due.insert(key.clone()) {
+            let due = self.due.entry(key.namespace.clone()).or_default();
+            if due.is_empty() {
+                self.turns.push_back(key.namespace.clone());
+            }
+            due.push_back(key);
+        }
+    }
+
+    fn add_later(&mut self, key: Key, at: Instant) {
+        self.arrivals += 1;
+        let at = (at, self.arrivals);
+        self.later.insert(at, key.clone());
+        self.due_at.insert(key, at);
+    }
+
+    /// Makes due what was to wait until now.
+    fn promote(&mut self, now: Instant) {
+        while let Some(entry) = self.later.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let key = entry.remove();
+            self.add(key);
+        }
+    }
+
+    fn take(&mut self, per_namespace: usize) -> Option<Key> {
+        for _ in 0..self.turns.len() {
+            let namespace = self.turns.pop_front()?;
+            if self.running_in.get(&namespace).copied().unwrap_or_default() >= per_namespace {
+                self.turns.push_back(namespace);
+                continue;
+            }
+            let due = self.due.get_mut(&namespace)?;
+            let key = due.pop_front()?;
+            if due.is_empty() {
+                self.due.remove(&namespace);
+            } else {
+                self.turns.push_back(namespace.clone());
+            }
+            self.is_due.remove(&key);
+            self.running.insert(key.clone(), false);
+            *self.running_in.entry(namespace).or_default() += 1;
+            return Some(key);
+        }
+        None
+    }
+}
+
+/// Half a second, doubled with every failure, up to a minute.
+fn backoff(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY)
+}
+
+/// Between all of it and half as much again, so that what failed together is not tried together.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(1.0..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn key(text: &str) -> Key {
+        let (namespace, name) = text.split_once('/').unwrap();
+        Key { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    fn take(queue: &Queue) -> Option<String> {
+        let mut state = queue.lock();
+        state.promote(Instant::now());
+        state.take(queue.0.per_namespace).map(|key| key.to_string())
+    }
+
+    fn take_all(queue: &Queue) -> Vec<String> {
+        std::iter::from_fn(|| take(queue)).collect()
+    }
+
+    fn filled(workers: usize, keys: &[&str]) -> Queue {
+        let queue = Queue::new(workers);
+        queue.add_all(keys.iter().map(|text| key(text)));
+        queue
+    }
+
+    #[rstest]
+    #[case::each_once(&["a/1", "a/1", "a/2"], &["a/1", "a/2"])]
+    #[case::namespaces_take_turns(&["a/1", "a/2", "a/3", "b/1", "c/1"], &["a/1", "b/1", "c/1", "a/2", "a/3"])]
+    fn the_order(#[case] keys: &[&str], #[case] expected: &[&str]) {
+        assert_eq!(take_all(&filled(64, keys)), expected);
+    }
+
+    #[test]
+    fn a_namespace_has_a_quarter_of_the_workers() {
+        let queue = filled(8, &["a/1", "a/2", "a/3", "b/1"]);
+        assert_eq!(take_all(&queue), ["a/1", "b/1", "a/2"]);
+        queue.done(&key("a/1"), Next::Wait);
+        assert_eq!(take_all(&queue), ["a/3"]);
+    }
+
+    #[test]
+    fn what_changes_meanwhile_is_looked_at_again() {
+        let queue = filled(8, &["a/1"]);
+        assert_eq!(take_all(&queue), ["a/1"]);
+        queue.add(key("a/1"));
+        assert_eq!(take_all(&queue), Vec::<String>::new());
+        queue.done(&key("a/1"), Next::Wait);
+        assert_eq!(take_all(&queue), ["a/1"]);
+        queue.done(&key("a/1"), Next::Wait);
+        assert_eq!((queue.depth(), queue.waiting()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_come_later_and_later_and_end_with_success() {
+        let queue = filled(8, &["a/1"]);
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            let start = Instant::now();
+            let key = queue.next().await;
+            waits.push(start.elapsed().as_millis());
+            queue.done(&key, Next::Retry);
+        }
+        for (wait, least) in waits.iter().zip([0, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]) {
+            assert!((least..=least * 3 / 2 + 1).contains(wait), "{waits:?}");
+        }
+        let key = queue.next().await;
+        queue.done(&key, Next::Wait);
+        assert!(queue.lock().failures.is_empty());
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_does_not_wait_for_the_retry() {
+        let queue = filled(8, &["a/1"]);
+        let first = queue.next().await;
+        queue.done(&first, Next::Retry);
+        queue.add(key("a/1"));
+        let start = Instant::now();
+        assert_eq!(queue.next().await, key("a/1"));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_workers_empty_it() {
+        let keys: Vec<String> = (0..100).map(|i| format!("{}/{i}", i % 7)).collect();
+        let queue = Queue::new(8);
+        let worker = |queue: Queue| async move {
+            let mut done = 0;
+            while let Ok(key) = tokio::time::timeout(Duration::from_secs(1), queue.next()).await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                queue.done(&key, Next::Wait);
+                done += 1;
+            }
+            done
+        };
+        let workers: Vec<_> = (0..8).map(|_| tokio::spawn(worker(queue.clone()))).collect();
+        queue.add_all(keys.iter().map(|text| key(text)));
+        let mut done = 0;
+        for worker in workers {
+            done += worker.await.unwrap();
+        }
+        assert_eq!(done, 100);
+    }
+}

@@ -1,0 +1,383 @@
+//! Reads past the caches, and the only writes there are: Certificates are created, changed and
+//! deleted here, each time after a look at what is really there.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use certificate_shim::plan::SecretName;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::fields::{self, MANAGER};
+use crate::metrics::Metrics;
+use crate::objects::{Key, owner, value_of};
+
+/// The longest that a request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The annotation in which cert-manager notes for which Certificate it wrote a Secret
+/// (`CertificateNameKey` in pkg/apis/certmanager/v1/types.go).
+const CERTIFICATE_NAME: &str = "cert-manager.io/certificate-name";
+
+/// Why a request did not do what it was to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Somebody was faster: what was seen is old.
+    Stale(String),
+    /// The API server refuses it: what it said.
+    Refused(String),
+    /// It failed: how.
+    Failed(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Stale(text) | Trouble::Refused(text) | Trouble::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<kube::Error> for Trouble {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => match status.code {
+                409 => Trouble::Stale(status.message),
+                // What is not there, what is not allowed, and what is not valid.
+                400 | 403 | 404 | 405 | 413 | 422 => Trouble::Refused(status.message),
+                _ => Trouble::Failed(status.message),
+            },
+            other => Trouble::Failed(other.to_string()),
+        }
+    }
+}
+
+/// What the Secret of a Certificate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretState {
+    /// There is none, or cert-manager wrote it for a Certificate of that name.
+    Free,
+    /// It is somebody else's: whose.
+    Foreign(String),
+    /// We may not look at it.
+    Unchecked(String),
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Changed {
+    /// It was made. The Certificate as it is now.
+    Made(Box<DynamicObject>),
+    /// The Certificate is as it is to be already.
+    Already,
+    /// The Certificate is somebody else's now.
+    Foreign,
+    /// It was made, but does not stay: something changes it back.
+    Undone(String),
+}
+
+/// Writes as one controller.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    metrics: Metrics,
+}
+
+impl Writer {
+    /// A writer.
+    pub fn new(client: Client, metrics: Metrics) -> Self {
+        Writer { client, metrics }
+    }
+
+    /// Gets an object; none where there is none of that name.
+    ///
+    /// # Errors
+    /// Where the API server does not tell. A kind that is not served is an error, too.
+    pub async fn get(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<DynamicObject>, Trouble> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+        match timed(api.get(name)).await {
+            Ok(object) => Ok(Some(object)),
+            // Only the answer of a kind that is served names the object.
+            Err(Failure::Api(kube::Error::Api(status)))
+                if status.code == 404
+                    && status.details.as_ref().is_some_and(|details| details.name == name) =>
+            {
+                Ok(None)
+            }
+            Err(failure) => Err(match Trouble::from(failure) {
+                Trouble::Refused(said) => Trouble::Failed(said),
+                other => other,
+            }),
+        }
+    }
+
+    /// Looks whether a Secret may be written for a Certificate of its name.
+    ///
+    /// # Errors
+    /// Where the API server does not tell.
+    pub async fn secret(&self, secret: &SecretName) -> Result<SecretState, Trouble> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
+        let found = match timed(api.get_metadata_opt(&secret.name)).await {
+            Ok(found) => found,
+            Err(Failure::Api(kube::Error::Api(status))) if status.code == 403 => {
+                return Ok(SecretState::Unchecked(status.message));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let Some(found) = found else { return Ok(SecretState::Free) };
+        Ok(match found.annotations().get(CERTIFICATE_NAME) {
+            Some(name) if *name == secret.name => SecretState::Free,
+            Some(name) => SecretState::Foreign(format!("cert-manager writes it for the Certificate {name}")),
+            None => SecretState::Foreign("cert-manager did not write it".to_owned()),
+        })
+    }
+
+    /// Creates a Certificate.
+    ///
+    /// # Errors
+    /// [`Trouble::Stale`] where there is one of that name.
+    pub async fn create(&self, resource: &ApiResource, body: &Value) -> Result<DynamicObject, Trouble> {
+        let object: DynamicObject =
+            serde_json::from_value(body.clone()).map_err(|error| Trouble::Failed(error.to_string()))?;
+        let namespace = object.namespace().unwrap_or_default();
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, resource);
+        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        self.counted("create", timed(api.create(&parameters, &object)).await)
+    }
+
+    /// Makes a Certificate of that Gateway what it is to be. Fields of other managers stay, those of
+    /// ours that `body` does not have go.
+    ///
+    /// # Errors
+    /// [`Trouble::Stale`] where there is none of that name any more, or it changed meanwhile.
+    pub async fn change(&self, resource: &ApiResource, key: &Key, body: &Value) -> Result<Changed, Trouble> {
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+        let Some(live) = self.get(resource, namespace, name).await? else {
+            return Err(Trouble::Stale(format!("there is no Certificate {namespace}/{name} any more")));
+        };
+        let seen = value_of(&live);
+        if owner(&seen).is_none_or(|owner| owner.key != *key) {
+            return Ok(Changed::Foreign);
+        }
+        let wanted = ours(body);
+        if fields::owned(&seen) == wanted {
+            return Ok(Changed::Already);
+        }
+        if live.metadata.deletion_timestamp.is_some() {
+            return Err(Trouble::Stale(format!("the Certificate {namespace}/{name} is being deleted")));
+        }
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+        if let Some(first) = preparation(&seen, body) {
+            let parameters =
+                PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            self.counted("patch", timed(api.patch(name, &parameters, &Patch::Merge(&first))).await)?;
+        }
+        let mut applied = body.clone();
+        if let Some(metadata) = applied["metadata"].as_object_mut() {
+            // Whatever has been created anew meanwhile is not changed.
+            metadata.insert("uid".to_owned(), json!(live.metadata.uid));
+        }
+        let parameters = PatchParams::apply(MANAGER).force();
+        let now =
+            self.counted("apply", timed(api.patch(name, &parameters, &Patch::Apply(&applied))).await)?;
+        let found = fields::owned(&value_of(&now));
+        if found == wanted {
+            Ok(Changed::Made(Box::new(now)))
+        } else {
+            Ok(Changed::Undone(difference(&wanted, &found).unwrap_or_else(|| "its fields".to_owned())))
+        }
+    }
+
+    /// Deletes a Certificate of that Gateway; whether there was one.
+    ///
+    /// # Errors
+    /// [`Trouble::Stale`] where it changed meanwhile.
+    pub async fn delete(
+        &self,
+        resource: &ApiResource,
+        key: &Key,
+        certificate: &SecretName,
+    ) -> Result<bool, Trouble> {
+        let SecretName { namespace, name } = certificate;
+        let Some(live) = self.get(resource, namespace, name).await? else { return Ok(false) };
+        if owner(&value_of(&live)).is_none_or(|owner| owner.key != *key) {
+            return Ok(false);
+        }
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+        let parameters = DeleteParams::default().preconditions(Preconditions {
+            uid: live.metadata.uid,
+            resource_version: live.metadata.resource_version,
+        });
+        self.counted("delete", timed(api.delete(name, &parameters)).await)?;
+        Ok(true)
+    }
+
+    fn counted<T>(&self, verb: &str, outcome: Result<T, Failure>) -> Result<T, Trouble> {
+        self.metrics.wrote("certificates", verb, outcome.is_ok());
+        outcome.map_err(Trouble::from)
+    }
+}
+
+enum Failure {
+    Api(kube::Error),
+    TimedOut,
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Api(error) => error.into(),
+            Failure::TimedOut => {
+                Trouble::Failed(format!("the API server did not answer within {} s", TIMEOUT.as_secs()))
+            }
+        }
+    }
+}
+
+async fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(TIMEOUT, request).await {
+        Ok(outcome) => outcome.map_err(Failure::Api),
+        Err(_) => Err(Failure::TimedOut),
+    }
+}
+
+/// The part of a Certificate's body that becomes ours: all but what names the object.
+pub fn ours(body: &Value) -> Value {
+    let mut ours = body.clone();
+    if let Some(object) = ours.as_object_mut() {
+        object.remove("apiVersion");
+        object.remove("kind");
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("name");
+            metadata.remove("namespace");
+            if metadata.is_empty() {
+                object.remove("metadata");
+            }
+        }
+    }
+    ours
+}
+
+/// What has to be changed before an apply can do its work: the fields of our POST become those of an
+/// apply, and a controller reference to an earlier Gateway of the same name goes, whoever wrote it,
+/// because an object has one controller. None where nothing has to.
+fn preparation(live: &Value, body: &Value) -> Option<Value> {
+    let fields = fields::as_applied(live);
+    let ours = body.pointer("/metadata/ownerReferences/0");
+    let is_stale = |reference: &&Value| {
+        reference["controller"] == true && ours.is_none_or(|ours| ours["uid"] != reference["uid"])
+    };
+    let references = live.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let mut metadata = json!({});
+    if let Some(fields) = &fields {
+        metadata["managedFields"] = fields.clone();
+    }
+    let has_stale = references.is_some_and(|references| references.iter().any(|one| is_stale(&one)));
+    if has_stale {
+        let kept: Vec<&Value> = references.into_iter().flatten().filter(|one| !is_stale(one)).collect();
+        metadata["ownerReferences"] = json!(kept);
+    }
+    if fields.is_none() && !has_stale {
+        return None;
+    }
+    metadata["uid"] = live["metadata"]["uid"].clone();
+    metadata["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+    Some(json!({"metadata": metadata}))
+}
+
+/// The first field in which two values differ.
+pub fn difference(wanted: &Value, found: &Value) -> Option<String> {
+    fn walk(wanted: &Value, found: &Value, path: &str) -> Option<String> {
+        let (Value::Object(wanted), Value::Object(found)) = (wanted, found) else {
+            return (wanted != found).then(|| path.to_owned());
+        };
+        let names = wanted.keys().chain(found.keys());
+        let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        names
+            .filter_map(|name| {
+                walk(
+                    wanted.get(name).unwrap_or(&Value::Null),
+                    found.get(name).unwrap_or(&Value::Null),
+                    &join(name),
+                )
+            })
+            .min()
+    }
+    walk(wanted, found, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[test]
+    fn what_is_ours() {
+        let body = json!({"apiVersion": "v1", "kind": "Certificate", "spec": {"a": 1},
+            "metadata": {"name": "a", "namespace": "b", "labels": {"x": "y"}}});
+        assert_eq!(ours(&body), json!({"metadata": {"labels": {"x": "y"}}, "spec": {"a": 1}}));
+        let bare = json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {}});
+        assert_eq!(ours(&bare), json!({"spec": {}}));
+    }
+
+    #[rstest]
+    #[case::equal(json!({"a": 1}), json!({"a": 1}), None)]
+    #[case::changed(json!({"spec": {"a": 1, "b": [1]}}), json!({"spec": {"a": 1, "b": [2]}}), Some("spec.b"))]
+    #[case::added(json!({"spec": {}}), json!({"spec": {"x": 1}}), Some("spec.x"))]
+    #[case::the_first(json!({"z": 1, "a": 1}), json!({}), Some("a"))]
+    #[case::whole(json!(1), json!(2), Some(""))]
+    fn differences(#[case] wanted: Value, #[case] found: Value, #[case] expected: Option<&str>) {
+        assert_eq!(difference(&wanted, &found).as_deref(), expected);
+    }
+
+    fn live(references: Value, operation: &str) -> Value {
+        json!({"metadata": {"uid": "c", "resourceVersion": "7", "ownerReferences": references,
+            "managedFields": [{"manager": MANAGER, "operation": operation, "fieldsV1": {"f:spec": {}}}]}})
+    }
+
+    fn body(uid: &str) -> Value {
+        json!({"metadata": {"ownerReferences": [{"uid": uid, "controller": true}]}})
+    }
+
+    #[test]
+    fn nothing_to_prepare() {
+        let references = json!([{"uid": "new", "controller": true}, {"uid": "x"}]);
+        assert_eq!(preparation(&live(references, "Apply"), &body("new")), None);
+    }
+
+    #[test]
+    fn the_controller_of_before_goes() {
+        let references = json!([{"uid": "x"}, {"uid": "old", "controller": true}]);
+        let prepared = preparation(&live(references, "Apply"), &body("new")).unwrap();
+        let expected = json!({"uid": "c", "resourceVersion": "7", "ownerReferences": [{"uid": "x"}]});
+        assert_eq!(prepared["metadata"], expected);
+    }
+
+    #[test]
+    fn a_post_is_prepared() {
+        let prepared = preparation(&live(json!([]), "Update"), &body("new")).unwrap();
+        assert_eq!(prepared["metadata"]["managedFields"][0]["operation"], "Apply");
+        assert_eq!(prepared["metadata"].get("ownerReferences"), None);
+    }
+
+    #[rstest]
+    #[case::conflict(409, Trouble::Stale("said".into()))]
+    #[case::forbidden(403, Trouble::Refused("said".into()))]
+    #[case::invalid(422, Trouble::Refused("said".into()))]
+    #[case::busy(429, Trouble::Failed("said".into()))]
+    #[case::broken(500, Trouble::Failed("said".into()))]
+    fn answers(#[case] code: u16, #[case] expected: Trouble) {
+        let status = kube::core::Status { code, message: "said".to_owned(), ..kube::core::Status::default() };
+        assert_eq!(Trouble::from(kube::Error::Api(Box::new(status))), expected);
+    }
+}
