@@ -230,6 +230,19 @@ impl Caches {
         missing
     }
 
+    /// What keeps this replica from being ready to take over; empty where nothing does. That a kind is
+    /// not served is no fault of ours.
+    pub fn unsettled(&self) -> Vec<String> {
+        let inner = self.read();
+        let watches = self.0.kinds.iter().zip(&inner.watches);
+        let unsettled = watches.filter_map(|(kind, watch)| match &watch.state {
+            State::Synced | State::NotServed => None,
+            State::Denied(said) => Some(format!("{} cannot be listed: {said}", kind.resource())),
+            State::Pending => Some(format!("{} is not listed yet", kind.resource())),
+        });
+        unsettled.collect()
+    }
+
     /// Tells whether anything is [`Caches::missing`], and when that changes.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.0.ready.subscribe()

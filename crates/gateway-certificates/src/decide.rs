@@ -127,7 +127,8 @@ pub fn decide(
                 let keep_temporary = known.asks_for_temporary && !judgement.issuers_are_known;
                 let body = body(wanted.certificate, keep_temporary, Some(&known), served.as_ref());
                 let ours = ours(&body);
-                if *known.owned != ours.to_string() {
+                let text = ours.to_string();
+                if *known.owned != *text {
                     let owned: Value = serde_json::from_str(&known.owned).unwrap_or_default();
                     let field = difference(&ours, &owned).unwrap_or_default();
                     decision.change.push(Planned { secret, body, field });

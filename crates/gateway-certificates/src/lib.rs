@@ -15,9 +15,15 @@ pub mod decide;
 pub mod events;
 pub mod fields;
 pub mod kinds;
+pub mod leader;
 pub mod metrics;
 pub mod objects;
+pub mod pods;
 pub mod queue;
+pub mod reconcile;
+pub mod run;
+pub mod serve;
+pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod wanted;

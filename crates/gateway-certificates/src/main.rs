@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gateway_certificates::run;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Creates and keeps the cert-manager Certificates of annotated Istio Gateways.
 #[derive(Debug, Parser)]
@@ -80,6 +84,63 @@ struct RenderArgs {
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Run(_) | Command::Render(_) } = Cli::parse();
-    ExitCode::from(2)
+    match Cli::parse().command {
+        Command::Run(args) => run_command(args),
+        Command::Render(_) => ExitCode::from(2),
+    }
+}
+
+fn run_command(args: RunArgs) -> ExitCode {
+    log(args.log_format);
+    let options = run::Options {
+        kubeconfig: args.kubeconfig,
+        settings: args.settings,
+        listen: args.listen,
+        election: (!args.no_leader_election)
+            .then_some(run::Election { namespace: args.lease_namespace, name: args.lease_name }),
+        watch_pods: args.watch_pods,
+        check_own_secrets: args.check_own_secrets,
+        concurrency: args.concurrency,
+    };
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                let stop = stop_signal().map_err(|error| error.to_string())?;
+                run::run(options, stop).await.map_err(|error| error.to_string())
+            })
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.lines() {
+                eprintln!("error: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Writes log lines to standard error; RUST_LOG says how much.
+fn log(format: LogFormat) {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Text => lines.init(),
+    }
 }

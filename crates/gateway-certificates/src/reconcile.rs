@@ -1,0 +1,396 @@
+//! One look at a Gateway: what was decided is done, and told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use certificate_shim::plan::SecretName;
+use gateway_rules::Settings;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+
+use crate::cache::Caches;
+use crate::decide::{Decision, Planned, Refused, decide, foreign};
+use crate::events::{Events, Note, Reason};
+use crate::kinds::{Role, Served, discover};
+use crate::metrics::Metrics;
+use crate::objects::{Key, KnownCertificate, KnownGateway};
+use crate::queue::Next;
+use crate::wanted::Refusal;
+use crate::writes::{Changed, SecretState, Trouble, Writer};
+
+/// Looks at Gateways.
+#[derive(Clone)]
+pub struct Reconciler {
+    /// What the watches have brought.
+    pub caches: Caches,
+    /// The policy's settings.
+    pub settings: Arc<Settings>,
+    /// Writes.
+    pub writer: Writer,
+    /// Asks which versions are served.
+    pub client: kube::Client,
+    /// Tells.
+    pub events: Events,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What has been told already.
+    pub told: Told,
+    /// Whether Secrets in a Gateway's own namespace are looked at, too.
+    pub check_own_secrets: bool,
+}
+
+/// What a look came to. Of several, the last one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Unchanged,
+    Refused,
+    Deleted,
+    Changed,
+    Created,
+    Stale,
+    Failed,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Unchanged => "unchanged",
+            Outcome::Refused => "refused",
+            Outcome::Deleted => "deleted",
+            Outcome::Changed => "changed",
+            Outcome::Created => "created",
+            Outcome::Stale => "stale",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// The course of one look.
+struct Look<'r> {
+    reconciler: &'r Reconciler,
+    key: &'r Key,
+    uid: String,
+    outcome: Outcome,
+    refused: Vec<Refused>,
+    failed: bool,
+    stale: bool,
+}
+
+impl Reconciler {
+    /// Does what has to be done for one Gateway, be it there or not.
+    pub async fn reconcile(&self, key: &Key) -> Next {
+        let view = self.caches.view(key);
+        let mut look = Look {
+            reconciler: self,
+            key,
+            uid: view.gateway.as_ref().map(|gateway| gateway.uid.clone()).unwrap_or_default(),
+            outcome: Outcome::Unchanged,
+            refused: Vec::new(),
+            failed: false,
+            stale: false,
+        };
+        match &view.gateway {
+            Some(gateway) => {
+                let decision = decide(gateway, &view.certificates, &self.caches, &self.settings);
+                look.act(gateway, decision).await;
+            }
+            // What it owns by reference is Kubernetes' to delete.
+            None => {
+                let recorded = view.certificates.iter().filter(|known| is_recorded(known));
+                for certificate in recorded {
+                    look.delete(certificate).await;
+                }
+            }
+        }
+        look.end(view.gateway.is_some())
+    }
+}
+
+fn is_recorded(certificate: &KnownCertificate) -> bool {
+    certificate.owner.as_ref().is_some_and(|owner| owner.api_version.is_none())
+}
+
+impl Look<'_> {
+    async fn act(&mut self, gateway: &KnownGateway, decision: Decision) {
+        self.refused = decision.refused;
+        for planned in &decision.create {
+            self.create(gateway, planned).await;
+        }
+        for planned in &decision.change {
+            self.change(planned).await;
+        }
+        for certificate in &decision.delete {
+            self.delete(certificate).await;
+        }
+    }
+
+    async fn create(&mut self, gateway: &KnownGateway, planned: &Planned) {
+        let Some(served) = self.served(Role::Certificates) else { return };
+        let Planned { secret, body, .. } = planned;
+        let is_elsewhere = secret.namespace != gateway.key.namespace;
+        if (is_elsewhere || self.reconciler.check_own_secrets) && !self.is_free(secret).await {
+            return;
+        }
+        match self.reconciler.writer.create(&served.resource, body).await {
+            Ok(created) => {
+                self.reached(Outcome::Created);
+                let issuer = &body["spec"]["issuerRef"];
+                let kind = issuer["kind"].as_str().unwrap_or_default();
+                let name = issuer["name"].as_str().unwrap_or_default();
+                let text = format!("created Certificate {secret}, to be issued by {kind} {name}");
+                self.tell(Reason::CreateCertificate, text, &created);
+            }
+            Err(trouble) => self.trouble(secret, trouble),
+        }
+    }
+
+    /// Whether a Secret may be written; where not, that is noted.
+    async fn is_free(&mut self, secret: &SecretName) -> bool {
+        let refusal = match self.reconciler.writer.secret(secret).await {
+            Ok(SecretState::Free) => return true,
+            Ok(SecretState::Foreign(whose)) => Refusal::new(
+                "secret-foreign",
+                format!("the Secret {secret} is there already, and {whose}"),
+                "Name another Secret, or have that one removed.",
+            ),
+            Ok(SecretState::Unchecked(said)) => Refusal::new(
+                "secret-unchecked",
+                format!("whose the Secret {secret} is could not be looked at ({said})"),
+                format!(
+                    "The platform team has to grant get on secrets in {} to the controller's ServiceAccount.",
+                    secret.namespace
+                ),
+            ),
+            Err(trouble) => {
+                self.trouble(secret, trouble);
+                return false;
+            }
+        };
+        self.refused.push(Refused::one(secret, refusal).retried());
+        false
+    }
+
+    async fn change(&mut self, planned: &Planned) {
+        let Some(served) = self.served(Role::Certificates) else { return };
+        let Planned { secret, body, field } = planned;
+        match self.reconciler.writer.change(&served.resource, self.key, body).await {
+            Ok(Changed::Made(changed)) => {
+                self.reached(Outcome::Changed);
+                self.tell(
+                    Reason::UpdateCertificate,
+                    format!("changed Certificate {secret} ({field})"),
+                    &changed,
+                );
+            }
+            // The cache is behind.
+            Ok(Changed::Already) => {}
+            Ok(Changed::Foreign) => {
+                let refusal = foreign(secret, "it is not this Gateway's any more");
+                self.refused.push(Refused::one(secret, refusal).retried());
+            }
+            Ok(Changed::Undone(field)) => {
+                let refusal = Refusal::new(
+                    "write-refused",
+                    format!("{field} of the Certificate {secret} does not stay as it is written"),
+                    "Look for a webhook or another controller that changes it, or for an older CustomResourceDefinition of cert-manager.",
+                );
+                self.refused.push(Refused::one(secret, refusal).retried());
+            }
+            Err(trouble) => self.trouble(secret, trouble),
+        }
+    }
+
+    /// Deletes a Certificate, if a look at its Gateway past all caches says so, too.
+    async fn delete(&mut self, certificate: &KnownCertificate) {
+        let secret = &certificate.name;
+        let (Some(gateways), Some(served)) = (self.served(Role::Gateways), self.served(Role::Certificates))
+        else {
+            return;
+        };
+        let why = match self.is_unwanted(&gateways, certificate).await {
+            Ok(Some(why)) => why,
+            Ok(None) => return,
+            Err(trouble) => return self.trouble(secret, trouble),
+        };
+        match self.reconciler.writer.delete(&served.resource, self.key, secret).await {
+            Ok(true) => {
+                self.reached(Outcome::Deleted);
+                tracing::info!(gateway = %self.key, certificate = %secret, why, "deleted a Certificate");
+                if !self.uid.is_empty() {
+                    let text = format!("deleted Certificate {secret}, since {why}; its Secret stays");
+                    self.publish(Reason::DeleteCertificate, text, certificate.uid.clone());
+                }
+            }
+            Ok(false) => {}
+            Err(trouble) => self.trouble(secret, trouble),
+        }
+    }
+
+    /// Why a Certificate is not wanted any more, by its Gateway as it is now.
+    async fn is_unwanted(
+        &mut self,
+        gateways: &Served,
+        certificate: &KnownCertificate,
+    ) -> Result<Option<&'static str>, Trouble> {
+        let Key { namespace, name } = self.key;
+        let settings = &self.reconciler.settings;
+        if let Some(live) = self.reconciler.writer.get(&gateways.resource, namespace, name).await? {
+            let live = KnownGateway::of(&live, settings);
+            if live.is_going || live.obscure.is_some() {
+                return Ok(None);
+            }
+            if live.plans(&certificate.name) {
+                // The cache is behind.
+                self.stale = true;
+                return Ok(None);
+            }
+            return Ok(Some("the Gateway does not ask for it any more"));
+        }
+        if !is_recorded(certificate) {
+            return Ok(None);
+        }
+        // While the CustomResourceDefinition goes, so do all Gateways, and nobody meant that.
+        let kinds = self.reconciler.caches.kinds();
+        let Some(kind) = kinds.iter().find(|kind| kind.role == Role::Gateways) else { return Ok(None) };
+        match discover(&self.reconciler.client, kind).await? {
+            Some(served) if served.is_whole => Ok(Some("its Gateway is gone")),
+            _ => Err(Trouble::Failed(format!("{} is not served any more", kind.resource()))),
+        }
+    }
+
+    fn served(&mut self, role: Role) -> Option<Served> {
+        let served = self.reconciler.caches.served(role);
+        // Between being ready and now the kind went. That it comes back is seen.
+        if served.is_none() {
+            self.reached(Outcome::Stale);
+        }
+        served
+    }
+
+    fn trouble(&mut self, secret: &SecretName, trouble: Trouble) {
+        match trouble {
+            Trouble::Stale(text) => {
+                self.stale = true;
+                self.reached(Outcome::Stale);
+                tracing::debug!(gateway = %self.key, certificate = %secret, text, "looking again");
+            }
+            Trouble::Refused(said) => {
+                let said = said.trim_end_matches('.');
+                let refusal = Refusal::new(
+                    "write-refused",
+                    format!("the API server refuses {secret} ({said})"),
+                    "It is tried again.",
+                );
+                self.refused.push(Refused::one(secret, refusal).retried());
+            }
+            Trouble::Failed(text) => {
+                self.failed = true;
+                self.reached(Outcome::Failed);
+                tracing::warn!(gateway = %self.key, certificate = %secret, text, "failed, it is tried again");
+            }
+        }
+    }
+
+    fn reached(&mut self, outcome: Outcome) {
+        self.outcome = self.outcome.max(outcome);
+    }
+
+    fn tell(&self, reason: Reason, text: String, written: &DynamicObject) {
+        self.publish(reason, text, written.resource_version().unwrap_or_default());
+    }
+
+    fn publish(&self, reason: Reason, text: String, occasion: String) {
+        let note = Note { gateway: self.key.clone(), uid: self.uid.clone(), reason, text, occasion };
+        self.reconciler.events.publish(note);
+    }
+
+    fn end(mut self, is_there: bool) -> Next {
+        if !self.refused.is_empty() {
+            self.reached(Outcome::Refused);
+        }
+        let new = self.reconciler.told.set(self.key, &self.refused, &self.reconciler.metrics);
+        if is_there {
+            for text in new {
+                self.publish(Reason::RefuseCertificate, text, String::new());
+            }
+        }
+        self.reconciler.metrics.reconciled(self.outcome.as_str());
+        if self.failed || self.refused.iter().any(|refused| refused.retry) {
+            Next::Retry
+        } else if self.stale {
+            Next::Soon
+        } else {
+            Next::Wait
+        }
+    }
+}
+
+/// What has been told about each Gateway, so that it is told once. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Told(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    gateways: BTreeMap<Key, One>,
+    /// How many Gateways each rule keeps from a Certificate.
+    by_rule: BTreeMap<&'static str, i64>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct One {
+    texts: BTreeSet<String>,
+    rules: BTreeSet<&'static str>,
+}
+
+impl Told {
+    /// Notes what a Gateway is refused now; what of it is new, in its order.
+    fn set(&self, key: &Key, refused: &[Refused], metrics: &Metrics) -> Vec<String> {
+        let texts: Vec<String> = refused.iter().map(Refused::text).collect();
+        let rules =
+            refused.iter().flat_map(|refused| &refused.refusals).map(|refusal| refusal.rule).collect();
+        let now = One { texts: texts.iter().cloned().collect(), rules };
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.gateways.remove(key).unwrap_or_default();
+        let new = texts.into_iter().filter(|text| !before.texts.contains(text)).collect();
+        if before.rules != now.rules {
+            for rule in &before.rules {
+                *state.by_rule.entry(rule).or_default() -= 1;
+            }
+            for rule in &now.rules {
+                *state.by_rule.entry(rule).or_default() += 1;
+            }
+            metrics.set_refused(&state.by_rule);
+        }
+        if now != One::default() {
+            state.gateways.insert(key.clone(), now);
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once() {
+        let key = Key { namespace: "team-a".to_owned(), name: "shop".to_owned() };
+        let refused = |rule| Refused {
+            secret: None,
+            refusals: vec![Refusal::new(rule, "it is wrong", "Mend it.")],
+            retry: false,
+        };
+        let (told, metrics) = (Told::default(), Metrics::new().unwrap());
+        let set = |rules: &[&'static str]| {
+            let refused: Vec<_> = rules.iter().map(|rule| refused(rule)).collect();
+            told.set(&key, &refused, &metrics).len()
+        };
+        assert_eq!(set(&["a"]), 1);
+        assert_eq!(set(&["a"]), 0);
+        assert_eq!(set(&["a", "b"]), 1);
+        assert_eq!(set(&[]), 0);
+        assert_eq!(set(&["a"]), 1);
+        let text = metrics.text();
+        assert!(text.contains("refused{rule=\"a\"} 1") && text.contains("refused{rule=\"b\"} 0"), "{text}");
+    }
+}

@@ -1,0 +1,338 @@
+//! The process: everything that runs side by side, and how it ends.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certificate_shim::gateway::GatewayKind;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use rand::RngExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::cache::Caches;
+use crate::events::Events;
+use crate::kinds::watched;
+use crate::leader::{self, LeaseName};
+use crate::metrics::Metrics;
+use crate::queue::{Next, Queue};
+use crate::reconcile::{Reconciler, Told};
+use crate::writes::Writer;
+use crate::{pods, serve, settings, watch as watches};
+
+/// How long a connection to the API server may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long reconciles that are under way may take to end.
+const LAST_RECONCILES: Duration = Duration::from_secs(40);
+/// How long releasing the Lease may take.
+const LAST_RELEASE: Duration = Duration::from_secs(5);
+/// How long after a failure the Lease is asked for again.
+const JOIN_AGAIN: Duration = Duration::from_secs(2);
+/// The namespace of a Pod, where its ServiceAccount's token is mounted.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// How the controller runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How to reach the cluster; none is the Pod's ServiceAccount.
+    pub kubeconfig: Option<PathBuf>,
+    /// The policy's settings; none are the defaults.
+    pub settings: Option<PathBuf>,
+    /// Where metrics and health are served.
+    pub listen: SocketAddr,
+    /// How replicas agree on a leader; none leads at once.
+    pub election: Option<Election>,
+    /// Whether Pods are compared with settings.
+    pub watch_pods: bool,
+    /// Whether Secrets in a Gateway's own namespace are looked at, too.
+    pub check_own_secrets: bool,
+    /// How many Gateways are worked on at once.
+    pub concurrency: u16,
+}
+
+/// How replicas agree on a leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Election {
+    /// The namespace of the Lease; none is the Pod's own.
+    pub namespace: Option<String>,
+    /// The name of the Lease.
+    pub name: String,
+}
+
+/// Why the controller does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings are not valid.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// The kubeconfig is not there or not valid.
+    #[error("{}: {source}", path.display())]
+    Kubeconfig {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Why not.
+        source: kube::config::KubeconfigError,
+    },
+    /// There is no ServiceAccount.
+    #[error("this is no Pod with a ServiceAccount ({0}); give --kubeconfig FILE")]
+    NoPod(#[source] kube::config::InClusterError),
+    /// The client cannot be made.
+    #[error("the cluster cannot be reached: {0}")]
+    Client(#[source] kube::Error),
+    /// The address cannot be listened on.
+    #[error("--listen {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Nobody knows where the Lease is.
+    #[error(
+        "this is no Pod, so the namespace of the Lease is not known: give --lease-namespace or --no-leader-election"
+    )]
+    NoNamespace,
+    /// The names of two metrics are equal.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// A task ended that never should.
+    #[error("a part of the controller ended: {0}")]
+    Ended(String),
+}
+
+/// Runs until `stop` ends. Reconciles that are under way are brought to their end, and the Lease is
+/// released.
+///
+/// # Errors
+/// What keeps it from starting, or from going on.
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    let mut process = Process::start(&options).await?;
+    let outcome = tokio::select! {
+        () = stop => Ok(()),
+        error = process.failure() => Err(error),
+    };
+    tracing::info!("stopping");
+    process.end().await;
+    outcome
+}
+
+/// Everything that runs side by side.
+struct Process {
+    /// What runs as long as the process does: watches, metrics and health, the comparison of Pods.
+    parts: JoinSet<&'static str>,
+    /// What looks at Gateways.
+    workers: JoinSet<()>,
+    election: Option<JoinHandle<()>>,
+    events: Events,
+    writing: JoinHandle<()>,
+    /// Has the workers end.
+    stopping: watch::Sender<bool>,
+    /// Has the Lease released.
+    leaving: watch::Sender<bool>,
+}
+
+impl Process {
+    async fn start(options: &Options) -> Result<Self, Error> {
+        let settings = Arc::new(settings::load(options.settings.as_deref())?);
+        let config = config(options.kubeconfig.as_ref()).await?;
+        let lease = options.election.as_ref().map(lease_name).transpose()?;
+        let client = Client::try_from(config.clone()).map_err(Error::Client)?;
+        let address = options.listen;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+        let metrics = Metrics::new()?;
+        let caches = Caches::new(watched(&settings, options.watch_pods), Arc::clone(&settings));
+        let queue = Queue::new(usize::from(options.concurrency));
+        let leads = Arc::new(watch::Sender::new(lease.is_none()));
+        let (stopping, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
+        let api_version = GatewayKind::Istio.owner_api_version();
+        let (events, writing) = Events::start(client.clone(), api_version, metrics.clone());
+
+        let mut parts = JoinSet::new();
+        let serving = serve::serve(listener, metrics.clone(), caches.clone(), queue.clone());
+        parts.spawn(named("serving metrics and health", async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "metrics and health are not served any more");
+            }
+        }));
+        for index in 0..caches.kinds().len() {
+            let following = watches::follow(client.clone(), caches.clone(), index, queue.clone());
+            parts.spawn(named("a watch", following));
+        }
+        let taking_over = take_over(leads.subscribe(), caches.clone(), queue.clone(), metrics.clone());
+        parts.spawn(named("taking over", taking_over));
+        if options.watch_pods {
+            let comparing = pods::compare(
+                caches.clone(),
+                Arc::clone(&settings),
+                leads.subscribe(),
+                events.clone(),
+                metrics.clone(),
+            );
+            parts.spawn(named("comparing Pods", comparing));
+        }
+
+        let reconciler = Reconciler {
+            caches: caches.clone(),
+            settings,
+            writer: Writer::new(client.clone(), metrics.clone()),
+            client,
+            events: events.clone(),
+            metrics,
+            told: Told::default(),
+            check_own_secrets: options.check_own_secrets,
+        };
+        let mut workers = JoinSet::new();
+        for _ in 0..options.concurrency {
+            workers.spawn(work(
+                reconciler.clone(),
+                queue.clone(),
+                leads.subscribe(),
+                caches.ready(),
+                stopping.subscribe(),
+            ));
+        }
+        let election = match lease {
+            Some(lease) => {
+                Some(tokio::spawn(elect(lease_client(config)?, lease, leads, leaving.subscribe())))
+            }
+            None => None,
+        };
+        Ok(Process { parts, workers, election, events, writing, stopping, leaving })
+    }
+
+    /// Waits for a part to end, which none should.
+    async fn failure(&mut self) -> Error {
+        let ended = tokio::select! {
+            Some(part) = self.parts.join_next() => part.map(str::to_owned),
+            Some(worker) = self.workers.join_next() => worker.map(|()| "a worker".to_owned()),
+        };
+        Error::Ended(ended.unwrap_or_else(|error| error.to_string()))
+    }
+
+    async fn end(mut self) {
+        self.stopping.send_replace(true);
+        let ended = async { while self.workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_RECONCILES, ended).await.is_err() {
+            tracing::warn!("some Gateways were still worked on");
+        }
+        self.workers.shutdown().await;
+        self.parts.shutdown().await;
+        // Before anybody else leads, so that no later Event comes first.
+        self.events.finish(self.writing).await;
+        self.leaving.send_replace(true);
+        if let Some(election) = self.election
+            && tokio::time::timeout(LAST_RELEASE, election).await.is_err()
+        {
+            tracing::warn!("the Lease could not be released, it runs out by itself");
+        }
+    }
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+/// Looks at Gateways that are due, while this replica leads and everything is listed.
+async fn work(
+    reconciler: Reconciler,
+    queue: Queue,
+    mut leads: watch::Receiver<bool>,
+    mut ready: watch::Receiver<bool>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let due = async {
+            // Senders live as long as the process.
+            let _ = leads.wait_for(|leads| *leads).await;
+            let _ = ready.wait_for(|ready| *ready).await;
+            queue.next().await
+        };
+        let key = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            key = due => key,
+        };
+        let may_work = *leads.borrow() && *ready.borrow();
+        let next = if may_work { reconciler.reconcile(&key).await } else { Next::Soon };
+        queue.done(&key, next);
+    }
+}
+
+/// Makes every Gateway due once when this replica begins to lead.
+async fn take_over(mut leads: watch::Receiver<bool>, caches: Caches, queue: Queue, metrics: Metrics) {
+    loop {
+        let is_leader = *leads.borrow_and_update();
+        metrics.leader.set(i64::from(is_leader));
+        if is_leader {
+            queue.add_all(caches.all());
+        }
+        if leads.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes part in the election until it is to leave, and releases the Lease then.
+async fn elect(
+    client: Client,
+    lease: LeaseName,
+    leads: Arc<watch::Sender<bool>>,
+    mut leaving: watch::Receiver<bool>,
+) {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "gateway-certificates".to_owned());
+    let identity = format!("{host}-{:08x}", rand::rng().random::<u32>());
+    let joined = async {
+        loop {
+            match leader::join(client.clone(), &lease, &identity).await {
+                Ok(manager) => return manager,
+                Err(error) => tracing::warn!(%error, ?lease, "the Lease can neither be read nor created"),
+            }
+            tokio::time::sleep(JOIN_AGAIN).await;
+        }
+    };
+    let manager = tokio::select! {
+        manager = joined => manager,
+        _ = leaving.wait_for(|leaving| *leaving) => return,
+    };
+    tokio::select! {
+        () = leader::take_part(&manager, &leads) => {}
+        _ = leaving.wait_for(|leaving| *leaving) => {}
+    }
+    let was_leader = leads.send_replace(false);
+    if was_leader && let Err(error) = manager.release().await {
+        tracing::warn!(%error, "the Lease could not be released");
+    }
+}
+
+async fn config(kubeconfig: Option<&PathBuf>) -> Result<Config, Error> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let fail = |source| Error::Kubeconfig { path: path.clone(), source };
+            let kubeconfig = Kubeconfig::read_from(path).map_err(fail)?;
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(fail)?
+        }
+        None => Config::incluster().map_err(Error::NoPod)?,
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Ok(config)
+}
+
+/// A client that gives up early, because a Lease that is not renewed in time is somebody else's.
+fn lease_client(mut config: Config) -> Result<Client, Error> {
+    config.connect_timeout = Some(leader::TIMEOUT);
+    config.read_timeout = Some(leader::TIMEOUT);
+    config.default_retry = false;
+    Client::try_from(config).map_err(Error::Client)
+}
+
+fn lease_name(election: &Election) -> Result<LeaseName, Error> {
+    let own = || std::fs::read_to_string(OWN_NAMESPACE).ok().map(|namespace| namespace.trim().to_owned());
+    let namespace = election.namespace.clone().or_else(own).ok_or(Error::NoNamespace)?;
+    Ok(LeaseName { namespace, name: election.name.clone() })
+}

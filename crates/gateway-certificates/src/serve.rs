@@ -1,0 +1,55 @@
+//! Metrics and health over HTTP.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::cache::Caches;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+
+#[derive(Clone)]
+struct Sources {
+    metrics: Metrics,
+    caches: Caches,
+    queue: Queue,
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz`, for good.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    caches: Caches,
+    queue: Queue,
+) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/metrics", get(show_metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .with_state(Sources { metrics, caches, queue });
+    axum::serve(listener, routes).await
+}
+
+async fn show_metrics(State(sources): State<Sources>) -> Response {
+    let Sources { metrics, queue, .. } = sources;
+    metrics.queue_depth.set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
+    metrics.queue_waiting.set(i64::try_from(queue.waiting()).unwrap_or(i64::MAX));
+    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], metrics.text()).into_response()
+}
+
+/// Ready to take over once everything is listed, leader or not.
+async fn readiness(State(sources): State<Sources>) -> Response {
+    let unsettled = sources.caches.unsettled();
+    if unsettled.is_empty() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", unsettled.join("\n"))).into_response()
+    }
+}

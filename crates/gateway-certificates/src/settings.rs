@@ -1,0 +1,114 @@
+//! The policy's settings, as the controller reads them.
+
+use std::path::{Path, PathBuf};
+
+use gateway_rules::Settings;
+use serde_json::Value;
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read, or is no YAML.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The settings are not valid: everything that is wrong with them, one line each.
+    #[error("{}", lines(path, problems))]
+    Invalid {
+        /// The file as it was named.
+        path: PathBuf,
+        /// The path of each setting and what may stand there.
+        problems: Vec<String>,
+    },
+}
+
+fn lines(path: &Path, problems: &[String]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+    lines.join("\n")
+}
+
+/// Reads the settings from a YAML or JSON file; none are the defaults.
+///
+/// # Errors
+/// [`Error`], with everything that is wrong with the settings at once.
+pub fn load(path: Option<&Path>) -> Result<Settings, Error> {
+    let value = path.map_or(Ok(Value::Null), parse)?;
+    let mut settings = Settings::read(&value)
+        .map_err(|problems| Error::Invalid { path: path.unwrap_or(Path::new("")).to_owned(), problems })?;
+    // The bound is for the policy, where every lookup costs a request's time. The controller looks into
+    // its memory.
+    settings.lookups.max = usize::MAX;
+    Ok(settings)
+}
+
+fn parse(path: &Path) -> Result<Value, Error> {
+    let fail = |reason: String| Error::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    // Through YAML's own values, which know a key that stands there twice.
+    let mut value: yaml_serde::Value =
+        yaml_serde::from_str(&text).map_err(|error| fail(format!("settings: {error}")))?;
+    value.apply_merge().map_err(|error| fail(format!("settings: {error}")))?;
+    serde_json::to_value(value).map_err(|error| fail(format!("settings: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn load_text(text: &str) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.yaml");
+        std::fs::write(&path, text).unwrap();
+        load(Some(&path)).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+    }
+
+    #[rstest]
+    #[case::empty("")]
+    #[case::a_comment("# nothing yet\n")]
+    #[case::an_empty_object("{}")]
+    fn nothing_set_is_sound(#[case] text: &str) {
+        assert_eq!(load_text(text).unwrap(), load(None).unwrap());
+    }
+
+    #[test]
+    fn every_certificate_is_looked_up() {
+        assert_eq!(load_text("lookups: {max: 2}").unwrap().lookups.max, usize::MAX);
+    }
+
+    #[test]
+    fn anchors_and_merges_are_followed() {
+        let text = "rules:\n  <<: &soft {issuer-ready: warn}\n  issuer-exists: warn\n";
+        assert_eq!(load_text(text).unwrap().levels.len(), 2);
+    }
+
+    #[test]
+    fn all_problems_are_told() {
+        let error = load_text("role: bothh\nrules: {isuer-ready: warn}\n").unwrap_err();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{error}");
+        assert!(lines[0].starts_with("FILE: role: "), "{error}");
+        assert!(lines[1].starts_with("FILE: rules.isuer-ready: "), "{error}");
+    }
+
+    #[rstest]
+    #[case::no_yaml("a: [", "FILE: settings: ", "line 2 column 1")]
+    #[case::twice("role: both\nrole: default\n", "FILE: settings: ", "duplicate entry")]
+    #[case::two_documents("role: both\n---\nrole: both\n", "FILE: settings: ", "more than one document")]
+    #[case::no_object("[1]", "FILE: ", "expected an object, found a list")]
+    fn what_is_no_settings_file(#[case] text: &str, #[case] start: &str, #[case] reason: &str) {
+        let error = load_text(text).unwrap_err();
+        assert!(error.starts_with(start) && error.contains(reason), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there() {
+        let error = load(Some(Path::new("nowhere.yaml"))).unwrap_err().to_string();
+        assert!(error.starts_with("nowhere.yaml: cannot be read: "), "{error}");
+    }
+}
