@@ -8,7 +8,8 @@
 //! * [`wanted`], [`mod@decide`]: what has to be done for one, from the caches alone;
 //! * [`mod@reconcile`], [`writes`], [`fields`]: how it is done;
 //! * [`events`], [`metrics`], [`pods`]: what is told;
-//! * [`leader`], [`serve`], [`mod@run`]: the process.
+//! * [`settings`], [`leader`], [`serve`], [`mod@run`]: the process;
+//! * [`mod@render`]: the same without a cluster.
 
 pub mod cache;
 pub mod decide;
@@ -21,6 +22,7 @@ pub mod objects;
 pub mod pods;
 pub mod queue;
 pub mod reconcile;
+pub mod render;
 pub mod run;
 pub mod serve;
 pub mod settings;

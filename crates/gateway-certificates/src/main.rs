@@ -1,11 +1,12 @@
 //! The command line of gateway-certificates.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gateway_certificates::run;
+use gateway_certificates::{render, run, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -67,7 +68,9 @@ enum LogFormat {
 
 /// Prints the Certificates that would be made of the Istio Gateways in manifests, without a cluster.
 ///
-/// Issuers are looked up in the same files. What is refused goes to standard error.
+/// Issuers are looked up in the same files: one without a status counts as Ready, one that is not there may be in the
+/// cluster. Of two Gateways that claim one Secret, the one that stands first gets it. Manifests carry no uid, so
+/// owner references are left out. What is refused goes to standard error.
 ///
 /// Ends with 0 if every Gateway gets its Certificates, 1 if one is refused, 2 if something keeps them from being told.
 #[derive(Debug, Args)]
@@ -86,7 +89,7 @@ struct RenderArgs {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_command(args),
-        Command::Render(_) => ExitCode::from(2),
+        Command::Render(args) => render_command(&args),
     }
 }
 
@@ -114,13 +117,29 @@ fn run_command(args: RunArgs) -> ExitCode {
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for line in error.lines() {
-                eprintln!("error: {line}");
-            }
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, 1),
     }
+}
+
+fn render_command(args: &RenderArgs) -> ExitCode {
+    let settings = match settings::load(args.settings.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.to_string(), 2),
+    };
+    let rendering = match render::render(&args.files, &settings, &args.namespace) {
+        Ok(rendering) => rendering,
+        Err(error) => return fail(&error.to_string(), 2),
+    };
+    rendering.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    rendering.refusals.iter().for_each(|refusal| eprintln!("refused: {refusal}"));
+    // A reader that went away (`| head`) is no reason to complain.
+    let _ = std::io::stdout().write_all(rendering.certificates.as_bytes());
+    if rendering.refusals.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn fail(error: &str, code: u8) -> ExitCode {
+    error.lines().for_each(|line| eprintln!("error: {line}"));
+    ExitCode::from(code)
 }
 
 /// Ends with the first SIGTERM or SIGINT.

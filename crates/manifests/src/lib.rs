@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use walkdir::{DirEntry, WalkDir};
 
 /// More than any manifest that an API server takes, and less than what fills the memory.
@@ -116,6 +116,24 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Document>, String> {
         values.map_err(|(number, reason)| format!("{}: document {number}: {reason}", path.display()))?;
     let documents = values.into_iter().enumerate().flat_map(|(index, value)| objects(path, index + 1, value));
     Ok(documents.collect())
+}
+
+/// Manifests carry no status: an issuer without one counts as Ready.
+pub fn assume_ready(issuer: &mut Value) {
+    let Some(object) = issuer.as_object_mut() else { return };
+    let has_status = object.get("status").and_then(Value::as_object).is_some_and(|status| !status.is_empty());
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut).filter(|_| !has_status)
+    else {
+        return;
+    };
+    let generation = metadata.entry("generation").or_insert_with(|| Value::from(1)).clone();
+    let ready = json!({
+        "type": "Ready",
+        "status": "True",
+        "reason": "Assumed",
+        "observedGeneration": generation,
+    });
+    object.insert("status".to_owned(), json!({"conditions": [ready]}));
 }
 
 fn collect(outcome: Result<Vec<Document>, String>, documents: &mut Vec<Document>, errors: &mut Vec<String>) {
@@ -278,8 +296,8 @@ mod tests {
     fn anchors_merges_and_odd_keys_become_json() {
         let text = "apiVersion: v1\nkind: A\nbase: &b {x: 1, y: -2}\nmerged:\n  <<: *b\n  y: 2.5\nkeys: {1: a, true: b}\n";
         let object = parse(Path::new("a.yaml"), text).unwrap().remove(0).object;
-        assert_eq!(object["merged"], serde_json::json!({"x": 1, "y": 2.5}));
-        assert_eq!(object["keys"], serde_json::json!({"1": "a", "true": "b"}));
+        assert_eq!(object["merged"], json!({"x": 1, "y": 2.5}));
+        assert_eq!(object["keys"], json!({"1": "a", "true": "b"}));
     }
 
     #[rstest]
@@ -299,6 +317,17 @@ mod tests {
     fn a_mistake_is_placed(#[case] text: &str, #[case] place: &str, #[case] reason: &str) {
         let error = names(text).unwrap_err();
         assert!(error.contains(place) && error.contains(reason), "{error}");
+    }
+
+    #[rstest]
+    #[case::no_status(json!({"metadata": {"name": "ca"}}), json!("Assumed"))]
+    #[case::an_empty_one(json!({"metadata": {"name": "ca"}, "status": {}}), json!("Assumed"))]
+    #[case::its_own(json!({"metadata": {"name": "ca"}, "status": {"conditions": [{"reason": "Down"}]}}), json!("Down"))]
+    #[case::no_object(json!("ca"), Value::Null)]
+    #[case::no_metadata(json!({"kind": "Issuer"}), Value::Null)]
+    fn an_issuer_without_status_is_ready(#[case] mut issuer: Value, #[case] reason: Value) {
+        assume_ready(&mut issuer);
+        assert_eq!(issuer.pointer("/status/conditions/0/reason").cloned().unwrap_or_default(), reason);
     }
 
     #[test]

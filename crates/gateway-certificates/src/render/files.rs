@@ -1,0 +1,152 @@
+//! Manifests as a cluster: the Gateways, and what is looked up for them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use certificate_shim::IssuerRef;
+use certificate_shim::gateway::GatewayKind;
+use certificate_shim::issuer_ref::CERT_MANAGER_GROUP;
+use gateway_rules::settings::Scope;
+use gateway_rules::{Cluster, LookupError, ObjectRef, Settings};
+use manifests::{Document, assume_ready};
+use serde_json::Value;
+
+/// The objects of the files that are read at all, each once.
+pub struct Files<'s> {
+    settings: &'s Settings,
+    /// In the order in which they first stand in the files.
+    objects: Vec<Object>,
+    positions: BTreeMap<Key, usize>,
+}
+
+/// Names one object, whatever the version it is written in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    group: String,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = self.namespace.iter().map(|namespace| format!("{namespace}/")).collect::<String>();
+        write!(f, "{} {namespace}{}", self.kind, self.name)
+    }
+}
+
+struct Object {
+    key: Key,
+    document: Document,
+    /// Where it stands, too, with other content.
+    replaced: Vec<String>,
+}
+
+impl<'s> Files<'s> {
+    /// The objects of these documents. `namespace` is that of objects that name none. Of an object that
+    /// stands there twice the later one counts, as when both are applied.
+    pub fn new(documents: Vec<Document>, settings: &'s Settings, namespace: &str) -> Self {
+        let mut files = Files { settings, objects: Vec::new(), positions: BTreeMap::new() };
+        for mut document in documents {
+            let Some((scope, is_issuer)) = files.reads(&document) else { continue };
+            if scope == Scope::Namespaced {
+                set_namespace(&mut document.object, namespace);
+            }
+            if is_issuer {
+                assume_ready(&mut document.object);
+            }
+            files.insert(key_of(&document, scope), document);
+        }
+        files
+    }
+
+    /// The Istio Gateways, in the order of the files.
+    pub fn gateways(&self) -> impl Iterator<Item = &Document> {
+        self.objects.iter().map(|object| &object.document).filter(|document| is_gateway(document))
+    }
+
+    /// What is odd about the files.
+    pub fn notes(&self) -> Vec<String> {
+        let twice = self.objects.iter().filter(|object| !object.replaced.is_empty());
+        let note = |object: &Object| {
+            format!(
+                "{} stands in the files more than once, differently. {} counts, not {}.",
+                object.key,
+                object.document.place(),
+                object.replaced.join("; ")
+            )
+        };
+        twice.map(note).collect()
+    }
+
+    /// How a kind is scoped that is read, and whether it is one of issuers; none for other kinds.
+    fn reads(&self, document: &Document) -> Option<(Scope, bool)> {
+        match (group(document.api_version()), document.kind()) {
+            ("", "Namespace") => Some((Scope::Cluster, false)),
+            (CERT_MANAGER_GROUP, "Certificate") => Some((Scope::Namespaced, false)),
+            _ if is_gateway(document) => Some((Scope::Namespaced, false)),
+            (group, kind) => {
+                let reference =
+                    IssuerRef { name: String::new(), kind: kind.to_owned(), group: group.to_owned() };
+                // An empty group would mean cert-manager's.
+                let (_, scope) = self.settings.issuer_kind(&reference).filter(|_| !group.is_empty())?;
+                Some((scope, true))
+            }
+        }
+    }
+
+    fn insert(&mut self, key: Key, document: Document) {
+        let position = self.positions.get(&key).filter(|_| !key.name.is_empty());
+        match position.and_then(|position| self.objects.get_mut(*position)) {
+            None => {
+                self.positions.insert(key.clone(), self.objects.len());
+                self.objects.push(Object { key, document, replaced: Vec::new() });
+            }
+            Some(object) => {
+                let earlier = std::mem::replace(&mut object.document, document);
+                if earlier.object != object.document.object {
+                    object.replaced.push(earlier.place());
+                }
+            }
+        }
+    }
+}
+
+impl Cluster for Files<'_> {
+    fn get(&self, object: &ObjectRef, _fields: &[&str], _fresh: bool) -> Result<Value, LookupError> {
+        let key = Key {
+            group: object.group().to_owned(),
+            kind: object.kind.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        };
+        let found = self.positions.get(&key).and_then(|position| self.objects.get(*position));
+        found.map(|found| found.document.object.clone()).ok_or(LookupError::NotFound)
+    }
+}
+
+fn is_gateway(document: &Document) -> bool {
+    GatewayKind::of(group(document.api_version()), document.kind()) == Some(GatewayKind::Istio)
+}
+
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn key_of(document: &Document, scope: Scope) -> Key {
+    let text =
+        |pointer| document.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Key {
+        group: group(document.api_version()).to_owned(),
+        kind: document.kind().to_owned(),
+        namespace: (scope == Scope::Namespaced).then(|| text("/metadata/namespace")),
+        name: text("/metadata/name"),
+    }
+}
+
+fn set_namespace(object: &mut Value, default: &str) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    if metadata.get("namespace").is_none_or(|own| own.is_null() || own == "") {
+        metadata.insert("namespace".to_owned(), Value::from(default));
+    }
+}

@@ -1,0 +1,370 @@
+//! `gateway-certificates render`: what is printed, what is refused, exit codes and bad inputs.
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use rstest::rstest;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const CENTRAL: &str = "gateway_namespaces: [{labels: {istio: ingressgateway}, namespace: istio-system}]\n";
+const CLUSTER_ISSUER: &str = "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetadata: {name: le}\nspec: {ca: {secretName: ca}}\n";
+
+/// A Gateway of ClusterIssuer `le` as JSON, which is YAML, too.
+fn gateway(namespace: &str, name: &str, secrets: &[&str]) -> Value {
+    let server = |secret: &&str| {
+        json!({
+            "port": {"number": 443, "name": secret, "protocol": "HTTPS"},
+            "hosts": [format!("{secret}.example.com")],
+            "tls": {"mode": "SIMPLE", "credentialName": secret},
+        })
+    };
+    json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "annotations": {"cert-manager.io/cluster-issuer": "le"},
+        },
+        "spec": {
+            "selector": {"istio": "ingressgateway"},
+            "servers": secrets.iter().map(server).collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// Objects as documents of one file, after the ClusterIssuer `le`.
+fn file(objects: &[Value]) -> String {
+    objects.iter().fold(CLUSTER_ISSUER.to_owned(), |text, object| format!("{text}---\n{object}\n"))
+}
+
+/// A folder that the command runs in.
+struct Workshop(TempDir);
+
+impl Workshop {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn render(&self, args: &[&str]) -> Assert {
+        let mut command: Command = assert_cmd::cargo::cargo_bin_cmd!("gateway-certificates");
+        command.current_dir(self.0.path()).arg("render").args(args).assert()
+    }
+}
+
+fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &Assert) -> Vec<String> {
+    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Namespace and name of each Certificate that is printed.
+fn certificates(assert: &Assert) -> Vec<String> {
+    let documents = manifests::parse("out.yaml".as_ref(), &stdout(assert)).unwrap();
+    let text =
+        |value: &Value, pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let name = |object: &Value| {
+        assert_eq!(object["metadata"]["name"], object["spec"]["secretName"]);
+        format!("{}/{}", text(object, "/metadata/namespace"), text(object, "/metadata/name"))
+    };
+    documents.iter().map(|document| name(&document.object)).collect()
+}
+
+#[test]
+fn beside_the_gateway() {
+    let mut shop = gateway("team-a", "shop", &["shop-tls"]);
+    shop["metadata"]["annotations"]["cert-manager.io/renew-before"] = json!("360h");
+    let assert = Workshop::new(&[("shop.yaml", &file(&[shop]))]).render(&["-f", "shop.yaml"]).code(0);
+    assert_eq!(
+        stdout(&assert),
+        "---\n\
+         # Gateway team-a/shop (shop.yaml: document 2)\n\
+         apiVersion: cert-manager.io/v1\n\
+         kind: Certificate\n\
+         metadata:\n  name: shop-tls\n  namespace: team-a\n\
+         spec:\n  secretName: shop-tls\n  issuerRef:\n    name: le\n    kind: ClusterIssuer\n    group: cert-manager.io\n  \
+         dnsNames:\n  - shop-tls.example.com\n  renewBefore: 360h0m0s\n  usages:\n  - digital signature\n  - key encipherment\n"
+    );
+    assert_eq!(stderr(&assert), Vec::<String>::new());
+}
+
+#[test]
+fn elsewhere_with_a_record_of_the_owner() {
+    let workshop = Workshop::new(&[
+        ("shop.yaml", &file(&[gateway("team-a", "shop", &["shop-tls"])])),
+        ("settings.yaml", CENTRAL),
+    ]);
+    let assert = workshop.render(&["-f", "shop.yaml", "--settings", "settings.yaml"]).code(0);
+    let expected = "metadata:\n  name: shop-tls\n  namespace: istio-system\n  labels:\n    \
+        gateway-certificates.io/owner-hash: 92bc563487483987\n  annotations:\n    \
+        gateway-certificates.io/owner-name: shop\n    gateway-certificates.io/owner-namespace: team-a\nspec:\n";
+    assert!(stdout(&assert).contains(expected), "{}", stdout(&assert));
+}
+
+#[rstest]
+#[case::beside("", "/metadata/ownerReferences/0/uid")]
+#[case::elsewhere(CENTRAL, "/metadata/annotations/gateway-certificates.io~1owner-uid")]
+fn a_gateway_out_of_a_cluster_keeps_its_uid(#[case] settings: &str, #[case] pointer: &str) {
+    let mut shop = gateway("team-a", "shop", &["shop-tls"]);
+    shop["metadata"]["uid"] = json!("7d3c");
+    let workshop = Workshop::new(&[("shop.yaml", &file(&[shop])), ("settings.yaml", settings)]);
+    let assert = workshop.render(&["-f", "shop.yaml", "--settings", "settings.yaml"]).code(0);
+    let documents = manifests::parse("out.yaml".as_ref(), &stdout(&assert)).unwrap();
+    assert_eq!(documents[0].object.pointer(pointer), Some(&json!("7d3c")));
+}
+
+#[test]
+fn gateways_stand_in_the_order_of_the_files_and_their_certificates_in_that_of_the_plan() {
+    let workshop = Workshop::new(&[
+        ("b.yaml", &file(&[gateway("team-b", "b", &["z", "a"]), gateway("team-a", "a", &["m"])])),
+        ("a.yaml", &gateway("team-c", "c", &["n"]).to_string()),
+    ]);
+    let expected = ["team-b/z", "team-b/a", "team-a/m", "team-c/n"];
+    assert_eq!(certificates(&workshop.render(&["-f", "b.yaml", "a.yaml"]).code(0)), expected);
+    let expected = ["team-c/n", "team-b/z", "team-b/a", "team-a/m"];
+    assert_eq!(certificates(&workshop.render(&["-f", "."]).code(0)), expected);
+}
+
+#[test]
+fn other_objects_are_left_alone() {
+    let mut cert_managers = gateway("team-a", "api", &[]);
+    cert_managers["apiVersion"] = json!("gateway.networking.k8s.io/v1");
+    cert_managers["spec"] = json!({"listeners": [{"name": "l", "port": 443, "protocol": "HTTPS",
+        "hostname": "a.example.com", "tls": {"certificateRefs": [{"name": "a-tls"}]}}]});
+    let mut plain = gateway("team-a", "plain", &["plain-tls"]);
+    plain["metadata"]["annotations"] = json!({});
+    let mut going = gateway("team-a", "going", &["going-tls"]);
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let workshop = Workshop::new(&[("a.yaml", &file(&[cert_managers, plain, going]))]);
+    let assert = workshop.render(&["-f", "a.yaml"]).code(0);
+    assert_eq!(stdout(&assert), "");
+    assert_eq!(stderr(&assert), ["note: there is no annotated Istio Gateway in the files"]);
+}
+
+#[test]
+fn the_namespace_of_objects_that_name_none() {
+    let mut shop = gateway("", "shop", &["shop-tls"]);
+    shop["metadata"]["annotations"] = json!({"cert-manager.io/issuer": "ca"});
+    let issuer = json!({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "ca"},
+        "spec": {"ca": {"secretName": "ca"}}});
+    let workshop = Workshop::new(&[("shop.yaml", &file(&[shop, issuer]))]);
+    let assert = workshop.render(&["-f", "shop.yaml", "-n", "team-x"]).code(0);
+    assert_eq!((certificates(&assert), stderr(&assert)), (vec!["team-x/shop-tls".to_owned()], Vec::new()));
+    assert_eq!(certificates(&workshop.render(&["-f", "shop.yaml"]).code(0)), ["default/shop-tls"]);
+}
+
+#[rstest]
+#[case::le_is_ready("le", &["http01"], true, 0)]
+#[case::no_http01("le", &["dns01"], false, 0)]
+#[case::another_is_not_known("other", &["http01"], false, 1)]
+fn issuers_come_from_the_files(
+    #[case] named: &str,
+    #[case] solvers: &[&str],
+    #[case] temporary: bool,
+    #[case] notes: usize,
+) {
+    let mut shop = gateway("team-a", "shop", &["shop-tls"]);
+    shop["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] = json!(named);
+    let solvers: Vec<Value> = solvers.iter().map(|kind| json!({*kind: {}})).collect();
+    let issuer = json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "le"},
+        "spec": {"acme": {"solvers": solvers}}});
+    let workshop = Workshop::new(&[("shop.json", &shop.to_string()), ("issuer.json", &issuer.to_string())]);
+    let assert = workshop.render(&["-f", "shop.json", "-f", "issuer.json"]).code(0);
+    let asks = stdout(&assert).contains("cert-manager.io/issue-temporary-certificate: 'true'");
+    assert_eq!((asks, stderr(&assert).len()), (temporary, notes), "{}", stdout(&assert));
+}
+
+#[test]
+fn an_issuer_that_is_not_in_the_files_is_noted_once_and_refused_where_settings_say_so() {
+    let gateways = [gateway("team-a", "a", &["a-tls"]), gateway("team-b", "b", &["b-tls"])];
+    let text = gateways.map(|gateway| gateway.to_string()).join("\n---\n");
+    let workshop = Workshop::new(&[("a.yaml", &text), ("settings.yaml", "rules: {issuer-exists: reject}")]);
+
+    let assert = workshop.render(&["-f", "a.yaml"]).code(0);
+    assert_eq!(
+        stderr(&assert),
+        [
+            "note: ClusterIssuer \"le\" is not in the files: it is in the cluster, or its name is wrong. Where it solves by HTTP-01, the controller asks for a temporary certificate, too."
+        ]
+    );
+    let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
+    assert_eq!(certificates(&assert), Vec::<String>::new());
+    let refused = stderr(&assert);
+    assert_eq!(refused.len(), 2);
+    assert!(refused[0].starts_with("refused: team-a/a (a.yaml: document 1): issuer-exists: "), "{refused:?}");
+    assert!(refused[1].starts_with("refused: team-b/b (a.yaml: document 2): issuer-exists: "), "{refused:?}");
+}
+
+#[test]
+fn an_issuer_that_says_it_is_not_ready_refuses() {
+    let issuer = json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "le"},
+        "spec": {"ca": {"secretName": "ca"}},
+        "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Down"}]}});
+    let text = format!("{issuer}\n---\n{}", gateway("team-a", "shop", &["a-tls", "b-tls"]));
+    let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
+    let refused = stderr(&assert);
+    // One line, since it is about the Gateway and not about either Certificate.
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(
+        refused[0].starts_with("refused: team-a/shop (a.yaml: document 2): issuer-ready: "),
+        "{refused:?}"
+    );
+    assert_eq!(stdout(&assert), "");
+}
+
+#[test]
+fn what_is_refused_of_one_certificate_does_not_withhold_the_other() {
+    let settings = "tenants:\n- {name: a, namespaces: [team-a], issuers: [{kind: ClusterIssuer, name: le}], dns_names: ['**'], secrets: ['a-*']}\n";
+    let shop = gateway("team-a", "shop", &["a-tls", "b-tls"]);
+    let workshop = Workshop::new(&[("a.yaml", &file(&[shop])), ("settings.yaml", settings)]);
+    let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
+    assert_eq!(certificates(&assert), ["team-a/a-tls"]);
+    let refused = stderr(&assert);
+    let start = "refused: team-a/shop (a.yaml: document 2): team-a/b-tls: secret-allowed: spec.servers[1]";
+    assert!(refused.len() == 1 && refused[0].starts_with(start), "{refused:?}");
+}
+
+#[test]
+fn of_two_that_claim_a_secret_the_first_gets_it() {
+    let gateways = [gateway("team-a", "a", &["shared"]), gateway("team-b", "b", &["shared", "own"])];
+    let workshop = Workshop::new(&[("a.yaml", &file(&gateways)), ("settings.yaml", CENTRAL)]);
+    let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
+    assert_eq!(certificates(&assert), ["istio-system/shared", "istio-system/own"]);
+    assert_eq!(
+        stderr(&assert),
+        [
+            "refused: team-b/b (a.yaml: document 3): istio-system/shared: claimed: Gateway team-a/a stands first in the files and gets it. Name another Secret."
+        ]
+    );
+}
+
+#[test]
+fn who_is_refused_claims_nothing() {
+    let mut first = gateway("team-a", "a", &["shared"]);
+    first["metadata"]["annotations"]["cert-manager.io/duration"] = json!("90d");
+    let text = file(&[first, gateway("team-b", "b", &["shared"])]);
+    let workshop = Workshop::new(&[("a.yaml", &text), ("settings.yaml", CENTRAL)]);
+    let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
+    assert!(stdout(&assert).contains("# Gateway team-b/b ("), "{}", stdout(&assert));
+    assert_eq!(stderr(&assert).len(), 1);
+}
+
+#[rstest]
+#[case::nobodys(json!({}), 1)]
+#[case::recorded_as_ours(
+    json!({"gateway-certificates.io/owner-namespace": "team-a", "gateway-certificates.io/owner-name": "shop"}), 0
+)]
+#[case::recorded_as_anothers(
+    json!({"gateway-certificates.io/owner-namespace": "team-b", "gateway-certificates.io/owner-name": "shop"}), 1
+)]
+fn a_certificate_in_the_files_is_its_owners(#[case] annotations: Value, #[case] code: i32) {
+    let certificate = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+        "metadata": {"namespace": "istio-system", "name": "shop-tls", "annotations": annotations},
+        "spec": {"secretName": "shop-tls"}});
+    let text = file(&[gateway("team-a", "shop", &["shop-tls"]), certificate]);
+    let workshop = Workshop::new(&[("a.yaml", &text), ("settings.yaml", CENTRAL)]);
+    let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(code);
+    let expected = if code == 0 { vec![] } else { vec!["secret-owner"] };
+    let rules: Vec<String> =
+        stderr(&assert).iter().map(|line| line.split(": ").nth(4).unwrap().to_owned()).collect();
+    assert_eq!(rules, expected);
+}
+
+#[rstest]
+#[case::in_the_files(true, 0)]
+#[case::not_there(false, 1)]
+fn a_tenant_goes_by_the_labels_of_namespaces_in_the_files(#[case] there: bool, #[case] code: i32) {
+    let settings = "tenants:\n- {name: a, namespace_selector: {match_labels: {team: a}}, issuers: [{kind: ClusterIssuer, name: le}], dns_names: ['**']}\n";
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a", "labels": {"team": "a"}}});
+    let mut objects = vec![gateway("team-a", "shop", &["shop-tls"])];
+    objects.extend(there.then_some(namespace));
+    let workshop = Workshop::new(&[("a.yaml", &file(&objects)), ("settings.yaml", settings)]);
+    let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(code);
+    let refused = stderr(&assert);
+    assert_eq!(refused.iter().filter(|line| line.contains(": context-lookup: ")).count(), refused.len());
+    assert_eq!(certificates(&assert).is_empty(), !there);
+}
+
+#[test]
+fn more_secrets_than_a_request_may_look_up() {
+    let secrets: Vec<String> = (0..20).map(|number| format!("s{number:02}")).collect();
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    let foreign = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+        "metadata": {"namespace": "team-a", "name": "s19"}, "spec": {"secretName": "s19"}});
+    let text = file(&[gateway("team-a", "shop", &secrets), foreign]);
+    let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
+    assert_eq!(certificates(&assert).len(), 19);
+    assert!(stderr(&assert)[0].contains("team-a/s19: secret-owner: "), "{:?}", stderr(&assert));
+}
+
+#[test]
+fn of_a_gateway_that_stands_there_twice_the_later_one_counts() {
+    let mut old = gateway("team-a", "shop", &["old-tls"]);
+    old["apiVersion"] = json!("networking.istio.io/v1beta1");
+    let objects = [old, gateway("team-b", "b", &["b-tls"]), gateway("team-a", "shop", &["new-tls"])];
+    let assert = Workshop::new(&[("a.yaml", &file(&objects))]).render(&["-f", "a.yaml"]).code(0);
+    assert_eq!(certificates(&assert), ["team-a/new-tls", "team-b/b-tls"]);
+    assert_eq!(
+        stderr(&assert),
+        [
+            "note: Gateway team-a/shop stands in the files more than once, differently. a.yaml: document 4 counts, not a.yaml: document 2."
+        ]
+    );
+    let same = [gateway("team-a", "shop", &["s"]), gateway("team-a", "shop", &["s"])];
+    let assert = Workshop::new(&[("a.yaml", &file(&same))]).render(&["-f", "a.yaml"]).code(0);
+    assert_eq!((certificates(&assert).len(), stderr(&assert).len()), (1, 0));
+}
+
+#[rstest]
+#[case::servers_as_a_map("/spec", json!({"servers": {}}), "team-a/bad (a.yaml: document 2): spec.servers: expected a list, found an object. The API server would refuse it, too.")]
+#[case::no_name("/metadata", json!({"namespace": "team-a", "generateName": "shop-", "annotations": {"cert-manager.io/issuer": "ca"}}), "team-a/shop-* (a.yaml: document 2): metadata.name: it is empty, and a Certificate has to say whom it belongs to. Name it.")]
+fn a_gateway_that_cannot_be_is_refused_and_the_others_are_not(
+    #[case] pointer: &str,
+    #[case] value: Value,
+    #[case] expected: &str,
+) {
+    let mut bad = gateway("team-a", "bad", &["bad-tls"]);
+    *bad.pointer_mut(pointer).unwrap() = value;
+    let text = file(&[bad, gateway("team-a", "good", &["good-tls"])]);
+    let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
+    assert_eq!(certificates(&assert), ["team-a/good-tls"]);
+    assert_eq!(stderr(&assert), [format!("refused: {expected}")]);
+}
+
+#[rstest]
+#[case::no_such_file(&["-f", "nowhere.yaml"], &["error: nowhere.yaml: cannot be read: "])]
+#[case::every_file(&["-f", "broken.yaml", "values.yaml"], &["error: broken.yaml: document 1: ", "error: values.yaml: no Kubernetes object"])]
+#[case::an_empty_folder(&["-f", "empty"], &["error: no YAML or JSON file with Kubernetes objects in empty"])]
+#[case::settings(
+    &["-f", "a.yaml", "--settings", "settings.yaml"],
+    &["error: settings.yaml: role: ", "error: settings.yaml: rules.isuer-ready: "]
+)]
+fn what_cannot_be_read(#[case] args: &[&str], #[case] expected: &[&str]) {
+    let workshop = Workshop::new(&[
+        ("a.yaml", &file(&[])),
+        ("broken.yaml", "a: [\n"),
+        ("values.yaml", "replicas: 3\n"),
+        ("settings.yaml", "role: bothh\nrules: {isuer-ready: warn}\n"),
+    ]);
+    std::fs::create_dir(workshop.0.path().join("empty")).unwrap();
+    let assert = workshop.render(args).code(2);
+    let lines = stderr(&assert);
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    assert!(lines.iter().zip(expected).all(|(line, start)| line.starts_with(start)), "{lines:?}");
+    assert_eq!(stdout(&assert), "");
+}
+
+#[test]
+fn standard_input() {
+    let mut command: Command = assert_cmd::cargo::cargo_bin_cmd!("gateway-certificates");
+    let text = file(&[gateway("team-a", "shop", &["shop-tls"])]);
+    let assert = command.args(["render", "-f", "-"]).write_stdin(text).assert().code(0);
+    assert_eq!(certificates(&assert), ["team-a/shop-tls"]);
+}
