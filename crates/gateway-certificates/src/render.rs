@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use certificate_shim::Gateway;
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::plan::SecretName;
+use gateway_rules::certificates::{Owner, owner};
 use gateway_rules::finding::{Finding, Level};
 use gateway_rules::lookup::Lookups;
 use gateway_rules::rules::{Asker, issuer_exists};
@@ -21,6 +22,7 @@ use gateway_rules::{Judgement, Settings, judge};
 use manifests::{Document, ReadErrors};
 use serde_json::Value;
 
+use crate::decide::foreign;
 use crate::wanted::{Refusal, refusals_of_all, wanted};
 use files::Files;
 
@@ -89,7 +91,8 @@ impl<'f> Renderer<'f> {
             Err(malformed) => {
                 self.seen += 1;
                 let name = format!("{namespace}/{}", text("/metadata/name"));
-                self.refuse(&name, document, &format!("{malformed}. The API server would refuse it, too."));
+                let what = format!("the Gateway cannot be read ({malformed})");
+                self.refuse(&name, document, &Refusal::new("unreadable", what, "Correct it.").text);
                 return;
             }
         };
@@ -100,17 +103,22 @@ impl<'f> Renderer<'f> {
         let name = format!("{namespace}/{}", gateway.metadata.name);
         if gateway.metadata.name.is_empty() {
             let name = format!("{namespace}/{}*", text("/metadata/generateName"));
-            let what =
-                "metadata.name: it is empty, and a Certificate has to say whom it belongs to. Name it.";
-            self.refuse(&name, document, what);
+            let what = "metadata.name: it is empty, and a Certificate has to say whom it belongs to";
+            self.refuse(&name, document, &Refusal::new("unreadable", what, "Name it.").text);
             return;
         }
         let judgement = judge(&gateway, self.settings, &Lookups::new(self.files, false), Asker::Controller);
         self.note_missing_issuers(&judgement);
-        self.certificates(&name, document, &judgement);
+        self.certificates(&name, document, &gateway, &judgement);
     }
 
-    fn certificates(&mut self, name: &str, document: &Document, judgement: &Judgement) {
+    fn certificates(
+        &mut self,
+        name: &str,
+        document: &Document,
+        gateway: &Gateway<'_>,
+        judgement: &Judgement,
+    ) {
         let of_all = refusals_of_all(judgement);
         for refusal in &of_all {
             self.refuse(name, document, &refusal.text);
@@ -124,9 +132,7 @@ impl<'f> Renderer<'f> {
             if !wanted.refusals.is_empty() {
                 continue;
             }
-            if let Some(first) = self.claims.get(&secret) {
-                let what = format!("Gateway {first} stands first in the files and gets it");
-                let refusal = Refusal::new("claimed", what, "Name another Secret.");
+            if let Some(refusal) = self.hindrance(&secret, gateway) {
                 self.refuse(name, document, &format!("{secret}: {}", refusal.text));
                 continue;
             }
@@ -137,6 +143,20 @@ impl<'f> Renderer<'f> {
         for (secret, finding) in of_unplanned(judgement) {
             self.refuse(name, document, &format!("{secret}: {finding}"));
         }
+    }
+
+    /// Why a Secret is not to be had, whatever the settings make of the rules.
+    fn hindrance(&self, secret: &SecretName, gateway: &Gateway<'_>) -> Option<Refusal> {
+        let certificate = self.files.certificate(secret);
+        if certificate.is_some_and(|certificate| owner(certificate, gateway) != Owner::ThisGateway) {
+            return Some(foreign(secret, "it is not this Gateway's"));
+        }
+        if let Some(other) = self.files.other_writer(secret) {
+            return Some(foreign(secret, &format!("the Certificate {other} writes that Secret")));
+        }
+        let first = self.claims.get(secret)?;
+        let what = format!("the Gateway {first} stands first in the files and names the Secret, too");
+        Some(Refusal::new("claimed", what, "Name another Secret."))
     }
 
     fn refuse(&mut self, name: &str, document: &Document, why: &str) {

@@ -240,7 +240,7 @@ fn of_two_that_claim_a_secret_the_first_gets_it() {
     assert_eq!(
         stderr(&assert),
         [
-            "refused: team-b/b (a.yaml: document 3): istio-system/shared: claimed: Gateway team-a/a stands first in the files and gets it. Name another Secret."
+            "refused: team-b/b (a.yaml: document 3): istio-system/shared: claimed: the Gateway team-a/a stands first in the files and names the Secret, too. Name another Secret."
         ]
     );
 }
@@ -257,24 +257,33 @@ fn who_is_refused_claims_nothing() {
 }
 
 #[rstest]
-#[case::nobodys(json!({}), 1)]
-#[case::recorded_as_ours(
-    json!({"gateway-certificates.io/owner-namespace": "team-a", "gateway-certificates.io/owner-name": "shop"}), 0
-)]
-#[case::recorded_as_anothers(
-    json!({"gateway-certificates.io/owner-namespace": "team-b", "gateway-certificates.io/owner-name": "shop"}), 1
-)]
-fn a_certificate_in_the_files_is_its_owners(#[case] annotations: Value, #[case] code: i32) {
+#[case::nobodys("shop-tls", json!({}), "", &["secret-owner"])]
+#[case::nobodys_whatever_the_rules_say("shop-tls", json!({}), "rules: {secret-owner: off}\n", &["certificate-foreign"])]
+#[case::recorded_as_ours("shop-tls", record("team-a", "shop"), "", &[])]
+#[case::recorded_as_anothers("shop-tls", record("team-b", "shop"), "", &["secret-owner"])]
+#[case::of_another_name("by-hand", json!({}), "", &["certificate-foreign"])]
+fn a_certificate_in_the_files_is_its_owners(
+    #[case] name: &str,
+    #[case] annotations: Value,
+    #[case] settings: &str,
+    #[case] expected: &[&str],
+) {
     let certificate = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
-        "metadata": {"namespace": "istio-system", "name": "shop-tls", "annotations": annotations},
+        "metadata": {"namespace": "istio-system", "name": name, "annotations": annotations},
         "spec": {"secretName": "shop-tls"}});
     let text = file(&[gateway("team-a", "shop", &["shop-tls"]), certificate]);
-    let workshop = Workshop::new(&[("a.yaml", &text), ("settings.yaml", CENTRAL)]);
+    let settings = format!("{CENTRAL}{settings}");
+    let workshop = Workshop::new(&[("a.yaml", &text), ("settings.yaml", &settings)]);
+    let code = i32::from(!expected.is_empty());
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(code);
-    let expected = if code == 0 { vec![] } else { vec!["secret-owner"] };
-    let rules: Vec<String> =
-        stderr(&assert).iter().map(|line| line.split(": ").nth(4).unwrap().to_owned()).collect();
-    assert_eq!(rules, expected);
+    let lines = stderr(&assert);
+    let rules: Vec<&str> = lines.iter().filter_map(|line| line.split(": ").nth(4)).collect();
+    assert_eq!(rules, expected, "{lines:?}");
+    assert_eq!(certificates(&assert).len(), 1 - expected.len());
+}
+
+fn record(namespace: &str, name: &str) -> Value {
+    json!({"gateway-certificates.io/owner-namespace": namespace, "gateway-certificates.io/owner-name": name})
 }
 
 #[rstest]
@@ -323,8 +332,8 @@ fn of_a_gateway_that_stands_there_twice_the_later_one_counts() {
 }
 
 #[rstest]
-#[case::servers_as_a_map("/spec", json!({"servers": {}}), "team-a/bad (a.yaml: document 2): spec.servers: expected a list, found an object. The API server would refuse it, too.")]
-#[case::no_name("/metadata", json!({"namespace": "team-a", "generateName": "shop-", "annotations": {"cert-manager.io/issuer": "ca"}}), "team-a/shop-* (a.yaml: document 2): metadata.name: it is empty, and a Certificate has to say whom it belongs to. Name it.")]
+#[case::servers_as_a_map("/spec", json!({"servers": {}}), "team-a/bad (a.yaml: document 2): unreadable: the Gateway cannot be read (spec.servers: expected a list, found an object). Correct it.")]
+#[case::no_name("/metadata", json!({"namespace": "team-a", "generateName": "shop-", "annotations": {"cert-manager.io/issuer": "ca"}}), "team-a/shop-* (a.yaml: document 2): unreadable: metadata.name: it is empty, and a Certificate has to say whom it belongs to. Name it.")]
 fn a_gateway_that_cannot_be_is_refused_and_the_others_are_not(
     #[case] pointer: &str,
     #[case] value: Value,

@@ -6,10 +6,13 @@ use std::fmt;
 use certificate_shim::IssuerRef;
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::issuer_ref::CERT_MANAGER_GROUP;
+use certificate_shim::plan::SecretName;
 use gateway_rules::settings::Scope;
 use gateway_rules::{Cluster, LookupError, ObjectRef, Settings};
 use manifests::{Document, assume_ready};
 use serde_json::Value;
+
+const CERTIFICATE: &str = "Certificate";
 
 /// The objects of the files that are read at all, each once.
 pub struct Files<'s> {
@@ -79,11 +82,36 @@ impl<'s> Files<'s> {
         twice.map(note).collect()
     }
 
+    /// The Certificate of that namespace and name.
+    pub fn certificate(&self, name: &SecretName) -> Option<&Value> {
+        let key = Key {
+            group: CERT_MANAGER_GROUP.to_owned(),
+            kind: CERTIFICATE.to_owned(),
+            namespace: Some(name.namespace.clone()),
+            name: name.name.clone(),
+        };
+        self.find(&key)
+    }
+
+    /// The first Certificate of another name that writes that Secret.
+    pub fn other_writer(&self, secret: &SecretName) -> Option<SecretName> {
+        let writes = |object: &&Object| {
+            let key = &object.key;
+            let name = object.document.object.pointer("/spec/secretName").and_then(Value::as_str);
+            (key.group.as_str(), key.kind.as_str()) == (CERT_MANAGER_GROUP, CERTIFICATE)
+                && key.namespace.as_ref() == Some(&secret.namespace)
+                && key.name != secret.name
+                && name == Some(&secret.name)
+        };
+        let other = self.objects.iter().find(writes)?;
+        Some(SecretName { namespace: secret.namespace.clone(), name: other.key.name.clone() })
+    }
+
     /// How a kind is scoped that is read, and whether it is one of issuers; none for other kinds.
     fn reads(&self, document: &Document) -> Option<(Scope, bool)> {
         match (group(document.api_version()), document.kind()) {
             ("", "Namespace") => Some((Scope::Cluster, false)),
-            (CERT_MANAGER_GROUP, "Certificate") => Some((Scope::Namespaced, false)),
+            (CERT_MANAGER_GROUP, CERTIFICATE) => Some((Scope::Namespaced, false)),
             _ if is_gateway(document) => Some((Scope::Namespaced, false)),
             (group, kind) => {
                 let reference =
@@ -93,6 +121,11 @@ impl<'s> Files<'s> {
                 Some((scope, true))
             }
         }
+    }
+
+    fn find(&self, key: &Key) -> Option<&Value> {
+        let position = self.positions.get(key)?;
+        self.objects.get(*position).map(|object| &object.document.object)
     }
 
     fn insert(&mut self, key: Key, document: Document) {
@@ -120,8 +153,7 @@ impl Cluster for Files<'_> {
             namespace: object.namespace.clone(),
             name: object.name.clone(),
         };
-        let found = self.positions.get(&key).and_then(|position| self.objects.get(*position));
-        found.map(|found| found.document.object.clone()).ok_or(LookupError::NotFound)
+        self.find(&key).cloned().ok_or(LookupError::NotFound)
     }
 }
 
