@@ -1,0 +1,273 @@
+//! deploy/controller and examples/controller: in step with the command line, the settings, the version and each other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gateway_certificates::settings;
+use manifests::Document;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Every object below deploy/controller and examples/controller.
+fn documents() -> Vec<Document> {
+    manifests::read(["deploy/controller", "examples/controller"].map(|folder| root().join(folder))).unwrap()
+}
+
+fn of_kind<'d>(documents: &'d [Document], kind: &str) -> Vec<&'d Document> {
+    documents.iter().filter(|document| document.kind() == kind).collect()
+}
+
+fn kustomizations(documents: &[Document]) -> Vec<&Document> {
+    [of_kind(documents, "Kustomization"), of_kind(documents, "Component")].concat()
+}
+
+fn texts<'v>(value: &'v Value, pointer: &str) -> Vec<&'v str> {
+    let items = value.pointer(pointer).and_then(Value::as_array);
+    items.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn controller(documents: &[Document]) -> Value {
+    let [deployment] = of_kind(documents, "Deployment")[..] else { panic!("one Deployment") };
+    deployment.object["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+/// What the command line says to these arguments. It reads all of them before it comes to the last.
+fn help(args: &[&str]) -> Result<String, String> {
+    let command =
+        Command::new(env!("CARGO_BIN_EXE_gateway-certificates")).args(args).arg("--help").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if command.status.success() { Ok(text(command.stdout)) } else { Err(text(command.stderr)) }
+}
+
+#[test]
+fn the_image_is_this_version() {
+    let expected =
+        format!("ghcr.io/gateway-issuer-policy/gateway-certificates:v{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(controller(&documents())["image"], json!(expected));
+}
+
+#[test]
+fn the_command_line_takes_the_arguments() {
+    let documents = documents();
+    let container = controller(&documents);
+    let mut args = texts(&container, "/args");
+    let patches: Vec<Value> = of_kind(&documents, "Component")
+        .iter()
+        .flat_map(|component| component.object["patches"].as_array().cloned().unwrap_or_default())
+        .flat_map(|patch| yaml_serde::from_str::<Vec<Value>>(patch["patch"].as_str().unwrap()).unwrap())
+        .collect();
+    assert_eq!(patches.len(), 2, "--check-own-secrets and --watch-pods");
+    for patch in &patches {
+        assert_eq!(patch["path"], "/spec/template/spec/containers/0/args/-");
+        args.push(patch["value"].as_str().unwrap());
+    }
+    assert!(help(&args).unwrap().starts_with("Runs the controller"));
+    args.insert(1, "--no-such-flag");
+    assert!(help(&args).unwrap_err().contains("--no-such-flag"));
+}
+
+#[test]
+fn ports_paths_and_names_are_those_of_the_command_line() {
+    let documents = documents();
+    let container = controller(&documents);
+    let help = help(&["run"]).unwrap();
+    let port = container["ports"][0]["containerPort"].as_u64().unwrap();
+    assert!(help.contains(&format!("[default: [::]:{port}]")), "{help}");
+    let [policy] = of_kind(&documents, "NetworkPolicy")[..] else { panic!("one NetworkPolicy") };
+    assert_eq!(policy.object["spec"]["ingress"], json!([{"ports": [{"protocol": "TCP", "port": port}]}]));
+
+    let lease = of_kind(&documents, "Role")
+        .iter()
+        .find_map(|role| Some(role.object.pointer("/rules/0/resourceNames/0")?.as_str()?.to_owned()))
+        .unwrap();
+    let named = help.split("--lease-name <").nth(1).unwrap().split("[default: ").nth(1).unwrap();
+    assert_eq!(named.split(']').next(), Some(lease.as_str()));
+
+    // The ConfigMap's key is the name of its file.
+    let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    assert!(texts(&container, "/args").contains(&format!("--settings={mount}/settings.yaml").as_str()));
+}
+
+#[rstest]
+#[case::base("deploy/controller/base", false)]
+#[case::central("deploy/controller/central", true)]
+#[case::example("examples/controller", true)]
+fn settings_are_sound(#[case] folder: &str, #[case] is_central: bool) {
+    let settings = settings::load(Some(&root().join(folder).join("settings.yaml"))).unwrap();
+    assert_eq!(settings.gateway_namespaces.is_some(), is_central);
+}
+
+#[test]
+fn the_central_settings_are_those_of_the_policy() {
+    let policies = manifests::read([root().join("deploy/policy/policies.yaml")]).unwrap();
+    let of_policy = |name: &str| {
+        let policy = policies.iter().find(|policy| policy.object["metadata"]["name"] == name).unwrap();
+        let mut settings = policy.object["spec"]["settings"].clone();
+        settings.as_object_mut().unwrap().retain(|key, _| key != "role" && key != "default_issuer");
+        settings
+    };
+    let text = std::fs::read_to_string(root().join("deploy/controller/central/settings.yaml")).unwrap();
+    let central: Value = yaml_serde::from_str(&text).unwrap();
+    assert_eq!(of_policy("gateway-issuer-validate"), central);
+    assert_eq!(of_policy("gateway-issuer-default"), central);
+}
+
+#[test]
+fn the_central_role_is_where_the_settings_point() {
+    let central = root().join("deploy/controller/central");
+    let settings = settings::load(Some(&central.join("settings.yaml"))).unwrap();
+    let expected: BTreeSet<String> =
+        settings.gateway_namespaces.unwrap().into_iter().map(|entry| entry.namespace).collect();
+    let documents = manifests::read([central]).unwrap();
+    let namespaces = |kind| -> BTreeSet<String> {
+        let objects = of_kind(&documents, kind);
+        objects.iter().map(|role| role.object["metadata"]["namespace"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(namespaces("Role"), expected);
+    assert_eq!(namespaces("RoleBinding"), expected);
+}
+
+#[test]
+fn every_file_is_used_and_there() {
+    let documents = documents();
+    let mut used = BTreeSet::new();
+    for kustomization in kustomizations(&documents) {
+        let folder = kustomization.path.parent().unwrap();
+        used.insert(kustomization.path.clone());
+        let generators = kustomization.object["configMapGenerator"].as_array().cloned().unwrap_or_default();
+        let files = generators.iter().flat_map(|generator| texts(generator, "/files"));
+        let resources = texts(&kustomization.object, "/resources");
+        for name in resources.into_iter().chain(texts(&kustomization.object, "/components")).chain(files) {
+            let path = folder.join(name);
+            assert!(path.exists(), "{} names {name}", kustomization.path.display());
+            used.insert(path);
+        }
+    }
+    let unused: Vec<_> =
+        documents.iter().map(|document| &document.path).filter(|path| !used.contains(*path)).collect();
+    assert_eq!(unused, Vec::<&PathBuf>::new());
+}
+
+/// What the roles of some objects allow: where, what, which verbs.
+fn grants(objects: &[Document]) -> Vec<String> {
+    let mut grants = Vec::new();
+    for role in [of_kind(objects, "ClusterRole"), of_kind(objects, "Role")].concat() {
+        let place = role.object["metadata"]["namespace"].as_str().unwrap_or("*").to_owned();
+        for rule in role.object["rules"].as_array().unwrap() {
+            assert_eq!(texts(rule, "/apiGroups").len(), 1, "{rule}");
+            let group = texts(rule, "/apiGroups")[0];
+            let dot = if group.is_empty() { "" } else { "." };
+            let names = match texts(rule, "/resourceNames")[..] {
+                [] => String::new(),
+                ref names => format!(" {}", names.join(",")),
+            };
+            let verbs = texts(rule, "/verbs").join(",");
+            for resource in texts(rule, "/resources") {
+                grants.push(format!("{place}: {resource}{dot}{group}{names}: {verbs}"));
+            }
+        }
+    }
+    grants
+}
+
+const BASE: &[&str] = &[
+    "*: gateways.networking.istio.io: get,list,watch",
+    "*: gateways/finalizers.networking.istio.io: update",
+    "*: certificates.cert-manager.io: get,list,watch",
+    "*: issuers.cert-manager.io: list,watch",
+    "*: clusterissuers.cert-manager.io: list,watch",
+    "*: events.events.k8s.io: get,create",
+    "gateway-certificates: leases.coordination.k8s.io gateway-certificates: get,patch",
+    "gateway-certificates: leases.coordination.k8s.io: create",
+];
+
+#[rstest]
+#[case::base("base", BASE)]
+#[case::own_namespaces("own-namespaces", &["*: certificates.cert-manager.io: create,patch,delete"])]
+#[case::central("central", &["istio-system: certificates.cert-manager.io: create,patch,delete", "istio-system: secrets: get"])]
+#[case::watch_pods("components/watch-pods", &["*: pods: list,watch"])]
+#[case::check_own_secrets("components/check-own-secrets", &["*: secrets: get"])]
+#[case::namespace_selectors("components/namespace-selectors", &["*: namespaces: list,watch"])]
+#[case::service_monitor("components/service-monitor", &[])]
+fn roles_allow_what_is_used_and_no_more(#[case] folder: &str, #[case] expected: &[&str]) {
+    let objects = manifests::read([root().join("deploy/controller").join(folder)]).unwrap();
+    assert_eq!(grants(&objects), expected);
+    // Every role is bound, to the controller alone.
+    for (role, binding) in [("ClusterRole", "ClusterRoleBinding"), ("Role", "RoleBinding")] {
+        let bound = |document: &&Document| {
+            assert_eq!(
+                document.object["subjects"],
+                json!([{"kind": "ServiceAccount", "name": "gateway-certificates", "namespace": "gateway-certificates"}])
+            );
+            let of = &document.object;
+            (
+                of["metadata"]["namespace"].clone(),
+                of["roleRef"]["kind"].clone(),
+                of["roleRef"]["name"].clone(),
+            )
+        };
+        let own = |document: &&Document| {
+            let metadata = &document.object["metadata"];
+            (metadata["namespace"].clone(), json!(document.kind()), metadata["name"].clone())
+        };
+        let roles: Vec<_> = of_kind(&objects, role).iter().map(own).collect();
+        let bindings: Vec<_> = of_kind(&objects, binding).iter().map(bound).collect();
+        assert_eq!(roles, bindings);
+    }
+}
+
+/// What `kubectl kustomize` makes of a folder; none where there is no kubectl.
+fn built(folder: &str) -> Option<Vec<Document>> {
+    let command = Command::new("kubectl").arg("kustomize").arg(root().join(folder)).output();
+    let Ok(output) = command else {
+        eprintln!("kubectl is missing: {folder} is not built");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(manifests::parse("built.yaml".as_ref(), &String::from_utf8(output.stdout).unwrap()).unwrap())
+}
+
+#[rstest]
+#[case::own_namespaces("deploy/controller/own-namespaces", "deploy/controller/base", &[])]
+#[case::central("deploy/controller/central", "deploy/controller/central", &[])]
+#[case::example("examples/controller", "examples/controller", &["--check-own-secrets", "--watch-pods"])]
+fn kustomizations_build(#[case] folder: &str, #[case] settings: &str, #[case] flags: &[&str]) {
+    let Some(objects) = built(folder) else { return };
+    let args = ["run", "--settings=/etc/gateway-certificates/settings.yaml"];
+    assert_eq!(texts(&controller(&objects), "/args"), [&args, flags].concat());
+
+    let [config] = of_kind(&objects, "ConfigMap")[..] else { panic!("one ConfigMap") };
+    let expected = std::fs::read_to_string(root().join(settings).join("settings.yaml")).unwrap();
+    assert_eq!(config.object["data"], json!({"settings.yaml": expected}));
+    let [deployment] = of_kind(&objects, "Deployment")[..] else { panic!("one Deployment") };
+    let volume = deployment.object.pointer("/spec/template/spec/volumes/0/configMap/name");
+    assert_eq!(volume, Some(&config.object["metadata"]["name"]));
+    assert_ne!(
+        volume,
+        Some(&json!("gateway-certificates-settings")),
+        "it has a hash, so that Pods are rolled"
+    );
+}
+
+#[test]
+fn pods_meet_the_restricted_standard() {
+    // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    let documents = documents();
+    let [deployment] = of_kind(&documents, "Deployment")[..] else { panic!("one Deployment") };
+    let pod = &deployment.object["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_ne!(pod["securityContext"]["runAsUser"], 0);
+    assert_eq!(pod["securityContext"]["seccompProfile"], json!({"type": "RuntimeDefault"}));
+    let container = controller(&documents);
+    assert_eq!(
+        container["securityContext"],
+        json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+    );
+    let [namespace] = of_kind(&documents, "Namespace")[..] else { panic!("one Namespace") };
+    assert_eq!(namespace.object["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+}
