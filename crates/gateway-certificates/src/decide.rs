@@ -99,44 +99,73 @@ pub fn decide(
         return decision;
     };
     let of_all = refusals_of_all(&judgement);
-    if !of_all.is_empty() {
-        decision.refused = vec![Refused { secret: None, refusals: of_all, retry: false }];
-        return decision;
-    }
+    // What the annotations say cannot be done, whatever is there.
+    let mut is_withheld = judgement.plan.issued().is_empty() || !judgement.issuer_is_sound;
     let served = caches.served(Role::Gateways);
     for wanted in wanted(&judgement) {
         let secret = wanted.certificate.secret();
-        if !wanted.refusals.is_empty() {
-            decision.refused.push(Refused { secret: Some(secret), refusals: wanted.refusals, retry: false });
+        let known = caches.certificate(&secret);
+        let keep_temporary = !judgement.issuers_are_known;
+        let Some(step) = step(wanted.certificate, known.as_deref(), gateway, keep_temporary, served.as_ref())
+        else {
+            // It is as it is to be: there is nothing to withhold.
             continue;
-        }
-        match caches.certificate(&secret) {
-            None => match hindrance(&secret, gateway, caches, settings) {
-                Some(refused) => decision.refused.push(refused),
-                None => {
-                    let body = body(wanted.certificate, false, None, served.as_ref());
-                    decision.create.push(Planned { secret, body, field: String::new() });
-                }
-            },
-            Some(known) if !known.belongs_to(&gateway.key) => {
-                decision.refused.push(Refused::one(&secret, foreign(&secret, "it is not this Gateway's")));
-            }
-            // When it is gone, it is created anew.
-            Some(known) if known.is_going => {}
-            Some(known) => {
-                let keep_temporary = known.asks_for_temporary && !judgement.issuers_are_known;
-                let body = body(wanted.certificate, keep_temporary, Some(&known), served.as_ref());
-                let ours = ours(&body);
-                let text = ours.to_string();
-                if *known.owned != *text {
-                    let owned: Value = serde_json::from_str(&known.owned).unwrap_or_default();
-                    let field = difference(&ours, &owned).unwrap_or_default();
-                    decision.change.push(Planned { secret, body, field });
+        };
+        if !of_all.is_empty() {
+            is_withheld = true;
+        } else if !wanted.refusals.is_empty() {
+            decision.refused.push(Refused { secret: Some(secret), refusals: wanted.refusals, retry: false });
+        } else {
+            match step {
+                Step::Create(planned) => match hindrance(&secret, gateway, caches, settings) {
+                    Some(refused) => decision.refused.push(refused),
+                    None => decision.create.push(planned),
+                },
+                Step::Change(planned) => decision.change.push(planned),
+                Step::LeaveToOwner => {
+                    decision
+                        .refused
+                        .push(Refused::one(&secret, foreign(&secret, "it is not this Gateway's")));
                 }
             }
         }
     }
+    if !of_all.is_empty() && is_withheld {
+        decision.refused.push(Refused { secret: None, refusals: of_all, retry: false });
+    }
     decision
+}
+
+/// What a Certificate lacks of being as it is to be.
+enum Step {
+    Create(Planned),
+    Change(Planned),
+    LeaveToOwner,
+}
+
+/// The step that a Certificate needs; none where it is as it is to be, or on its way out: when it is
+/// gone, it is created anew.
+fn step(
+    certificate: &Certificate,
+    known: Option<&KnownCertificate>,
+    gateway: &KnownGateway,
+    keep_temporary: bool,
+    served: Option<&Served>,
+) -> Option<Step> {
+    let secret = certificate.secret();
+    let Some(known) = known else {
+        let body = body(certificate, false, None, served);
+        return Some(Step::Create(Planned { secret, body, field: String::new() }));
+    };
+    if !known.belongs_to(&gateway.key) {
+        return Some(Step::LeaveToOwner);
+    }
+    if known.is_going {
+        return None;
+    }
+    let body = body(certificate, keep_temporary && known.asks_for_temporary, Some(known), served);
+    let field = difference(&ours(&body), &known.owned())?;
+    Some(Step::Change(Planned { secret, body, field }))
 }
 
 fn judgement(
@@ -415,6 +444,13 @@ mod tests {
         let changed = gateway("team-a", "shop").server("shop-tls", &["new.example.com"]).build();
         let decision = world(settings, vec![changed, made]).decide("team-a/shop");
         assert_eq!(decision.change[0].body["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE], "true");
+    }
+
+    #[test]
+    fn what_is_as_it_is_to_be_is_not_refused() {
+        let made = made_for(shop(), json!({}));
+        let world = world(json!({}), vec![issuer("False"), shop().build(), made]);
+        assert_eq!(world.summary("team-a/shop"), Vec::<String>::new());
     }
 
     #[test]

@@ -82,8 +82,6 @@ pub struct Served {
     pub resource: ApiResource,
     /// All versions as they stand in `apiVersion`, the most stable one first.
     pub api_versions: Vec<String>,
-    /// Whether objects can be created: not while the CustomResourceDefinition is being deleted.
-    pub is_whole: bool,
 }
 
 /// Asks how a kind is served; none where it is not.
@@ -98,7 +96,7 @@ pub async fn discover(client: &Client, kind: &Kind) -> kube::Result<Option<Serve
     };
     if let Some(resource) = built_in {
         let api_versions = vec![resource.api_version.clone()];
-        return Ok(Some(Served { resource, api_versions, is_whole: true }));
+        return Ok(Some(Served { resource, api_versions }));
     }
     let group = match discovery::group(client, &kind.group).await {
         Ok(group) => group,
@@ -113,14 +111,13 @@ pub async fn discover(client: &Client, kind: &Kind) -> kube::Result<Option<Serve
         let found = group.versioned_resources(version).into_iter().find(|(resource, capabilities)| {
             resource.kind == kind.kind && capabilities.supports_operation(verbs::WATCH)
         });
-        let Some((resource, capabilities)) = found else { continue };
+        let Some((resource, _)) = found else { continue };
         let api_version = resource.api_version.clone();
         let is_asked_for = kind.version.as_ref().is_none_or(|only| only == version);
         match &mut served {
             Some(served) => served.api_versions.push(api_version),
             None if is_asked_for => {
-                let is_whole = capabilities.supports_operation(verbs::CREATE);
-                served = Some(Served { resource, api_versions: vec![api_version], is_whole });
+                served = Some(Served { resource, api_versions: vec![api_version] });
             }
             None => {}
         }

@@ -176,7 +176,7 @@ pub struct KnownCertificate {
     /// Whether it asks for a temporary certificate.
     pub asks_for_temporary: bool,
     /// The part of it that we own, as JSON; empty where it belongs to no Istio Gateway.
-    pub owned: Box<str>,
+    owned: Box<str>,
     /// What tells whom it belongs to, as JSON.
     identity: Box<str>,
 }
@@ -218,6 +218,11 @@ impl KnownCertificate {
     /// Whether it belongs to that Gateway, or to an earlier one of its namespace and name.
     pub fn belongs_to(&self, key: &Key) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.key == *key)
+    }
+
+    /// The part of it that we own; null where it belongs to no Istio Gateway.
+    pub fn owned(&self) -> Value {
+        serde_json::from_str(&self.owned).unwrap_or_default()
     }
 
     /// The object, as far as it tells whom it belongs to.

@@ -25,9 +25,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 pub enum Next {
     /// Nothing, until something changes.
     Wait,
-    /// Once more, soon: a cache has to catch up with what was seen.
-    Soon,
-    /// Once more, later and later as long as it fails.
+    /// Once more, later and later as long as it is not done.
     Retry,
 }
 
@@ -122,7 +120,7 @@ impl Queue {
         }
         let failures = match next {
             Next::Retry => state.failures.get(key).map_or(1, |failures| failures.saturating_add(1)),
-            Next::Wait | Next::Soon => 0,
+            Next::Wait => 0,
         };
         match failures {
             0 => state.failures.remove(key),
@@ -130,9 +128,8 @@ impl Queue {
         };
         if again {
             state.add(key.clone());
-        } else if next != Next::Wait {
-            let wait = if next == Next::Soon { FIRST_RETRY } else { backoff(failures) };
-            state.add_later(key.clone(), Instant::now() + jittered(wait));
+        } else if next == Next::Retry {
+            state.add_later(key.clone(), Instant::now() + jittered(backoff(failures)));
         }
         drop(state);
         self.0.changed.notify_one();

@@ -11,7 +11,7 @@ use kube::api::DynamicObject;
 use crate::cache::Caches;
 use crate::decide::{Decision, Planned, Refused, decide, foreign};
 use crate::events::{Events, Note, Reason};
-use crate::kinds::{Role, Served, discover};
+use crate::kinds::{Role, Served};
 use crate::metrics::Metrics;
 use crate::objects::{Key, KnownCertificate, KnownGateway};
 use crate::queue::Next;
@@ -27,8 +27,6 @@ pub struct Reconciler {
     pub settings: Arc<Settings>,
     /// Writes.
     pub writer: Writer,
-    /// Asks which versions are served.
-    pub client: kube::Client,
     /// Tells.
     pub events: Events,
     /// Counts.
@@ -72,8 +70,8 @@ struct Look<'r> {
     uid: String,
     outcome: Outcome,
     refused: Vec<Refused>,
-    failed: bool,
-    stale: bool,
+    /// Whether it has to be looked at again although nothing changes.
+    again: bool,
 }
 
 impl Reconciler {
@@ -86,8 +84,7 @@ impl Reconciler {
             uid: view.gateway.as_ref().map(|gateway| gateway.uid.clone()).unwrap_or_default(),
             outcome: Outcome::Unchanged,
             refused: Vec::new(),
-            failed: false,
-            stale: false,
+            again: false,
         };
         match &view.gateway {
             Some(gateway) => {
@@ -241,7 +238,7 @@ impl Look<'_> {
             }
             if live.plans(&certificate.name) {
                 // The cache is behind.
-                self.stale = true;
+                self.again = true;
                 return Ok(None);
             }
             return Ok(Some("the Gateway does not ask for it any more"));
@@ -250,11 +247,10 @@ impl Look<'_> {
             return Ok(None);
         }
         // While the CustomResourceDefinition goes, so do all Gateways, and nobody meant that.
-        let kinds = self.reconciler.caches.kinds();
-        let Some(kind) = kinds.iter().find(|kind| kind.role == Role::Gateways) else { return Ok(None) };
-        match discover(&self.reconciler.client, kind).await? {
-            Some(served) if served.is_whole => Ok(Some("its Gateway is gone")),
-            _ => Err(Trouble::Failed(format!("{} is not served any more", kind.resource()))),
+        if self.reconciler.writer.can_be_created(&gateways.resource).await? {
+            Ok(Some("its Gateway is gone"))
+        } else {
+            Err(Trouble::Failed("Istio's Gateways are not served any more".to_owned()))
         }
     }
 
@@ -270,7 +266,7 @@ impl Look<'_> {
     fn trouble(&mut self, secret: &SecretName, trouble: Trouble) {
         match trouble {
             Trouble::Stale(text) => {
-                self.stale = true;
+                self.again = true;
                 self.reached(Outcome::Stale);
                 tracing::debug!(gateway = %self.key, certificate = %secret, text, "looking again");
             }
@@ -284,7 +280,7 @@ impl Look<'_> {
                 self.refused.push(Refused::one(secret, refusal).retried());
             }
             Trouble::Failed(text) => {
-                self.failed = true;
+                self.again = true;
                 self.reached(Outcome::Failed);
                 tracing::warn!(gateway = %self.key, certificate = %secret, text, "failed, it is tried again");
             }
@@ -315,13 +311,8 @@ impl Look<'_> {
             }
         }
         self.reconciler.metrics.reconciled(self.outcome.as_str());
-        if self.failed || self.refused.iter().any(|refused| refused.retry) {
-            Next::Retry
-        } else if self.stale {
-            Next::Soon
-        } else {
-            Next::Wait
-        }
+        let again = self.again || self.refused.iter().any(|refused| refused.retry);
+        if again { Next::Retry } else { Next::Wait }
     }
 }
 

@@ -179,8 +179,7 @@ impl Process {
         let reconciler = Reconciler {
             caches: caches.clone(),
             settings,
-            writer: Writer::new(client.clone(), metrics.clone()),
-            client,
+            writer: Writer::new(client, metrics.clone()),
             events: events.clone(),
             metrics,
             told: Told::default(),
@@ -259,7 +258,7 @@ async fn work(
             key = due => key,
         };
         let may_work = *leads.borrow() && *ready.borrow();
-        let next = if may_work { reconciler.reconcile(&key).await } else { Next::Soon };
+        let next = if may_work { reconciler.reconcile(&key).await } else { Next::Retry };
         queue.done(&key, next);
     }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use certificate_shim::plan::SecretName;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+    Preconditions,
 };
+use kube::discovery::{self, verbs};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -47,8 +49,11 @@ impl From<kube::Error> for Trouble {
         match error {
             kube::Error::Api(status) => match status.code {
                 409 => Trouble::Stale(status.message),
-                // What is not there, what is not allowed, and what is not valid.
-                400 | 403 | 404 | 405 | 413 | 422 => Trouble::Refused(status.message),
+                // What is not allowed, and what is not valid.
+                400 | 403 | 413 | 422 => Trouble::Refused(status.message),
+                404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
+                    Trouble::Refused(status.message)
+                }
                 _ => Trouble::Failed(status.message),
             },
             other => Trouble::Failed(other.to_string()),
@@ -118,6 +123,18 @@ impl Writer {
                 other => other,
             }),
         }
+    }
+
+    /// Whether the API server serves a kind in full. While its CustomResourceDefinition is being
+    /// deleted, objects can be read and deleted, but not created.
+    ///
+    /// # Errors
+    /// Where the API server does not tell, or does not serve it at all.
+    pub async fn can_be_created(&self, resource: &ApiResource) -> Result<bool, Trouble> {
+        let ApiResource { group, version, kind, .. } = resource;
+        let kind = GroupVersionKind::gvk(group, version, kind);
+        let (_, capabilities) = timed(discovery::pinned_kind(&self.client, &kind)).await?;
+        Ok(capabilities.supports_operation(verbs::CREATE))
     }
 
     /// Looks whether a Secret may be written for a Certificate of its name.
@@ -269,8 +286,8 @@ pub fn ours(body: &Value) -> Value {
 }
 
 /// What has to be changed before an apply can do its work: the fields of our POST become those of an
-/// apply, and a controller reference to an earlier Gateway of the same name goes, whoever wrote it,
-/// because an object has one controller. None where nothing has to.
+/// apply, and a controller reference to an earlier Gateway of the same name makes room for ours, whoever
+/// wrote it, because an object has one controller. None where nothing has to.
 fn preparation(live: &Value, body: &Value) -> Option<Value> {
     let fields = fields::as_applied(live);
     let ours = body.pointer("/metadata/ownerReferences/0");
@@ -284,8 +301,9 @@ fn preparation(live: &Value, body: &Value) -> Option<Value> {
     }
     let has_stale = references.is_some_and(|references| references.iter().any(|one| is_stale(&one)));
     if has_stale {
-        let kept: Vec<&Value> = references.into_iter().flatten().filter(|one| !is_stale(one)).collect();
-        metadata["ownerReferences"] = json!(kept);
+        // In one step, or a Certificate without owner would be left if it ended here.
+        let kept = references.into_iter().flatten().filter(|one| !is_stale(one));
+        metadata["ownerReferences"] = kept.chain(ours).cloned().collect();
     }
     if fields.is_none() && !has_stale {
         return None;
@@ -359,7 +377,8 @@ mod tests {
     fn the_controller_of_before_goes() {
         let references = json!([{"uid": "x"}, {"uid": "old", "controller": true}]);
         let prepared = preparation(&live(references, "Apply"), &body("new")).unwrap();
-        let expected = json!({"uid": "c", "resourceVersion": "7", "ownerReferences": [{"uid": "x"}]});
+        let references = json!([{"uid": "x"}, {"uid": "new", "controller": true}]);
+        let expected = json!({"uid": "c", "resourceVersion": "7", "ownerReferences": references});
         assert_eq!(prepared["metadata"], expected);
     }
 
@@ -374,6 +393,7 @@ mod tests {
     #[case::conflict(409, Trouble::Stale("said".into()))]
     #[case::forbidden(403, Trouble::Refused("said".into()))]
     #[case::invalid(422, Trouble::Refused("said".into()))]
+    #[case::not_there(404, Trouble::Failed("said".into()))]
     #[case::busy(429, Trouble::Failed("said".into()))]
     #[case::broken(500, Trouble::Failed("said".into()))]
     fn answers(#[case] code: u16, #[case] expected: Trouble) {
