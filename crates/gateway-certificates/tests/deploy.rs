@@ -52,6 +52,21 @@ fn the_image_is_this_version() {
 }
 
 #[test]
+fn the_image_is_built_by_the_compiler_that_the_workspace_names() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.split("channel = \"").nth(1).unwrap().split('"').next().unwrap();
+    let dockerfile = read("Dockerfile");
+    assert!(dockerfile.contains(&format!("FROM rust:{version}-")), "{version}");
+    assert!(dockerfile.contains(&format!("gateway-certificates:v{} .", env!("CARGO_PKG_VERSION"))));
+    let user = dockerfile.split("USER ").nth(1).unwrap().split(':').next().unwrap();
+    let documents = documents();
+    let [deployment] = of_kind(&documents, "Deployment")[..] else { panic!("one Deployment") };
+    let run_as = &deployment.object["spec"]["template"]["spec"]["securityContext"]["runAsUser"];
+    assert_eq!(run_as.to_string(), user);
+}
+
+#[test]
 fn the_command_line_takes_the_arguments() {
     let documents = documents();
     let container = controller(&documents);

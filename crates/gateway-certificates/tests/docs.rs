@@ -1,0 +1,140 @@
+//! docs/controller.md has every flag, metric, Event and right, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gateway_certificates::events::Reason;
+use gateway_certificates::metrics::Metrics;
+use rstest::rstest;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn docs() -> String {
+    std::fs::read_to_string(root().join("docs/controller.md")).unwrap()
+}
+
+/// The cells of the table that begins with these.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let text = docs();
+    let (_, rows) = text.split_once(&format!("{head}\n")).unwrap_or_else(|| panic!("no table {head}"));
+    let rows = rows.lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// What stands in backticks.
+fn names(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// The long flags in what the command line says about itself.
+fn flags(command: &str) -> BTreeSet<String> {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_gateway-certificates")).args([command, "--help"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let flags = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let flag =
+            line.split_once("--").filter(|(before, _)| before.is_empty() || before.starts_with('-'))?.1;
+        Some(format!("--{}", flag.split(' ').next()?))
+    });
+    flags.filter(|flag| flag != "--help").collect()
+}
+
+#[test]
+fn every_flag_of_run() {
+    let rows = table("| flag of `run` | |");
+    let told: BTreeSet<String> = rows
+        .iter()
+        .flat_map(|row| names(&row[0]))
+        .filter_map(|name| name.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(told, flags("run"));
+}
+
+#[test]
+fn every_flag_of_render() {
+    let docs = docs();
+    for flag in flags("render") {
+        assert!(docs.contains(&format!("`{flag}`")), "{flag}");
+    }
+}
+
+#[test]
+fn every_metric() {
+    let metrics = Metrics::new().unwrap();
+    // Prometheus knows of no family without a value.
+    metrics.reconciled("unchanged");
+    metrics.wrote("certificates", "create", true);
+    metrics.set_refused(&BTreeMap::from([("issuer-exists", 1)]));
+    let text = metrics.text();
+    let there: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let rows = table("| metric | |");
+    let told: BTreeSet<&str> =
+        rows.iter().flat_map(|row| names(&row[0])).filter_map(|name| name.split('{').next()).collect();
+    assert_eq!(told, there);
+}
+
+#[rstest]
+#[case(Reason::CreateCertificate)]
+#[case(Reason::UpdateCertificate)]
+#[case(Reason::DeleteCertificate)]
+#[case(Reason::RefuseCertificate)]
+#[case(Reason::PlacementMismatch)]
+fn every_event(#[case] reason: Reason) {
+    let rows = table("| reason | type | what happened |");
+    assert!(rows.iter().any(|row| names(&row[0]).any(|name| name == reason.as_str())), "{}", reason.as_str());
+}
+
+/// The ids of the controller's own refusals: those that its source makes and that are no rule's.
+#[test]
+fn every_refusal_of_the_controllers_own() {
+    let mut there = BTreeSet::new();
+    for file in std::fs::read_dir(root().join("crates/gateway-certificates/src")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for call in code.split("Refusal::new(").skip(1) {
+            there.extend(
+                call.trim_start().strip_prefix('"').and_then(|id| id.split('"').next()).map(str::to_owned),
+            );
+        }
+    }
+    let rows = table("| in the note | what it means | what to do |");
+    let told: BTreeSet<String> = rows.iter().flat_map(|row| names(&row[0])).map(str::to_owned).collect();
+    assert_eq!(told, there);
+}
+
+/// Which verbs on what, in manifests and in the docs.
+#[test]
+fn every_right() {
+    let mut there = BTreeSet::new();
+    for document in manifests::read([root().join("deploy/controller")]).unwrap() {
+        let texts = |rule: &Value, key: &str| -> Vec<String> {
+            rule[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        };
+        for rule in document.object["rules"].as_array().into_iter().flatten() {
+            let group = &texts(rule, "apiGroups")[0];
+            let dot = if group.is_empty() { "" } else { "." };
+            for resource in texts(rule, "resources") {
+                there
+                    .extend(texts(rule, "verbs").iter().map(|verb| format!("{verb} {resource}{dot}{group}")));
+            }
+        }
+    }
+    let mut told = BTreeSet::new();
+    for row in table("| what | verbs | where | for |") {
+        for resource in names(&row[0]) {
+            told.extend(row[1].split(", ").map(|verb| format!("{verb} {resource}")));
+        }
+    }
+    assert_eq!(told, there);
+}
