@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::fields::MANAGER;
 use crate::metrics::Metrics;
 use crate::objects::Key;
+use crate::said::said;
 
 /// The most bytes of a note (`noteLengthLimit` in Kubernetes' pkg/apis/events/validation).
 const NOTE: usize = 1024;
@@ -101,7 +102,7 @@ impl Events {
             while let Some(note) = notes.recv().await {
                 if let Err(error) = write(&client, &api_version, &instance, &note, &counted).await {
                     counted.events_dropped.inc();
-                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), %error, "an Event was not written");
+                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), error = said(&error), "an Event was not written");
                 }
             }
         });

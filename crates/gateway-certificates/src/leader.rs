@@ -7,6 +7,8 @@ use kube::Client;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 
+use crate::said::said;
+
 /// How long a Lease holds without being renewed, in seconds.
 const DURATION: u64 = 15;
 /// How long before its end it is renewed, in seconds.
@@ -70,7 +72,7 @@ pub async fn take_part(manager: &LeaseManager, leads: &watch::Sender<bool>) {
                 leads.send_replace(now);
             }
             Err(error) => {
-                tracing::warn!(%error, "the Lease cannot be read or renewed");
+                tracing::warn!(error = said(&error), "the Lease cannot be read or renewed");
                 leads.send_replace(false);
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -7,7 +7,7 @@
 //! * [`queue`]: which Gateway is looked at next;
 //! * [`wanted`], [`mod@decide`]: what has to be done for one, from the caches alone;
 //! * [`mod@reconcile`], [`writes`], [`fields`]: how it is done;
-//! * [`events`], [`metrics`], [`pods`]: what is told;
+//! * [`events`], [`metrics`], [`pods`], [`mod@said`]: what is told;
 //! * [`settings`], [`leader`], [`serve`], [`mod@run`]: the process;
 //! * [`mod@render`]: the same without a cluster.
 
@@ -24,6 +24,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod render;
 pub mod run;
+pub mod said;
 pub mod serve;
 pub mod settings;
 #[cfg(test)]

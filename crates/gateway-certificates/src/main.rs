@@ -28,15 +28,15 @@ enum Command {
 /// Runs the controller until it is told to stop (SIGTERM or SIGINT).
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// How to reach the cluster; in a Pod its ServiceAccount unless given
-    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    /// How to reach the cluster; unless given, what KUBECONFIG names, or else the Pod's ServiceAccount
+    #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The policy's settings, YAML or JSON
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Where metrics (/metrics) and health (/healthz, /readyz) are served
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
-    listen: SocketAddr,
+    /// Where metrics (/metrics) and health (/healthz, /readyz) are served; port 8080 of every address unless given
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// The namespace of the Lease by which replicas agree on a leader; the Pod's own unless given
     #[arg(long, value_name = "NAMESPACE")]
     lease_namespace: Option<String>,

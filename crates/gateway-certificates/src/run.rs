@@ -1,7 +1,7 @@
 //! The process: everything that runs side by side, and how it ends.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,12 @@ use crate::leader::{self, LeaseName};
 use crate::metrics::Metrics;
 use crate::queue::{Next, Queue};
 use crate::reconcile::{Reconciler, Told};
+use crate::said::said;
 use crate::writes::Writer;
 use crate::{pods, serve, settings, watch as watches};
 
+/// Where metrics and health are served unless told otherwise.
+const PORT: u16 = 8080;
 /// How long a connection to the API server may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long reconciles that are under way may take to end.
@@ -38,12 +41,12 @@ const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 /// How the controller runs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How to reach the cluster; none is the Pod's ServiceAccount.
+    /// How to reach the cluster; none is what KUBECONFIG names, or else the Pod's ServiceAccount.
     pub kubeconfig: Option<PathBuf>,
     /// The policy's settings; none are the defaults.
     pub settings: Option<PathBuf>,
-    /// Where metrics and health are served.
-    pub listen: SocketAddr,
+    /// Where metrics and health are served; none is port 8080 of every address.
+    pub listen: Option<SocketAddr>,
     /// How replicas agree on a leader; none leads at once.
     pub election: Option<Election>,
     /// Whether Pods are compared with settings.
@@ -70,10 +73,10 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] settings::Error),
     /// The kubeconfig is not there or not valid.
-    #[error("{}: {source}", path.display())]
+    #[error("{name}: {source}")]
     Kubeconfig {
-        /// The file as it was named.
-        path: PathBuf,
+        /// The file as it was named, or the environment variable that names it.
+        name: String,
         /// Why not.
         source: kube::config::KubeconfigError,
     },
@@ -141,9 +144,7 @@ impl Process {
         let config = config(options.kubeconfig.as_ref()).await?;
         let lease = options.election.as_ref().map(lease_name).transpose()?;
         let client = Client::try_from(config.clone()).map_err(Error::Client)?;
-        let address = options.listen;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+        let listener = listen(options.listen).await?;
         let metrics = Metrics::new()?;
         let caches = Caches::new(watched(&settings, options.watch_pods), Arc::clone(&settings));
         let queue = Queue::new(usize::from(options.concurrency));
@@ -156,7 +157,7 @@ impl Process {
         let serving = serve::serve(listener, metrics.clone(), caches.clone(), queue.clone());
         parts.spawn(named("serving metrics and health", async move {
             if let Err(error) = serving.await {
-                tracing::error!(%error, "metrics and health are not served any more");
+                tracing::error!(error = said(&error), "metrics and health are not served any more");
             }
         }));
         for index in 0..caches.kinds().len() {
@@ -290,7 +291,9 @@ async fn elect(
         loop {
             match leader::join(client.clone(), &lease, &identity).await {
                 Ok(manager) => return manager,
-                Err(error) => tracing::warn!(%error, ?lease, "the Lease can neither be read nor created"),
+                Err(error) => {
+                    tracing::warn!(error = said(&error), ?lease, "the Lease can neither be read nor created")
+                }
             }
             tokio::time::sleep(JOIN_AGAIN).await;
         }
@@ -305,15 +308,32 @@ async fn elect(
     }
     let was_leader = leads.send_replace(false);
     if was_leader && let Err(error) = manager.release().await {
-        tracing::warn!(%error, "the Lease could not be released");
+        tracing::warn!(error = said(&error), "the Lease could not be released");
+    }
+}
+
+/// Listens on that address, or on port 8080 of every address, be it with IPv6 or without.
+async fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Error> {
+    let bind =
+        async |address| TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source });
+    match address {
+        Some(address) => bind(address).await,
+        None => match bind((Ipv6Addr::UNSPECIFIED, PORT).into()).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => bind((Ipv4Addr::UNSPECIFIED, PORT).into()).await,
+        },
     }
 }
 
 async fn config(kubeconfig: Option<&PathBuf>) -> Result<Config, Error> {
+    let name = kubeconfig.map_or_else(|| "KUBECONFIG".to_owned(), |path| path.display().to_string());
+    let fail = |source| Error::Kubeconfig { name: name.clone(), source };
+    let kubeconfig = match kubeconfig {
+        Some(path) => Some(Kubeconfig::read_from(path).map_err(fail)?),
+        None => Kubeconfig::from_env().map_err(fail)?,
+    };
     let mut config = match kubeconfig {
-        Some(path) => {
-            let fail = |source| Error::Kubeconfig { path: path.clone(), source };
-            let kubeconfig = Kubeconfig::read_from(path).map_err(fail)?;
+        Some(kubeconfig) => {
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(fail)?
         }
         None => Config::incluster().map_err(Error::NoPod)?,

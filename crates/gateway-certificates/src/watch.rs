@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::cache::{Caches, State};
 use crate::kinds::{Kind, Role, Served, discover};
 use crate::queue::Queue;
+use crate::said::said;
 
 /// How often a kind that is not served is asked for.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ pub async fn follow(client: Client, caches: Caches, index: usize, queue: Queue) 
                 queue.add_all(caches.set_state(index, State::NotServed));
                 tracing::debug!(kind = kind.resource(), "not served");
             }
-            Err(error) => tracing::warn!(kind = kind.resource(), %error, "discovery failed"),
+            Err(error) => tracing::warn!(kind = kind.resource(), error = said(&error), "discovery failed"),
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
@@ -58,15 +59,25 @@ async fn listen(
             Some(Err(error)) => match code(&error) {
                 Some(404) => {
                     queue.add_all(caches.set_state(index, State::Pending));
-                    return error.to_string();
+                    return said(&error);
                 }
                 Some(403) => {
-                    tracing::error!(kind = kind.resource(), %error, "grant list and watch on it to this ServiceAccount");
+                    tracing::error!(
+                        kind = kind.resource(),
+                        error = said(&error),
+                        "grant list and watch on it to this ServiceAccount"
+                    );
                     queue.add_all(caches.set_state(index, State::Denied(error.to_string())));
                 }
                 // A resource version that is too old: it lists again.
-                Some(410) => tracing::debug!(kind = kind.resource(), %error, "the watch starts again"),
-                _ => tracing::warn!(kind = kind.resource(), %error, "the watch failed, it is tried again"),
+                Some(410) => {
+                    tracing::debug!(kind = kind.resource(), error = said(&error), "the watch starts again")
+                }
+                _ => tracing::warn!(
+                    kind = kind.resource(),
+                    error = said(&error),
+                    "the watch failed, it is tried again"
+                ),
             },
             None => return "the watch ended".to_owned(),
         }

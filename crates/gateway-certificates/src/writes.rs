@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::fields::{self, MANAGER};
 use crate::metrics::Metrics;
 use crate::objects::{Key, owner, value_of};
+use crate::said::said;
 
 /// The longest that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,7 +57,7 @@ impl From<kube::Error> for Trouble {
                 }
                 _ => Trouble::Failed(status.message),
             },
-            other => Trouble::Failed(other.to_string()),
+            other => Trouble::Failed(said(&other)),
         }
     }
 }
