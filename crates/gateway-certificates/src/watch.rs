@@ -67,7 +67,7 @@ async fn listen(
                         error = said(&error),
                         "grant list and watch on it to this ServiceAccount"
                     );
-                    queue.add_all(caches.set_state(index, State::Denied(error.to_string())));
+                    queue.add_all(caches.set_state(index, State::Denied(said(&error))));
                 }
                 // A resource version that is too old: it lists again.
                 Some(410) => {
