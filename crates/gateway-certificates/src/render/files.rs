@@ -20,6 +20,8 @@ pub struct Files<'s> {
     /// In the order in which they first stand in the files.
     objects: Vec<Object>,
     positions: BTreeMap<Key, usize>,
+    /// Certificates by the Secret that they write, where that has another name.
+    writers: BTreeMap<SecretName, SecretName>,
 }
 
 /// Names one object, whatever the version it is written in.
@@ -45,11 +47,25 @@ struct Object {
     replaced: Vec<String>,
 }
 
+impl Object {
+    /// The Secret that a Certificate of another name writes, and that Certificate.
+    fn writes(&self) -> Option<(SecretName, SecretName)> {
+        let Key { group, kind, namespace, name } = &self.key;
+        if (group.as_str(), kind.as_str()) != (CERT_MANAGER_GROUP, CERTIFICATE) {
+            return None;
+        }
+        let secret = self.document.object.pointer("/spec/secretName")?.as_str()?;
+        let named = |name: &str| Some(SecretName { namespace: namespace.clone()?, name: name.to_owned() });
+        if secret == name { None } else { Some((named(secret)?, named(name)?)) }
+    }
+}
+
 impl<'s> Files<'s> {
     /// The objects of these documents. `namespace` is that of objects that name none. Of an object that
     /// stands there twice the later one counts, as when both are applied.
     pub fn new(documents: Vec<Document>, settings: &'s Settings, namespace: &str) -> Self {
-        let mut files = Files { settings, objects: Vec::new(), positions: BTreeMap::new() };
+        let mut files =
+            Files { settings, objects: Vec::new(), positions: BTreeMap::new(), writers: BTreeMap::new() };
         for mut document in documents {
             let Some((scope, is_issuer)) = files.reads(&document) else { continue };
             if scope == Scope::Namespaced {
@@ -59,6 +75,11 @@ impl<'s> Files<'s> {
                 assume_ready(&mut document.object);
             }
             files.insert(key_of(&document, scope), document);
+        }
+        for object in &files.objects {
+            if let Some((secret, certificate)) = object.writes() {
+                files.writers.entry(secret).or_insert(certificate);
+            }
         }
         files
     }
@@ -94,17 +115,8 @@ impl<'s> Files<'s> {
     }
 
     /// The first Certificate of another name that writes that Secret.
-    pub fn other_writer(&self, secret: &SecretName) -> Option<SecretName> {
-        let writes = |object: &&Object| {
-            let key = &object.key;
-            let name = object.document.object.pointer("/spec/secretName").and_then(Value::as_str);
-            (key.group.as_str(), key.kind.as_str()) == (CERT_MANAGER_GROUP, CERTIFICATE)
-                && key.namespace.as_ref() == Some(&secret.namespace)
-                && key.name != secret.name
-                && name == Some(&secret.name)
-        };
-        let other = self.objects.iter().find(writes)?;
-        Some(SecretName { namespace: secret.namespace.clone(), name: other.key.name.clone() })
+    pub fn other_writer(&self, secret: &SecretName) -> Option<&SecretName> {
+        self.writers.get(secret)
     }
 
     /// How a kind is scoped that is read, and whether it is one of issuers; none for other kinds.
