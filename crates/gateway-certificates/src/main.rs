@@ -130,16 +130,20 @@ fn render_command(args: &RenderArgs) -> ExitCode {
         Ok(rendering) => rendering,
         Err(error) => return fail(&error.to_string(), 2),
     };
-    rendering.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    rendering.refusals.iter().for_each(|refusal| eprintln!("refused: {refusal}"));
-    // A reader that went away (`| head`) is no reason to complain.
+    rendering.notes.iter().for_each(|note| say("note", note));
+    rendering.refusals.iter().for_each(|refusal| say("refused", refusal));
     let _ = std::io::stdout().write_all(rendering.certificates.as_bytes());
     if rendering.refusals.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 fn fail(error: &str, code: u8) -> ExitCode {
-    error.lines().for_each(|line| eprintln!("error: {line}"));
+    error.lines().for_each(|line| say("error", line));
     ExitCode::from(code)
+}
+
+/// A reader that went away (`| head`) is no reason to complain.
+fn say(what: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}: {text}");
 }
 
 /// Ends with the first SIGTERM or SIGINT.

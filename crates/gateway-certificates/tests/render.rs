@@ -1,5 +1,8 @@
 //! `gateway-certificates render`: what is printed, what is refused, exit codes and bad inputs.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use rstest::rstest;
@@ -376,4 +379,20 @@ fn standard_input() {
     let text = file(&[gateway("team-a", "shop", &["shop-tls"])]);
     let assert = command.args(["render", "-f", "-"]).write_stdin(text).assert().code(0);
     assert_eq!(certificates(&assert), ["team-a/shop-tls"]);
+}
+
+#[test]
+fn a_reader_that_goes_away() {
+    // A note and a Certificate, and nobody who reads either.
+    let text = gateway("team-a", "shop", &["shop-tls"]).to_string();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("gateway-certificates"))
+        .args(["render", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
