@@ -90,9 +90,9 @@ fn the_command_line_takes_the_arguments() {
 fn ports_paths_and_names_are_those_of_the_command_line() {
     let documents = documents();
     let container = controller(&documents);
-    let help = help(&["run"]).unwrap();
+    let help = help(&["run"]).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     let port = container["ports"][0]["containerPort"].as_u64().unwrap();
-    assert!(help.contains(&format!("[default: [::]:{port}]")), "{help}");
+    assert!(help.contains(&format!("port {port} of every address unless given")), "{help}");
     let [policy] = of_kind(&documents, "NetworkPolicy")[..] else { panic!("one NetworkPolicy") };
     assert_eq!(policy.object["spec"]["ingress"], json!([{"ports": [{"protocol": "TCP", "port": port}]}]));
 
