@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use certificate_shim::issuer_ref::CERT_MANAGER_GROUP;
 use certificate_shim::plan::SecretName;
@@ -11,9 +12,14 @@ use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, KnownCertificate, KnownGateway, value_of};
+
+/// How long the watch may take to bring a Certificate that was created. One that was deleted at once
+/// may never come.
+const EXPECTED: Duration = Duration::from_secs(10);
 
 /// How far a watch is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +59,9 @@ struct Inner {
     writers: BTreeMap<SecretName, BTreeSet<SecretName>>,
     /// The Gateways that plan a Secret.
     claims: BTreeMap<SecretName, BTreeSet<Key>>,
+    /// Certificates that were created and that the watch has not brought yet, with the time until
+    /// which it is waited for.
+    expected: BTreeMap<SecretName, Instant>,
 }
 
 #[derive(Debug)]
@@ -269,6 +278,19 @@ impl Caches {
         self.read().certificates.objects.get(name).cloned()
     }
 
+    /// Notes that a Certificate was created, so that it is not created again before the watch brings it.
+    pub fn expect(&self, name: &SecretName) {
+        let mut inner = self.write();
+        if !inner.certificates.objects.contains_key(name) {
+            inner.expected.insert(name.clone(), Instant::now() + EXPECTED);
+        }
+    }
+
+    /// Whether a Certificate was created that the watch has not brought yet.
+    pub fn is_expected(&self, name: &SecretName) -> bool {
+        self.read().expected.get(name).is_some_and(|until| Instant::now() < *until)
+    }
+
     /// The first Certificate of another name that writes that Secret.
     pub fn other_writer(&self, secret: &SecretName) -> Option<SecretName> {
         self.read().writers.get(secret)?.first().cloned()
@@ -367,6 +389,7 @@ impl Inner {
 
     fn certificate_changed(&mut self, change: &Change<SecretName, KnownCertificate>) -> BTreeSet<Key> {
         let Change { key: name, old, new } = change;
+        self.expected.remove(name);
         let mut wake: BTreeSet<Key> = self.claims.get(name).into_iter().flatten().cloned().collect();
         for certificate in old.iter().chain(new) {
             if let Some(owner) = &certificate.owner {

@@ -27,6 +27,8 @@ pub struct Decision {
     pub delete: Vec<Arc<KnownCertificate>>,
     /// What it does not get.
     pub refused: Vec<Refused>,
+    /// Whether the caches are behind what was done, so that it has to be looked at again.
+    pub again: bool,
 }
 
 /// A Certificate as it is to be.
@@ -117,6 +119,7 @@ pub fn decide(
             decision.refused.push(Refused { secret: Some(secret), refusals: wanted.refusals, retry: false });
         } else {
             match step {
+                Step::Create(_) if caches.is_expected(&secret) => decision.again = true,
                 Step::Create(planned) => match hindrance(&secret, gateway, caches, settings) {
                     Some(refused) => decision.refused.push(refused),
                     None => decision.create.push(planned),
@@ -444,6 +447,15 @@ mod tests {
         let changed = gateway("team-a", "shop").server("shop-tls", &["new.example.com"]).build();
         let decision = world(settings, vec![changed, made]).decide("team-a/shop");
         assert_eq!(decision.change[0].body["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE], "true");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_created_is_waited_for() {
+        let world = world(json!({}), vec![issuer("True"), shop().build()]);
+        world.caches.expect(&world.decide("team-a/shop").create[0].secret);
+        assert_eq!(world.decide("team-a/shop"), Decision { again: true, ..Decision::default() });
+        tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+        assert_eq!(world.summary("team-a/shop"), ["create team-a/shop-tls"]);
     }
 
     #[test]

@@ -110,6 +110,7 @@ fn is_recorded(certificate: &KnownCertificate) -> bool {
 impl Look<'_> {
     async fn act(&mut self, gateway: &KnownGateway, decision: Decision) {
         self.refused = decision.refused;
+        self.again = decision.again;
         for planned in &decision.create {
             self.create(gateway, planned).await;
         }
@@ -130,6 +131,7 @@ impl Look<'_> {
         }
         match self.reconciler.writer.create(&served.resource, body).await {
             Ok(created) => {
+                self.reconciler.caches.expect(secret);
                 self.reached(Outcome::Created);
                 let issuer = &body["spec"]["issuerRef"];
                 let kind = issuer["kind"].as_str().unwrap_or_default();
