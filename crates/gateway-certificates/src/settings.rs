@@ -47,13 +47,7 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Error> {
 }
 
 fn parse(path: &Path) -> Result<Value, Error> {
-    let fail = |reason: String| Error::File { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
-    // Through YAML's own values, which know a key that stands there twice.
-    let mut value: yaml_serde::Value =
-        yaml_serde::from_str(&text).map_err(|error| fail(format!("settings: {error}")))?;
-    value.apply_merge().map_err(|error| fail(format!("settings: {error}")))?;
-    serde_json::to_value(value).map_err(|error| fail(format!("settings: {error}")))
+    manifests::read_value(path).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
 
 #[cfg(test)]
@@ -97,9 +91,9 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_yaml("a: [", "FILE: settings: ", "line 2 column 1")]
-    #[case::twice("role: both\nrole: default\n", "FILE: settings: ", "duplicate entry")]
-    #[case::two_documents("role: both\n---\nrole: both\n", "FILE: settings: ", "more than one document")]
+    #[case::no_yaml("a: [", "FILE: ", "line 2 column 1")]
+    #[case::twice("role: both\nrole: default\n", "FILE: ", "duplicate entry")]
+    #[case::two_documents("role: both\n---\nrole: both\n", "FILE: ", "more than one document")]
     #[case::no_object("[1]", "FILE: ", "expected an object, found a list")]
     fn what_is_no_settings_file(#[case] text: &str, #[case] start: &str, #[case] reason: &str) {
         let error = load_text(text).unwrap_err();

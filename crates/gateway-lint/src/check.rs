@@ -160,7 +160,7 @@ fn host(
                     .iter()
                     .any(|known| (known.resource.api_version.as_str(), known.resource.kind.as_str()) == kind)
         }) {
-            assume_ready(&mut document.object);
+            documents::assume_ready(&mut document.object);
         }
     }
     let cluster = Manifests::from_documents(&cluster, &options.namespace)?;
@@ -183,20 +183,6 @@ fn definition(kind: &crate::settings::IssuerKind) -> Document {
         },
     });
     Document { path: "issuer_kinds".into(), number: 1, item: None, object }
-}
-
-/// Manifests carry no status: an issuer without one counts as Ready.
-fn assume_ready(issuer: &mut Value) {
-    let Some(object) = issuer.as_object_mut() else { return };
-    let has_status = object.get("status").and_then(Value::as_object).is_some_and(|status| !status.is_empty());
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut).filter(|_| !has_status)
-    else {
-        return;
-    };
-    let generation = metadata.entry("generation").or_insert_with(|| Value::from(1)).clone();
-    let ready =
-        json!({"type": "Ready", "status": "True", "reason": "Assumed", "observedGeneration": generation});
-    object.insert("status".to_owned(), json!({"conditions": [ready]}));
 }
 
 fn verdict(document: &Document, namespace: &str, response: AdmissionResponse) -> Verdict {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use policy_host::ContextAwareResource;
+use policy_host::{ContextAwareResource, documents};
 use serde_json::{Map, Value, json};
 
 use crate::Error;
@@ -12,9 +12,7 @@ use crate::Error;
 /// # Errors
 /// [`Error::File`].
 pub fn load(path: &Path) -> Result<Value, Error> {
-    let fail = |reason: String| Error::File { path: path.display().to_string(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
-    yaml_serde::from_str(&text).map_err(|error| fail(format!("settings: {error}")))
+    documents::read_value(path).map_err(|reason| Error::File { path: path.display().to_string(), reason })
 }
 
 /// The settings that the module is judged with. Issuers that are not in the files may well be in the cluster, so that

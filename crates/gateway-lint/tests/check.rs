@@ -227,7 +227,8 @@ fn a_closed_folder_is_an_error() {
 #[rstest]
 #[case::not_valid(json!({"settings": {"answer": {"valid": false, "message": "role: no such role\nrules: no"}}}).to_string(),
     "error: the settings are not valid: role: no such role\nerror: rules: no\n")]
-#[case::no_yaml("a: [".to_owned(), "error: settings.yaml: settings: ")]
+#[case::no_yaml("a: [".to_owned(), "error: settings.yaml: ")]
+#[case::a_key_twice("a: 1\na: 2\n".to_owned(), "error: settings.yaml: duplicate entry")]
 #[case::no_object("[1]".to_owned(), "error: the settings have to be an object (or null), not a list\n")]
 fn bad_settings_are_named(#[case] settings: String, #[case] expected: &str) {
     let workshop = Workshop::new();

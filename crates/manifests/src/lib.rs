@@ -118,6 +118,17 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Document>, String> {
     Ok(documents.collect())
 }
 
+/// Reads a YAML or JSON file that holds one value, such as settings; an empty one is null.
+///
+/// # Errors
+/// Why it cannot be read, without the file's name.
+pub fn read_value(path: &Path) -> Result<Value, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    // JSON is YAML, too. Through YAML's own values, which know a key that stands there twice.
+    let value: yaml_serde::Value = yaml_serde::from_str(&text).map_err(|error| error.to_string())?;
+    one_of_yaml(value)
+}
+
 /// Manifests carry no status: an issuer without one counts as Ready.
 pub fn assume_ready(issuer: &mut Value) {
     let Some(object) = issuer.as_object_mut() else { return };
@@ -200,13 +211,17 @@ fn parse_yaml(text: &str) -> Numbered<Vec<Value>> {
     let documents = yaml_serde::Deserializer::from_str(text);
     let hint = if text.contains("{{") { " (a Helm template? render it first: helm template)" } else { "" };
     let one = |document| {
-        let mut value =
+        let value =
             yaml_serde::Value::deserialize(document).map_err(|error: yaml_serde::Error| error.to_string())?;
-        value.apply_merge().map_err(|error: yaml_serde::Error| error.to_string())?;
-        json_of(value)
+        one_of_yaml(value)
     };
     let numbered = |(index, document)| one(document).map_err(|reason: String| (index + 1, reason + hint));
     documents.enumerate().map(numbered).collect()
+}
+
+fn one_of_yaml(mut value: yaml_serde::Value) -> Result<Value, String> {
+    value.apply_merge().map_err(|error: yaml_serde::Error| error.to_string())?;
+    json_of(value)
 }
 
 /// YAML as the API server's clients turn it into JSON (sigs.k8s.io/yaml): keys become strings.
