@@ -1,6 +1,7 @@
 # `make help` lists the targets.
 
 CARGO := cargo
+CARGO_HOME ?= $(HOME)/.cargo
 KWCTL ?= target/debug/gateway-lint
 BATS_VERSION := 1.13.0
 BATS = $(or $(shell command -v bats 2>/dev/null),target/tools/node_modules/bats/bin/bats)
@@ -18,7 +19,8 @@ demo: toolchain ## Judge examples/demo: who is accepted, who is refused and why,
 	@target/debug/gateway-lint check --strict --settings examples/settings/demo.yaml examples/demo || test $$? -eq 1
 
 policy.wasm: $(SOURCES) | toolchain ## The module, as gateway-lint embeds it
-	$(CARGO) build -p gateway-issuer-policy --profile policy --target wasm32-wasip1 --target-dir target/policy-module
+	RUSTFLAGS="--remap-path-prefix=$(CARGO_HOME)/registry/src=registry" \
+		$(CARGO) build -p gateway-issuer-policy --profile policy --target wasm32-wasip1 --target-dir target/policy-module
 	cp target/policy-module/wasm32-wasip1/policy/gateway_issuer_policy.wasm $@
 
 annotated-policy.wasm: policy.wasm metadata.yml ## The module with its metadata, to publish (needs kwctl)

@@ -52,6 +52,7 @@ fn build(root: &Path) -> Result<(), String> {
             cargo.env_remove(name);
         }
     }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags()?);
     let output = cargo.output().map_err(|error| format!("cargo cannot be started: {error}"))?;
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
@@ -61,6 +62,16 @@ fn build(root: &Path) -> Result<(), String> {
     fs::copy(&module, out.join("policy.wasm"))
         .map(drop)
         .map_err(|error| format!("{}: cannot be copied: {error}", module.display()))
+}
+
+/// Leaves the builder's paths out of the module, as `make policy.wasm` does: the same bytes whoever
+/// builds them.
+fn flags() -> Result<String, String> {
+    let cargo_home = match env::var_os("CARGO_HOME") {
+        Some(cargo_home) => PathBuf::from(cargo_home),
+        None => PathBuf::from(env::var_os("HOME").ok_or("neither CARGO_HOME nor HOME is set")?).join(".cargo"),
+    };
+    Ok(format!("--remap-path-prefix={}=registry", cargo_home.join("registry/src").display()))
 }
 
 /// Flags, wrappers and targets that were chosen for native code.
