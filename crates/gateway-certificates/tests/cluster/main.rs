@@ -1,1 +1,11 @@
-//! The controller on a real control plane.
+//! The controller on a real control plane: `make test-cluster`.
+
+mod bench;
+mod harness;
+mod issuers;
+mod kinds;
+mod life_cycle;
+mod outages;
+mod ownership;
+mod placement;
+mod replicas;

@@ -1,0 +1,156 @@
+//! Reading and writing objects of any kind, as JSON.
+
+use futures::future::join_all;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
+use kube::core::Status;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::eventually::eventually;
+use super::objects::{CRD, Kind, text};
+
+/// The objects of a cluster, in the eyes of an administrator.
+#[derive(Clone)]
+pub struct Objects {
+    /// The connection.
+    pub client: Client,
+}
+
+impl Objects {
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        let (group, version) = kind.0.rsplit_once('/').unwrap_or(("", kind.0));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind.1));
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        }
+    }
+
+    fn api_of(&self, object: &Value) -> Api<DynamicObject> {
+        let (group, version) =
+            text(object, "/apiVersion").rsplit_once('/').unwrap_or(("", text(object, "/apiVersion")));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text(object, "/kind")));
+        match text(object, "/metadata/namespace") {
+            "" => Api::all_with(self.client.clone(), &resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        }
+    }
+
+    /// Creates an object, or makes it what is given here: fields that an earlier call gave and this one does
+    /// not are removed. Says what is there afterwards.
+    pub async fn apply(&self, object: impl Into<Value>) -> Value {
+        let object = object.into();
+        self.try_apply(&object).await.unwrap_or_else(|error| panic!("{error}\nto apply: {object}"))
+    }
+
+    /// [`Self::apply`] of what may be refused.
+    pub async fn try_apply(&self, object: &Value) -> kube::Result<Value> {
+        let parameters = PatchParams::apply("gateway-certificates-tests").force();
+        let api = self.api_of(object);
+        let applied = api.patch(text(object, "/metadata/name"), &parameters, &Patch::Apply(object)).await?;
+        Ok(serde_json::to_value(applied).unwrap())
+    }
+
+    /// [`Self::apply`] of many, side by side.
+    pub async fn apply_all(&self, objects: impl IntoIterator<Item = impl Into<Value>>) {
+        let objects: Vec<Value> = objects.into_iter().map(Into::into).collect();
+        for some in objects.chunks(16) {
+            join_all(some.iter().map(|object| self.apply(object.clone()))).await;
+        }
+    }
+
+    /// Changes fields of an object (JSON merge patch), as another field manager than [`Self::apply`].
+    pub async fn patch(&self, kind: Kind, namespace: &str, name: &str, patch: Value) {
+        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..Default::default() };
+        self.api(kind, namespace).patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Changes the status of an object.
+    pub async fn patch_status(&self, kind: Kind, namespace: &str, name: &str, patch: Value) {
+        let api = self.api(kind, namespace);
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Deletes an object, which may be gone already.
+    pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) {
+        delete(&self.api(kind, namespace), name).await;
+    }
+
+    /// [`Self::delete`] of an object that is at hand.
+    pub async fn delete_object(&self, object: &Value) {
+        delete(&self.api_of(object), text(object, "/metadata/name")).await;
+    }
+
+    /// Deletes all objects of a kind in a namespace.
+    pub async fn delete_all(&self, kind: Kind, namespace: &str) {
+        let deleted = self.api(kind, namespace);
+        match deleted.delete_collection(&DeleteParams::default(), &ListParams::default()).await {
+            Err(kube::Error::Api(error)) if is_gone(&error) => {}
+            outcome => drop(outcome.unwrap()),
+        }
+    }
+
+    /// The object, if it is there.
+    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value> {
+        match self.api(kind, namespace).get_opt(name).await {
+            Ok(object) => object.map(|object| serde_json::to_value(object).unwrap()),
+            Err(error) => panic!("{} {namespace}/{name}: {error}", kind.1),
+        }
+    }
+
+    /// The objects of a kind in a namespace; in all if that is empty. None where the kind is not served.
+    pub async fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
+        match self.api(kind, namespace).list(&ListParams::default()).await {
+            Ok(list) => list.items.iter().map(|object| serde_json::to_value(object).unwrap()).collect(),
+            Err(kube::Error::Api(error)) if is_gone(&error) => Vec::new(),
+            Err(error) => panic!("{}s of {namespace:?}: {error}", kind.1),
+        }
+    }
+
+    /// Waits until an object is there.
+    pub async fn appears(&self, kind: Kind, namespace: &str, name: &str) -> Value {
+        eventually(&format!("there is the {} {namespace}/{name}", kind.1), async || {
+            self.get(kind, namespace, name).await.ok_or_else(|| "it is not there".to_owned())
+        })
+        .await
+    }
+
+    /// Waits until an object is gone.
+    pub async fn disappears(&self, kind: Kind, namespace: &str, name: &str) {
+        eventually(&format!("the {} {namespace}/{name} is gone", kind.1), async || {
+            self.get(kind, namespace, name).await.map_or(Ok(()), |object| Err(object.to_string()))
+        })
+        .await;
+    }
+
+    /// Creates kinds, or changes them, and waits until they are served.
+    pub async fn apply_crds(&self, crds: &[Value]) {
+        for crd in crds {
+            self.apply(crd.clone()).await;
+        }
+        for crd in crds {
+            let name = text(crd, "/metadata/name");
+            eventually(&format!("{name} is served"), async || {
+                let crd = self.get(CRD, "", name).await.unwrap_or_default();
+                let conditions = crd["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                let is_served =
+                    |condition: &Value| condition["type"] == "Established" && condition["status"] == "True";
+                if conditions.iter().any(is_served) { Ok(()) } else { Err(json!(conditions).to_string()) }
+            })
+            .await;
+        }
+    }
+}
+
+async fn delete(api: &Api<DynamicObject>, name: &str) {
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(error)) if is_gone(&error) => {}
+        outcome => drop(outcome.unwrap()),
+    }
+}
+
+/// Not there, or not of a kind that is served.
+fn is_gone(error: &Status) -> bool {
+    error.code == 404
+}

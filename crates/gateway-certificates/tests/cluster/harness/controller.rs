@@ -1,0 +1,227 @@
+//! The controller, as a process under its deployed rights.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::cluster::CONTROLLER;
+use super::eventually::eventually;
+use super::process::{Process, free_port};
+use super::scenario::Scenario;
+
+/// What a leader that is told to stop may take.
+const STOP: Duration = Duration::from_secs(15);
+
+/// The controller to be started.
+pub struct ControllerBuilder<'s> {
+    scenario: &'s Scenario,
+    settings: Value,
+    arguments: Vec<String>,
+    without_role_in: Vec<String>,
+}
+
+impl<'s> ControllerBuilder<'s> {
+    pub(super) fn new(scenario: &'s Scenario) -> Self {
+        ControllerBuilder {
+            scenario,
+            settings: json!({}),
+            arguments: Vec::new(),
+            without_role_in: Vec::new(),
+        }
+    }
+
+    /// Its settings; `{}` unless given.
+    pub fn settings(mut self, settings: Value) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// A flag more.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// A namespace of the settings in which nobody granted it anything.
+    pub fn without_role_in(mut self, namespace: &str) -> Self {
+        self.without_role_in.push(namespace.to_owned());
+        self
+    }
+
+    /// Starts it with the rights that such settings and flags are deployed with, and waits until its caches
+    /// are filled.
+    pub async fn start(self) -> Controller {
+        let controller = self.start_at_once().await;
+        controller.until_ready().await;
+        controller
+    }
+
+    /// Starts it without waiting.
+    pub async fn start_at_once(self) -> Controller {
+        self.grant().await;
+        let scenario = self.scenario;
+        let log = scenario.new_file("controller", "log");
+        let settings = log.with_extension("settings.yaml");
+        std::fs::write(&settings, self.settings.to_string()).unwrap();
+        let port = free_port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-certificates"));
+        command
+            .env_remove("KUBECONFIG")
+            .arg("run")
+            .arg("--kubeconfig")
+            .arg(scenario.cluster.controller_kubeconfig())
+            .arg("--settings")
+            .arg(settings)
+            .arg(format!("--listen=127.0.0.1:{port}"))
+            .args(&self.arguments);
+        if !self.arguments.iter().any(|argument| argument == "--no-leader-election") {
+            command.arg(format!("--lease-namespace={CONTROLLER}"));
+        }
+        let process = Process::start("gateway-certificates", &mut command, &log);
+        Controller { process: RefCell::new(Some(process)), port }
+    }
+
+    async fn grant(&self) {
+        let scenario = self.scenario;
+        match self.settings["gateway_namespaces"].as_array() {
+            None => scenario.grant("own-namespaces/rbac.yaml", None).await,
+            Some(placements) => {
+                for placement in placements {
+                    let namespace = placement["namespace"].as_str().unwrap();
+                    if !self.without_role_in.iter().any(|without| without == namespace) {
+                        scenario.grant("central/rbac.yaml", Some(namespace)).await;
+                    }
+                }
+            }
+        }
+        let tenants = self.settings["tenants"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if tenants.iter().any(|tenant| tenant.get("namespace_selector").is_some()) {
+            scenario.grant("components/namespace-selectors/rbac.yaml", None).await;
+        }
+        for flag in ["watch-pods", "check-own-secrets"] {
+            if self.arguments.contains(&format!("--{flag}")) {
+                scenario.grant(&format!("components/{flag}/rbac.yaml"), None).await;
+            }
+        }
+    }
+}
+
+/// The running controller. It is told to stop, and has to, when this is dropped.
+pub struct Controller {
+    process: RefCell<Option<Process>>,
+    port: u16,
+}
+
+impl Controller {
+    /// Waits until its caches are filled.
+    pub async fn until_ready(&self) {
+        eventually("the controller is ready", async || {
+            self.assert_running();
+            match self.get("/readyz") {
+                Ok((200, _)) => Ok(()),
+                Ok((status, body)) => Err(format!("{status}: {body}")),
+                Err(error) => Err(error),
+            }
+        })
+        .await;
+    }
+
+    /// Panics if it has ended by itself.
+    pub fn assert_running(&self) {
+        if let Some(process) = self.process.borrow_mut().as_mut() {
+            process.assert_running();
+        }
+    }
+
+    /// Waits until it is the leader.
+    pub async fn until_leader(&self) {
+        eventually("the controller leads", async || match self.metric("gateway_certificates_leader") {
+            Some(1.0) => Ok(()),
+            other => Err(format!("gateway_certificates_leader is {other:?}")),
+        })
+        .await;
+    }
+
+    /// Waits until it leads and has nothing left to do at the moment.
+    pub async fn at_rest(&self) {
+        self.until_leader().await;
+        let mut before = None;
+        eventually("the controller has nothing left to do", async || {
+            let done = self.sum("gateway_certificates_reconciles_total");
+            let queued = self.metric("gateway_certificates_queue_depth").unwrap_or_default();
+            let resting = queued == 0.0 && before == Some(done);
+            before = Some(done);
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            if resting { Ok(()) } else { Err(format!("{queued} queued, {done} reconciled")) }
+        })
+        .await;
+    }
+
+    /// The value of one metric, with its labels as they are printed.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, metrics) = self.get("/metrics").ok()?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        value.parse().ok()
+    }
+
+    /// The sum of a metric over its labels.
+    pub fn sum(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").map(|(_, metrics)| metrics).unwrap_or_default();
+        let values = metrics.lines().filter_map(|line| {
+            let labels_and_value = line.strip_prefix(name)?;
+            if !labels_and_value.starts_with(['{', ' ']) {
+                return None;
+            }
+            labels_and_value.rsplit(' ').next()?.parse::<f64>().ok()
+        });
+        values.sum()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.borrow().as_ref().map_or(0, Process::pid)
+    }
+
+    /// `kill -9`.
+    pub fn kill(self) {
+        self.process.take().unwrap().kill();
+    }
+
+    /// SIGTERM; it has to end in time.
+    pub fn stop(self) -> ExitStatus {
+        let stopped = self.process.take().unwrap().terminate(STOP);
+        stopped.unwrap_or_else(|| {
+            panic!("the controller was told to stop {} s ago and still ran", STOP.as_secs())
+        })
+    }
+
+    /// A GET of its own endpoints: the status and the body.
+    pub fn get(&self, path: &str) -> Result<(u16, String), String> {
+        let get = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = get().map_err(|error| format!("{path}: {error}"))?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok((status.ok_or_else(|| format!("{path}: not HTTP: {answer}"))?, body.to_owned()))
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let stopped = process.terminate(STOP);
+        if stopped.is_none() && !std::thread::panicking() {
+            panic!("the controller was told to stop {} s ago and still ran", STOP.as_secs());
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! A cluster, the controller as a process on it, and words for scenarios.
+
+pub mod audit;
+pub mod client;
+pub mod cluster;
+pub mod control_plane;
+pub mod controller;
+pub mod eventually;
+pub mod objects;
+pub mod process;
+pub mod scenario;
+
+pub use eventually::{eventually, eventually_within};
+pub use objects::*;
+pub use scenario::{Scenario, scenario, scenario_on_own_cluster};

@@ -1,0 +1,265 @@
+//! A Gateway comes, changes and goes, and its Certificates with it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+#[test]
+fn a_gateway_gets_its_certificates() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let _controller = s.controller().start().await;
+        let shop = gateway(&team_a, "shop")
+            .server("shop-tls", ["shop.example.com"])
+            .server("api-tls", ["api.example.com"]);
+        let shop = s.apply(shop).await;
+
+        let certificate = s.certificate_with(&team_a, "shop-tls", ["shop.example.com"]).await;
+        s.certificate_with(&team_a, "api-tls", ["api.example.com"]).await;
+        assert_eq!(text(&certificate, "/spec/secretName"), "shop-tls");
+        assert_eq!(certificate["spec"]["issuerRef"]["kind"], "ClusterIssuer");
+        let owners = certificate["metadata"]["ownerReferences"].as_array().unwrap();
+        assert_eq!(owners.len(), 1, "{owners:?}");
+        assert_eq!(owners[0]["uid"], shop["metadata"]["uid"]);
+        assert_eq!(owners[0]["controller"], true);
+        assert_eq!(
+            certificate["metadata"].get("annotations"),
+            None,
+            "the owner record is for other namespaces"
+        );
+        s.event(&team_a, "shop", "CreateCertificate", "shop-tls").await;
+        s.event(&team_a, "shop", "CreateCertificate", "api-tls").await;
+    });
+}
+
+#[test]
+fn changed_hosts_change_the_certificate() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let _controller = s.controller().start().await;
+        s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
+        let before = s.certificate_with(&team_a, "shop-tls", ["shop.example.com"]).await;
+
+        s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com", "www.example.com"])).await;
+        let after = s.certificate_with(&team_a, "shop-tls", ["shop.example.com", "www.example.com"]).await;
+        assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"], "it is changed, not made anew");
+        s.event(&team_a, "shop", "UpdateCertificate", "shop-tls").await;
+
+        s.apply(gateway(&team_a, "shop").server("shop-tls", ["www.example.com"])).await;
+        s.certificate_with(&team_a, "shop-tls", ["www.example.com"]).await;
+    });
+}
+
+#[test]
+fn another_secret_name_is_another_certificate() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let _controller = s.controller().start().await;
+        s.apply(gateway(&team_a, "shop").server("old-tls", ["shop.example.com"])).await;
+        s.appears(CERTIFICATE, &team_a, "old-tls").await;
+
+        s.apply(gateway(&team_a, "shop").server("new-tls", ["shop.example.com"])).await;
+        s.certificate_with(&team_a, "new-tls", ["shop.example.com"]).await;
+        s.disappears(CERTIFICATE, &team_a, "old-tls").await;
+        s.event(&team_a, "shop", "DeleteCertificate", "old-tls").await;
+    });
+}
+
+#[test]
+fn without_its_annotation_a_gateway_has_no_certificates() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let _controller = s.controller().start().await;
+        let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
+        s.apply(shop.clone()).await;
+        s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+        // What cert-manager makes of it; nobody else deletes a Secret that is being served.
+        s.apply(secret(&team_a, "shop-tls")).await;
+
+        s.apply(shop.without_annotations()).await;
+        s.disappears(CERTIFICATE, &team_a, "shop-tls").await;
+        assert!(s.get(SECRET, &team_a, "shop-tls").await.is_some(), "the Secret stays");
+    });
+}
+
+#[test]
+fn a_deleted_gateway_takes_its_certificates_along() {
+    scenario_on_own_cluster(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let controller = s.controller().start().await;
+        s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
+        s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+        controller.at_rest().await;
+
+        s.delete(GATEWAY, &team_a, "shop").await;
+        s.disappears(CERTIFICATE, &team_a, "shop-tls").await;
+        let deletions = s.audit().writes_of("certificates");
+        assert!(
+            deletions.iter().all(|request| request.verb != "delete"),
+            "the garbage collector does that: {deletions:?}"
+        );
+    });
+}
+
+#[test]
+fn a_dropped_field_goes_and_what_others_added_stays() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let _controller = s.controller().start().await;
+        let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
+        s.apply(shop.clone().annotation("cert-manager.io/duration", "2160h")).await;
+        let certificate = s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+        assert_eq!(certificate["spec"]["duration"], "2160h0m0s");
+
+        let added = json!({
+            "metadata": {"annotations": {"example.com/note": "kept"}, "labels": {"example.com/team": "a"}},
+            "spec": {"revisionHistoryLimit": 3},
+        });
+        s.patch(CERTIFICATE, &team_a, "shop-tls", added).await;
+        s.apply(shop).await;
+        let certificate = eventually("the duration is gone", async || {
+            let found = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
+            if found["spec"].get("duration").is_none() { Ok(found) } else { Err(found["spec"].to_string()) }
+        })
+        .await;
+        assert_eq!(certificate["metadata"]["annotations"]["example.com/note"], "kept");
+        assert_eq!(certificate["metadata"]["labels"]["example.com/team"], "a");
+        assert_eq!(certificate["spec"]["revisionHistoryLimit"], 3);
+    });
+}
+
+#[test]
+fn what_somebody_changed_by_hand_is_put_right() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let _controller = s.controller().start().await;
+        s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
+        s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+
+        let hosts = json!({"spec": {"dnsNames": ["elsewhere.example.com"]}});
+        s.patch(CERTIFICATE, &team_a, "shop-tls", hosts).await;
+        s.certificate_with(&team_a, "shop-tls", ["shop.example.com"]).await;
+
+        s.delete(CERTIFICATE, &team_a, "shop-tls").await;
+        s.certificate_with(&team_a, "shop-tls", ["shop.example.com"]).await;
+    });
+}
+
+#[test]
+fn a_gateway_that_is_being_deleted_gets_nothing_new() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let controller = s.controller().start().await;
+        let shop =
+            gateway(&team_a, "shop").finalizer("example.com/wait").server("shop-tls", ["shop.example.com"]);
+        s.apply(shop.clone()).await;
+        s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+
+        s.delete(GATEWAY, &team_a, "shop").await;
+        let gateway_now = s.get(GATEWAY, &team_a, "shop").await.unwrap();
+        assert!(gateway_now["metadata"].get("deletionTimestamp").is_some(), "{gateway_now}");
+        s.apply(shop.server("new-tls", ["new.example.com"])).await;
+        s.apply(gateway(&team_a, "later").server("later-tls", ["later.example.com"])).await;
+        s.appears(CERTIFICATE, &team_a, "later-tls").await;
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&team_a).await, ["later-tls", "shop-tls"]);
+
+        s.patch(GATEWAY, &team_a, "shop", json!({"metadata": {"finalizers": null}})).await;
+        s.disappears(CERTIFICATE, &team_a, "shop-tls").await;
+    });
+}
+
+#[test]
+fn a_gateway_api_gateway_is_left_to_cert_manager() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let controller = s.controller().start().await;
+        s.apply(json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": {
+                "namespace": team_a,
+                "name": "web",
+                "annotations": {"cert-manager.io/issuer": "nobody-looks-for-it"},
+            },
+            "spec": {
+                "gatewayClassName": "istio",
+                "listeners": [{
+                    "name": "https", "port": 443, "protocol": "HTTPS", "hostname": "web.example.com",
+                    "tls": {"certificateRefs": [{"name": "web-tls"}]},
+                }],
+            },
+        }))
+        .await;
+        s.apply(gateway(&team_a, "later").server("later-tls", ["later.example.com"])).await;
+        s.appears(CERTIFICATE, &team_a, "later-tls").await;
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&team_a).await, ["later-tls"]);
+        assert_eq!(s.events(&team_a, "web").await, Vec::<Value>::new());
+    });
+}
+
+#[test]
+fn nothing_is_written_while_nothing_changes() {
+    scenario_on_own_cluster(async |s| {
+        let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
+        let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
+        let refused =
+            gateway(&team_a, "refused").issuer("not-there").server("refused-tls", ["refused.example.com"]);
+        for settings in [json!({}), placed_in(&central)] {
+            let controller = s.controller().settings(settings.clone()).start().await;
+            s.apply(shop.clone()).await;
+            s.apply(refused.clone()).await;
+            let namespace = if settings == json!({}) { &team_a } else { &central };
+            s.appears(CERTIFICATE, namespace, "shop-tls").await;
+            s.event(&team_a, "refused", "RefuseCertificate", "issuer-exists").await;
+            controller.at_rest().await;
+            s.nothing_is_written_for(Duration::from_secs(3)).await;
+
+            // What says nothing new is no change, either.
+            s.patch(GATEWAY, &team_a, "shop", json!({"metadata": {"labels": {"example.com/seen": "yes"}}}))
+                .await;
+            s.nothing_is_written_for(Duration::from_secs(1)).await;
+
+            controller.stop();
+            let restarted = s.audit_from_now();
+            let controller = s.controller().settings(settings).start().await;
+            controller.at_rest().await;
+            let mut writes = restarted.writes();
+            // A process knows the Events that it wrote; what is still refused is told once more.
+            writes.retain(|request| request.resource() != "events");
+            assert!(writes.is_empty(), "after a restart it writes:\n{}", audit::listed(&writes));
+            s.nothing_is_written_for(Duration::from_secs(2)).await;
+        }
+    });
+}
+
+#[test]
+fn a_whole_life_needs_no_more_than_the_deployed_rights() {
+    scenario_on_own_cluster(async |s| {
+        let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
+        // Every right is asked for by somebody: in either placement, and with every option.
+        let selected = json!({
+            "gateway_namespaces": placed_in(&central)["gateway_namespaces"],
+            "tenants": [{
+                "name": "a", "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": team_a}},
+                "issuers": [{"kind": "ClusterIssuer", "name": "*"}], "dns_names": ["**"],
+            }],
+        });
+        for settings in [json!({}), selected] {
+            let namespace = if settings == json!({}) { &team_a } else { &central };
+            let builder = s.controller().settings(settings.clone());
+            let _controller = builder.flag("--watch-pods").flag("--check-own-secrets").start().await;
+            s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
+            s.certificate_with(namespace, "shop-tls", ["shop.example.com"]).await;
+            s.apply(gateway(&team_a, "shop").server("shop-tls", ["www.example.com"])).await;
+            s.certificate_with(namespace, "shop-tls", ["www.example.com"]).await;
+            s.apply(gateway(&team_a, "shop").server("new-tls", ["www.example.com"])).await;
+            s.disappears(CERTIFICATE, namespace, "shop-tls").await;
+            s.delete(GATEWAY, &team_a, "shop").await;
+            s.disappears(CERTIFICATE, namespace, "new-tls").await;
+        }
+    });
+}

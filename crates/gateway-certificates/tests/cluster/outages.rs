@@ -1,0 +1,153 @@
+//! The API server goes away, the controller is killed, writes are refused: what is to be there is there in
+//! the end, and once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::*;
+
+/// As many Gateways as that, each with a Certificate.
+fn many(namespace: &str, count: usize) -> Vec<GatewayBuilder> {
+    let one = |number| {
+        let (secret, host) = (format!("shop-{number}-tls"), format!("shop-{number}.example.com"));
+        gateway(namespace, &format!("shop-{number}")).server(&secret, [host.as_str()])
+    };
+    (0..count).map(one).collect()
+}
+
+/// How often each Certificate was created.
+fn creations(audit: &audit::Audit) -> BTreeMap<String, usize> {
+    let mut creations = BTreeMap::new();
+    for request in audit.writes_of("certificates") {
+        if request.verb == "create" {
+            *creations.entry(request.name().to_owned()).or_default() += 1;
+        }
+    }
+    creations
+}
+
+async fn until_created(s: &Scenario, count: usize) {
+    eventually_within(Duration::from_secs(60), &format!("{count} Certificates are created"), async || {
+        let created = creations(s.audit()).len();
+        if created >= count { Ok(()) } else { Err(format!("{created} are")) }
+    })
+    .await;
+}
+
+#[test]
+fn the_api_server_is_killed_midway() {
+    scenario_on_own_cluster(async |s| {
+        const COUNT: usize = 300;
+        // An API server that starts forbids everything until it has read the Roles.
+        s.expects_forbidden();
+        let team_a = s.namespace("team-a").await;
+        s.apply_all(many(&team_a, COUNT)).await;
+        let controller = s.controller().start().await;
+        until_created(s, 20).await;
+        s.control_plane().kill_api_server();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        controller.assert_running();
+        s.control_plane().start_api_server();
+        s.cluster.until_ready().await;
+
+        eventually_within(Duration::from_secs(60), "all Certificates are there", async || {
+            match s.certificates(&team_a).await.len() {
+                COUNT => Ok(()),
+                count => Err(format!("{count} of {COUNT}")),
+            }
+        })
+        .await;
+        // One that was created in the last moment may be missing in the audit log; none is there twice.
+        assert!(creations(s.audit()).values().all(|count| *count == 1), "{:?}", creations(s.audit()));
+
+        // The watches are back, too.
+        s.apply(gateway(&team_a, "later").server("later-tls", ["later.example.com"])).await;
+        s.appears(CERTIFICATE, &team_a, "later-tls").await;
+    });
+}
+
+#[test]
+fn the_controller_is_killed_midway() {
+    scenario_on_own_cluster(async |s| {
+        const COUNT: usize = 500;
+        let team_a = s.namespace("team-a").await;
+        s.apply_all(many(&team_a, COUNT)).await;
+        let controller = s.controller().flag("--no-leader-election").start().await;
+        until_created(s, 50).await;
+        controller.kill();
+        let created = creations(s.audit()).len();
+        assert!(created < COUNT, "it was killed too late to show anything: all {COUNT} were created");
+
+        let controller = s.controller().flag("--no-leader-election").start().await;
+        until_created(s, COUNT).await;
+        controller.at_rest().await;
+        let creations = creations(s.audit());
+        assert_eq!(creations.len(), COUNT);
+        assert!(creations.values().all(|count| *count == 1), "{creations:?}");
+        let changes = s.audit().writes_of("certificates").len() - COUNT;
+        assert_eq!(changes, 0, "nothing is created in two steps");
+        assert_eq!(s.certificates(&team_a).await.len(), COUNT);
+    });
+}
+
+#[test]
+fn a_namespace_whose_writes_are_refused_holds_up_nobody() {
+    scenario(async |s| {
+        let (team_a, team_b) = (s.namespace("team-a").await, s.namespace("team-b").await);
+        let name = format!("gateway-certificates-tests-{team_a}");
+        s.apply_temporarily(json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team_a}},
+                    "resourceRules": [{
+                        "apiGroups": ["cert-manager.io"], "apiVersions": ["*"], "resources": ["certificates"],
+                        "operations": ["CREATE"],
+                    }],
+                },
+                "validations": [{"expression": "'tests/allowed' in namespaceObject.metadata.labels", "message": "not here"}],
+            },
+        }))
+        .await;
+        s.apply_temporarily(json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        }))
+        .await;
+        eventually_within(Duration::from_secs(60), "the policy is in force", async || {
+            match s.try_apply(&certificate(&team_a, "probe")).await {
+                Err(error) if error.to_string().contains("not here") => Ok(()),
+                Err(error) => panic!("{error}"),
+                Ok(_) => {
+                    s.delete(CERTIFICATE, &team_a, "probe").await;
+                    Err("a Certificate can be created".to_owned())
+                }
+            }
+        })
+        .await;
+
+        s.apply_all(many(&team_a, 50)).await;
+        let controller = s.controller().start().await;
+        s.event(&team_a, "shop-0", "RefuseCertificate", "write-refused").await;
+        s.apply(gateway(&team_b, "shop").server("shop-tls", ["shop.example.com"])).await;
+        s.appears(CERTIFICATE, &team_b, "shop-tls").await;
+        assert_eq!(s.certificates(&team_a).await, [""; 0]);
+
+        // It is tried again without anybody's doing.
+        s.patch(NAMESPACE, "", &team_a, json!({"metadata": {"labels": {"tests/allowed": ""}}})).await;
+        eventually_within(Duration::from_secs(75), "all Certificates are there", async || {
+            match s.certificates(&team_a).await.len() {
+                50 => Ok(()),
+                count => Err(format!("{count} of 50")),
+            }
+        })
+        .await;
+        controller.until_leader().await;
+    });
+}
