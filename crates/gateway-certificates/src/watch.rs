@@ -73,11 +73,20 @@ async fn listen(
                 Some(410) => {
                     tracing::debug!(kind = kind.resource(), error = said(&error), "the watch starts again")
                 }
-                _ => tracing::warn!(
-                    kind = kind.resource(),
-                    error = said(&error),
-                    "the watch failed, it is tried again"
-                ),
+                _ => {
+                    tracing::warn!(
+                        kind = kind.resource(),
+                        error = said(&error),
+                        "the watch failed, it is tried again"
+                    );
+                    // For a version that is not served any more there is no Status, only text.
+                    if let Ok(now) = discover(client, kind).await
+                        && now.as_ref() != Some(served)
+                    {
+                        queue.add_all(caches.set_state(index, State::Pending));
+                        return said(&error);
+                    }
+                }
             },
             None => return "the watch ended".to_owned(),
         }
