@@ -1,6 +1,6 @@
 //! The process: everything that runs side by side, and how it ends.
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -273,7 +273,8 @@ async fn take_over(mut leads: watch::Receiver<bool>, caches: Caches, queue: Queu
             queue.add_all(caches.all());
         }
         if leads.changed().await.is_err() {
-            return;
+            // There is no election, so this replica leads for good.
+            return future::pending().await;
         }
     }
 }
