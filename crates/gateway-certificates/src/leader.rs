@@ -3,7 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
+use kube::api::Api;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 
@@ -18,6 +20,9 @@ pub const TIMEOUT: Duration = Duration::from_millis(1500);
 /// After a failure, how long nothing further has to fail until the Lease counts as renewed. A
 /// renewal is two requests.
 const SETTLED: Duration = Duration::from_secs(4);
+
+/// How often a replica that waits looks whether the Lease has been released.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Where the Lease is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +81,26 @@ pub async fn take_part(manager: &LeaseManager, leads: &watch::Sender<bool>) {
                 leads.send_replace(false);
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
+        }
+    }
+}
+
+/// Ends when nobody holds the Lease while this replica does not lead.
+///
+/// The manager of a replica that waits sleeps until the Lease would have run out, and does not see
+/// that it was released before. Whoever joins anew gets it at once.
+pub async fn vacancy(client: Client, lease: &LeaseName, leads: &watch::Sender<bool>) {
+    let leases: Api<Lease> = Api::namespaced(client, &lease.namespace);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if *leads.borrow() {
+            continue;
+        }
+        // An API server that does not answer is the manager's to tell.
+        let Ok(found) = leases.get_opt(&lease.name).await else { continue };
+        let holder = found.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
+        if holder.is_none_or(|holder| holder.is_empty()) {
+            return;
         }
     }
 }

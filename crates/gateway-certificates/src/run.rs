@@ -9,6 +9,7 @@ use std::time::Duration;
 use certificate_shim::gateway::GatewayKind;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use kube_lease_manager::LeaseManager;
 use rand::RngExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -288,28 +289,33 @@ async fn elect(
 ) {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "gateway-certificates".to_owned());
     let identity = format!("{host}-{:08x}", rand::rng().random::<u32>());
-    let joined = async {
-        loop {
-            match leader::join(client.clone(), &lease, &identity).await {
-                Ok(manager) => return manager,
-                Err(error) => {
-                    tracing::warn!(error = said(&error), ?lease, "the Lease can neither be read nor created")
-                }
-            }
-            tokio::time::sleep(JOIN_AGAIN).await;
+    let manager = loop {
+        let manager = tokio::select! {
+            manager = joined(&client, &lease, &identity) => manager,
+            _ = leaving.wait_for(|leaving| *leaving) => return,
+        };
+        tokio::select! {
+            () = leader::take_part(&manager, &leads) => {}
+            () = leader::vacancy(client.clone(), &lease, &leads) => {}
+            _ = leaving.wait_for(|leaving| *leaving) => break manager,
         }
     };
-    let manager = tokio::select! {
-        manager = joined => manager,
-        _ = leaving.wait_for(|leaving| *leaving) => return,
-    };
-    tokio::select! {
-        () = leader::take_part(&manager, &leads) => {}
-        _ = leaving.wait_for(|leaving| *leaving) => {}
-    }
     let was_leader = leads.send_replace(false);
     if was_leader && let Err(error) = manager.release().await {
         tracing::warn!(error = said(&error), "the Lease could not be released");
+    }
+}
+
+/// Joins the election as soon as the Lease can be read or created.
+async fn joined(client: &Client, lease: &LeaseName, identity: &str) -> LeaseManager {
+    loop {
+        match leader::join(client.clone(), lease, identity).await {
+            Ok(manager) => return manager,
+            Err(error) => {
+                tracing::warn!(error = said(&error), ?lease, "the Lease can neither be read nor created")
+            }
+        }
+        tokio::time::sleep(JOIN_AGAIN).await;
     }
 }
 
