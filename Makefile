@@ -54,6 +54,22 @@ endif
 .PHONY: test
 test: fmt lint unit-tests e2e-tests ## Everything that is quick enough for every commit
 
+# One scenario: make test-cluster SCENARIO=placement::labels_of_tenants_steer_nothing
+.PHONY: test-cluster
+test-cluster: toolchain control-plane ## The controller on a real control plane (CLUSTER=existing: on yours, named by KUBECONFIG)
+	$(CARGO) test -p gateway-certificates --test cluster -- --test-threads=1 $(SCENARIO)
+
+.PHONY: bench-cluster
+bench-cluster: toolchain control-plane ## What 5,000 Gateways cost the controller (GATEWAYS=1000 for fewer)
+	$(CARGO) test --release -p gateway-certificates --test cluster -- --test-threads=1 --ignored --nocapture bench::
+
+# etcd and Kubernetes, built once into the user's cache. A cluster that is there already needs none.
+.PHONY: control-plane
+control-plane:
+ifneq ($(CLUSTER),existing)
+	@tests/controlplane/build >/dev/null
+endif
+
 .PHONY: clean
 clean: ## Remove what was built
 	$(CARGO) clean
