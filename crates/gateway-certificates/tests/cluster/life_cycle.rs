@@ -86,7 +86,7 @@ fn without_its_annotation_a_gateway_has_no_certificates() {
 
 #[test]
 fn a_deleted_gateway_takes_its_certificates_along() {
-    scenario_on_own_cluster(async |s| {
+    scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -35,10 +36,16 @@ const CRDS: [&str; 5] = [
 ];
 
 /// The cluster, started when it is first asked for. Its processes end with the tests.
-pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(Cluster::start())
-});
+pub fn cluster() -> &'static Cluster {
+    static CLUSTER: LazyLock<Result<Cluster, String>> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // So that every scenario says why there is no cluster.
+        catch_unwind(|| runtime.block_on(Cluster::start())).map_err(|panic| {
+            panic.downcast::<String>().map_or_else(|_| "it panicked, see above".to_owned(), |text| *text)
+        })
+    });
+    CLUSTER.as_ref().unwrap_or_else(|error| panic!("there is no cluster: {error}"))
+}
 
 /// A cluster, and what is needed to reach it.
 pub struct Cluster {

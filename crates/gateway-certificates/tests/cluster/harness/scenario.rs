@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::audit::{Audit, listed};
 use super::client::Objects;
-use super::cluster::{CLUSTER, CONTROLLER, Cluster, SCENARIO, deployed};
+use super::cluster::{CONTROLLER, Cluster, SCENARIO, cluster, deployed};
 use super::control_plane::ControlPlane;
 use super::controller::ControllerBuilder;
 use super::eventually::eventually;
@@ -30,7 +30,7 @@ pub fn scenario(body: impl AsyncFnOnce(&Scenario)) {
 /// Runs a scenario that reads the audit log, stops the API server or changes kinds; on the user's cluster
 /// it is skipped.
 pub fn scenario_on_own_cluster(body: impl AsyncFnOnce(&Scenario)) {
-    if CLUSTER.own.is_some() {
+    if cluster().own.is_some() {
         run(body);
     } else {
         // Past the test harness, which keeps what a passing test prints.
@@ -40,7 +40,7 @@ pub fn scenario_on_own_cluster(body: impl AsyncFnOnce(&Scenario)) {
 
 fn run(body: impl AsyncFnOnce(&Scenario)) {
     // Outside of the scenario's runtime: it takes one of its own to start.
-    let cluster: &Cluster = &CLUSTER;
+    let cluster = cluster();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let scenario = runtime.block_on(Scenario::prepare(cluster));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
