@@ -2,6 +2,7 @@
 //! the end, and once.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::json;
@@ -48,7 +49,8 @@ fn the_api_server_is_killed_midway() {
         until_created(s, 20).await;
         s.control_plane().kill_api_server();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        controller.assert_running();
+        // Killing the controller, too, would mend nothing.
+        assert_eq!(controller.get("/healthz").map(|(status, _)| status), Ok(200));
         s.control_plane().start_api_server();
         s.cluster.until_ready().await;
 
@@ -149,5 +151,55 @@ fn a_namespace_whose_writes_are_refused_holds_up_nobody() {
         })
         .await;
         controller.until_leader().await;
+    });
+}
+
+#[test]
+fn a_namespace_whose_writes_hang_holds_up_nobody() {
+    scenario_on_own_cluster(async |s| {
+        let (team_a, team_b) = (s.namespace("team-a").await, s.namespace("team-b").await);
+        // The kernel takes the connection, and nobody ever answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        s.apply_temporarily(json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": format!("gateway-certificates-tests-{team_a}")},
+            "webhooks": [{
+                "name": "silent.example.com",
+                "clientConfig": {"url": format!("https://{}/", silent.local_addr().unwrap())},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team_a}},
+                "rules": [{
+                    "apiGroups": ["cert-manager.io"], "apiVersions": ["*"], "resources": ["certificates"],
+                    "operations": ["CREATE"],
+                }],
+                "timeoutSeconds": 5, "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            }],
+        }))
+        .await;
+        eventually("the webhook is asked", async || {
+            match s.try_apply(&certificate(&team_a, "probe")).await {
+                Err(error) if error.to_string().contains("silent.example.com") => Ok(()),
+                Err(error) => panic!("{error}"),
+                Ok(_) => {
+                    s.delete(CERTIFICATE, &team_a, "probe").await;
+                    Err("a Certificate can be created".to_owned())
+                }
+            }
+        })
+        .await;
+
+        s.apply_all(many(&team_a, 100)).await;
+        let controller = s.controller().start().await;
+        controller.until_leader().await;
+        s.apply_all(many(&team_b, 100)).await;
+        let patience = Duration::from_secs(4);
+        eventually_within(patience, "the other namespace has all of its Certificates", async || {
+            match s.certificates(&team_b).await.len() {
+                100 => Ok(()),
+                count => Err(format!("{count} of 100")),
+            }
+        })
+        .await;
+        assert_eq!(s.certificates(&team_a).await, [""; 0]);
     });
 }
