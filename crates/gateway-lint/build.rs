@@ -69,7 +69,9 @@ fn build(root: &Path) -> Result<(), String> {
 fn flags() -> Result<String, String> {
     let cargo_home = match env::var_os("CARGO_HOME") {
         Some(cargo_home) => PathBuf::from(cargo_home),
-        None => PathBuf::from(env::var_os("HOME").ok_or("neither CARGO_HOME nor HOME is set")?).join(".cargo"),
+        None => {
+            PathBuf::from(env::var_os("HOME").ok_or("neither CARGO_HOME nor HOME is set")?).join(".cargo")
+        }
     };
     Ok(format!("--remap-path-prefix={}=registry", cargo_home.join("registry/src").display()))
 }
