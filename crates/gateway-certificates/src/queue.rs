@@ -29,6 +29,15 @@ pub enum Next {
     Retry,
 }
 
+/// A piece of work that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The Gateway.
+    pub key: Key,
+    /// How often in a row it was looked at and not done.
+    pub retries: u32,
+}
+
 /// The queue. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Queue(Arc<Shared>);
@@ -83,7 +92,7 @@ impl Queue {
     }
 
     /// Waits for a Gateway to work on. [`Queue::done`] has to follow.
-    pub async fn next(&self) -> Key {
+    pub async fn next(&self) -> Due {
         loop {
             // Created before the look, so that what happens in between wakes it.
             let changed = self.0.changed.notified();
@@ -93,11 +102,11 @@ impl Queue {
                 let found = state.take(self.0.per_namespace);
                 (found, !state.is_due.is_empty(), state.later.keys().next().map(|(at, _)| *at))
             };
-            if let Some(key) = found {
+            if let Some(due) = found {
                 if more {
                     self.0.changed.notify_one();
                 }
-                return key;
+                return due;
             }
             match wake_at {
                 None => changed.await,
@@ -185,7 +194,7 @@ impl State {
         }
     }
 
-    fn take(&mut self, per_namespace: usize) -> Option<Key> {
+    fn take(&mut self, per_namespace: usize) -> Option<Due> {
         for _ in 0..self.turns.len() {
             let namespace = self.turns.pop_front()?;
             if self.running_in.get(&namespace).copied().unwrap_or_default() >= per_namespace {
@@ -202,7 +211,8 @@ impl State {
             self.is_due.remove(&key);
             self.running.insert(key.clone(), false);
             *self.running_in.entry(namespace).or_default() += 1;
-            return Some(key);
+            let retries = self.failures.get(&key).copied().unwrap_or_default();
+            return Some(Due { key, retries });
         }
         None
     }
@@ -232,7 +242,7 @@ mod tests {
     fn take(queue: &Queue) -> Option<String> {
         let mut state = queue.lock();
         state.promote(Instant::now());
-        state.take(queue.0.per_namespace).map(|key| key.to_string())
+        state.take(queue.0.per_namespace).map(|due| due.key.to_string())
     }
 
     fn take_all(queue: &Queue) -> Vec<String> {
@@ -278,15 +288,16 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..10 {
             let start = Instant::now();
-            let key = queue.next().await;
+            let due = queue.next().await;
+            assert_eq!(due.retries, u32::try_from(waits.len()).unwrap());
             waits.push(start.elapsed().as_millis());
-            queue.done(&key, Next::Retry);
+            queue.done(&due.key, Next::Retry);
         }
         for (wait, least) in waits.iter().zip([0, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]) {
             assert!((least..=least * 3 / 2 + 1).contains(wait), "{waits:?}");
         }
-        let key = queue.next().await;
-        queue.done(&key, Next::Wait);
+        let due = queue.next().await;
+        queue.done(&due.key, Next::Wait);
         assert!(queue.lock().failures.is_empty());
         assert_eq!(queue.waiting(), 0);
     }
@@ -295,10 +306,10 @@ mod tests {
     async fn a_change_does_not_wait_for_the_retry() {
         let queue = filled(8, &["a/1"]);
         let first = queue.next().await;
-        queue.done(&first, Next::Retry);
+        queue.done(&first.key, Next::Retry);
         queue.add(key("a/1"));
         let start = Instant::now();
-        assert_eq!(queue.next().await, key("a/1"));
+        assert_eq!(queue.next().await, Due { key: key("a/1"), retries: 1 });
         assert_eq!(start.elapsed(), Duration::ZERO);
         assert_eq!(queue.waiting(), 0);
     }
@@ -309,9 +320,9 @@ mod tests {
         let queue = Queue::new(8);
         let worker = |queue: Queue| async move {
             let mut done = 0;
-            while let Ok(key) = tokio::time::timeout(Duration::from_secs(1), queue.next()).await {
+            while let Ok(due) = tokio::time::timeout(Duration::from_secs(1), queue.next()).await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                queue.done(&key, Next::Wait);
+                queue.done(&due.key, Next::Wait);
                 done += 1;
             }
             done

@@ -14,9 +14,15 @@ use crate::events::{Events, Note, Reason};
 use crate::kinds::{Role, Served};
 use crate::metrics::Metrics;
 use crate::objects::{Key, KnownCertificate, KnownGateway};
-use crate::queue::Next;
+use crate::queue::{Due, Next};
 use crate::wanted::Refusal;
 use crate::writes::{Changed, SecretState, Trouble, Writer};
+
+/// How many retries, which take four seconds together, a Gateway has to be gone before its Certificates
+/// go, and a right has to be missing before that is told. A Gateway that is replaced is back by then and
+/// takes over, CustomResourceDefinitions that are being deleted are known to be, and an API server that
+/// starts has read its Roles.
+const PATIENCE: u32 = 3;
 
 /// Looks at Gateways.
 #[derive(Clone)]
@@ -72,11 +78,14 @@ struct Look<'r> {
     refused: Vec<Refused>,
     /// Whether it has to be looked at again although nothing changes.
     again: bool,
+    /// Whether what may pass by itself is given time to.
+    is_patient: bool,
 }
 
 impl Reconciler {
     /// Does what has to be done for one Gateway, be it there or not.
-    pub async fn reconcile(&self, key: &Key) -> Next {
+    pub async fn reconcile(&self, due: &Due) -> Next {
+        let key = &due.key;
         let view = self.caches.view(key);
         let mut look = Look {
             reconciler: self,
@@ -85,6 +94,7 @@ impl Reconciler {
             outcome: Outcome::Unchanged,
             refused: Vec::new(),
             again: false,
+            is_patient: due.retries < PATIENCE,
         };
         match &view.gateway {
             Some(gateway) => {
@@ -152,6 +162,10 @@ impl Look<'_> {
                 format!("the Secret {secret} is there already, and {whose}"),
                 "Name another Secret, or have that one removed.",
             ),
+            Ok(SecretState::Unchecked(_)) if self.is_patient => {
+                self.again = true;
+                return false;
+            }
             Ok(SecretState::Unchecked(said)) => Refusal::new(
                 "secret-unchecked",
                 format!("whose the Secret {secret} is could not be looked at ({said})"),
@@ -248,6 +262,10 @@ impl Look<'_> {
         if !is_recorded(certificate) {
             return Ok(None);
         }
+        if self.is_patient {
+            self.again = true;
+            return Ok(None);
+        }
         // While the CustomResourceDefinition goes, so do all Gateways, and nobody meant that.
         if self.reconciler.writer.can_be_created(&gateways.resource).await? {
             Ok(Some("its Gateway is gone"))
@@ -272,7 +290,11 @@ impl Look<'_> {
                 self.reached(Outcome::Stale);
                 tracing::debug!(gateway = %self.key, certificate = %secret, text, "looking again");
             }
-            Trouble::Refused(said) => {
+            Trouble::Forbidden(text) if self.is_patient => {
+                self.again = true;
+                tracing::debug!(gateway = %self.key, certificate = %secret, text, "forbidden, it is tried again");
+            }
+            Trouble::Refused(said) | Trouble::Forbidden(said) => {
                 let said = said.trim_end_matches('.');
                 let refusal = Refusal::new(
                     "write-refused",

@@ -254,14 +254,14 @@ async fn work(
             let _ = ready.wait_for(|ready| *ready).await;
             queue.next().await
         };
-        let key = tokio::select! {
+        let due = tokio::select! {
             biased;
             _ = stopping.wait_for(|stopping| *stopping) => return,
-            key = due => key,
+            due = due => due,
         };
         let may_work = *leads.borrow() && *ready.borrow();
-        let next = if may_work { reconciler.reconcile(&key).await } else { Next::Retry };
-        queue.done(&key, next);
+        let next = if may_work { reconciler.reconcile(&due).await } else { Next::Retry };
+        queue.done(&due.key, next);
     }
 }
 

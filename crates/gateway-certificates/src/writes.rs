@@ -33,6 +33,8 @@ pub enum Trouble {
     Stale(String),
     /// The API server refuses it: what it said.
     Refused(String),
+    /// We may not: what the API server said.
+    Forbidden(String),
     /// It failed: how.
     Failed(String),
 }
@@ -40,7 +42,10 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Stale(text) | Trouble::Refused(text) | Trouble::Failed(text) => f.write_str(text),
+            Trouble::Stale(text)
+            | Trouble::Refused(text)
+            | Trouble::Forbidden(text)
+            | Trouble::Failed(text) => f.write_str(text),
         }
     }
 }
@@ -50,8 +55,9 @@ impl From<kube::Error> for Trouble {
         match error {
             kube::Error::Api(status) => match status.code {
                 409 => Trouble::Stale(status.message),
-                // What is not allowed, and what is not valid.
-                400 | 403 | 413 | 422 => Trouble::Refused(status.message),
+                403 => Trouble::Forbidden(status.message),
+                // What is not valid.
+                400 | 413 | 422 => Trouble::Refused(status.message),
                 404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
                     Trouble::Refused(status.message)
                 }
@@ -120,7 +126,7 @@ impl Writer {
                 Ok(None)
             }
             Err(failure) => Err(match Trouble::from(failure) {
-                Trouble::Refused(said) => Trouble::Failed(said),
+                Trouble::Refused(said) | Trouble::Forbidden(said) => Trouble::Failed(said),
                 other => other,
             }),
         }
@@ -392,7 +398,7 @@ mod tests {
 
     #[rstest]
     #[case::conflict(409, Trouble::Stale("said".into()))]
-    #[case::forbidden(403, Trouble::Refused("said".into()))]
+    #[case::forbidden(403, Trouble::Forbidden("said".into()))]
     #[case::invalid(422, Trouble::Refused("said".into()))]
     #[case::not_there(404, Trouble::Failed("said".into()))]
     #[case::busy(429, Trouble::Failed("said".into()))]

@@ -91,6 +91,35 @@ fn nothing_is_deleted_while_a_kind_is_gone() {
 }
 
 #[test]
+fn what_belongs_to_gateways_stays_when_their_kind_goes() {
+    scenario_on_own_cluster(async |s| {
+        let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
+        let controller = s.controller().settings(placed_in(&central)).start().await;
+        let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
+        s.apply(shop.clone()).await;
+        let before = s.appears(CERTIFICATE, &central, "shop-tls").await;
+
+        s.changes_control_plane();
+        let istio = of_group(s, "networking.istio.io");
+        remove(s, &istio).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        controller.assert_running();
+        let kept = s.get(CERTIFICATE, &central, "shop-tls").await;
+        assert_eq!(kept.as_ref().map(|kept| &kept["metadata"]["uid"]), Some(&before["metadata"]["uid"]));
+
+        s.apply_crds(&istio).await;
+        let restored = s.apply(shop).await;
+        let uid = text(&restored, "/metadata/uid").to_owned();
+        eventually_within(LATE, "the Certificate is the restored Gateway's", async || {
+            let found = s.get(CERTIFICATE, &central, "shop-tls").await.ok_or("it is gone")?;
+            let owner = &found["metadata"]["annotations"]["gateway-certificates.io/owner-uid"];
+            if *owner == uid { Ok(()) } else { Err(format!("it is {owner}'s")) }
+        })
+        .await;
+    });
+}
+
+#[test]
 fn gateways_come_in_every_version() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
