@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cache::Caches;
 use crate::kinds::{Role, Served};
 use crate::objects::{KnownCertificate, KnownGateway};
-use crate::wanted::{Refusal, refusals_of_all, wanted};
+use crate::wanted::{Refusal, refusals_of_all, refusals_of_unplanned, wanted};
 use crate::writes::{difference, ours};
 
 /// What has to be done for one Gateway.
@@ -132,6 +132,9 @@ pub fn decide(
                 }
             }
         }
+    }
+    for (secret, refusal) in refusals_of_unplanned(&judgement) {
+        decision.refused.push(Refused::one(&secret, refusal));
     }
     if !of_all.is_empty() && is_withheld {
         decision.refused.push(Refused { secret: None, refusals: of_all, retry: false });
@@ -346,6 +349,7 @@ mod tests {
     #[case::somebody_elses(shop(), foreign_one(certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "other")), &["refuse team-a/shop-tls secret-owner"])]
     #[case::nobodys(shop(), foreign_one(certificate("team-a", "shop-tls")), &["refuse team-a/shop-tls secret-owner"])]
     #[case::another_writer(shop(), foreign_one(certificate("team-a", "by-hand").writes("shop-tls")), &["refuse team-a/shop-tls certificate-foreign"])]
+    #[case::a_mode_that_serves_nothing(shop().mode("PASSTHROUGHH"), vec![], &["refuse team-a/shop-tls tls-mode", "refuse all nothing-issued"])]
     #[case::unreadable_value(shop().annotations(json!({"cert-manager.io/duration": "90d"})), vec![made_for(shop(), json!({}))], &["refuse all annotation-value"])]
     #[case::of_another_namespace(shop(), foreign_one(certificate("team-b", "x-tls").recorded("team-a", "shop")), &["create team-a/shop-tls", "delete team-b/x-tls"])]
     fn beside_the_gateway(

@@ -23,7 +23,7 @@ use manifests::{Document, ReadErrors};
 use serde_json::Value;
 
 use crate::decide::foreign;
-use crate::wanted::{Refusal, refusals_of_all, wanted};
+use crate::wanted::{Refusal, refusals_of_all, refusals_of_unplanned, wanted};
 use files::Files;
 
 /// Why nothing can be told.
@@ -140,8 +140,8 @@ impl<'f> Renderer<'f> {
             let source = format!("Gateway {name} ({})", document.place());
             self.rendering.certificates.push_str(&yaml::document(wanted.certificate, &source));
         }
-        for (secret, finding) in of_unplanned(judgement) {
-            self.refuse(name, document, &format!("{secret}: {finding}"));
+        for (secret, refusal) in refusals_of_unplanned(judgement) {
+            self.refuse(name, document, &format!("{secret}: {}", refusal.text));
         }
     }
 
@@ -183,14 +183,4 @@ impl<'f> Renderer<'f> {
         }
         self.rendering
     }
-}
-
-/// Refusals that are about a Secret which is named, and for which nothing is planned.
-fn of_unplanned(judgement: &Judgement) -> impl Iterator<Item = (&SecretName, &Finding)> {
-    let planned = judgement.planned();
-    judgement.findings.iter().filter_map(move |finding| {
-        let secret = finding.certificate.as_ref()?;
-        (finding.level == Level::Reject && planned.binary_search(secret).is_err())
-            .then_some((secret, finding))
-    })
 }

@@ -56,6 +56,15 @@ impl GatewayFixture {
         self
     }
 
+    /// Sets the TLS mode of its last server.
+    pub fn mode(mut self, mode: &str) -> Self {
+        if let Some(server) = self.0["spec"]["servers"].as_array_mut().and_then(|servers| servers.last_mut())
+        {
+            server["tls"]["mode"] = json!(mode);
+        }
+        self
+    }
+
     /// The object.
     pub fn build(self) -> Value {
         self.0

@@ -2,6 +2,7 @@
 
 use certificate_shim::Certificate;
 use certificate_shim::credential::is_reserved;
+use certificate_shim::plan::SecretName;
 use gateway_rules::Judgement;
 use gateway_rules::finding::{Finding, Level};
 use gateway_rules::rules::{annotation_conflict, annotation_value, certificate_invalid};
@@ -77,6 +78,16 @@ pub fn refusals_of_all(judgement: &Judgement) -> Vec<Refusal> {
         add(certificate_invalid::RULE.id, fault.to_string(), "Name another Secret for one of them.");
     }
     refusals
+}
+
+/// What rules refuse about Secrets that the Gateway names and plans no Certificate for.
+pub fn refusals_of_unplanned(judgement: &Judgement) -> Vec<(SecretName, Refusal)> {
+    let planned = judgement.planned();
+    let rejects = judgement.findings.iter().filter(|finding| finding.level == Level::Reject);
+    rejects
+        .filter_map(|finding| Some((finding.certificate.clone()?, Refusal::from(finding))))
+        .filter(|(secret, _)| planned.binary_search(secret).is_err())
+        .collect()
 }
 
 fn refusals_of_one(judgement: &Judgement, certificate: &Certificate) -> Vec<Refusal> {
