@@ -104,6 +104,7 @@ fn names(key: &str, item: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     fn entry(operation: &str, fields: Value) -> Value {
@@ -155,5 +156,54 @@ mod tests {
         assert_eq!(as_applied(&object(json!([posted, theirs, applied]))), Some(expected));
         assert_eq!(as_applied(&object(json!([theirs, applied]))), None);
         assert_eq!(as_applied(&object(json!([]))), None);
+    }
+
+    /// Objects of objects, texts and lists, as a Certificate's.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            "[a-c]{1,2}".prop_map(Value::from),
+            prop::collection::vec("[a-c]", 0..3).prop_map(Value::from),
+            (0..3).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop::collection::btree_map("[a-e]", inner, 0..4).prop_map(|map| json!(map))
+        })
+    }
+
+    /// The fields of everything in a value, as the API server notes them.
+    fn fields_of(value: &Value) -> Value {
+        let Value::Object(object) = value else { return json!({}) };
+        let mut fields = Map::from_iter([(".".to_owned(), json!({}))]);
+        fields.extend(object.iter().map(|(name, value)| (format!("f:{name}"), fields_of(value))));
+        Value::Object(fields)
+    }
+
+    proptest! {
+        #[test]
+        fn who_wrote_all_owns_all(spec in value()) {
+            let mut object = json!({"spec": spec});
+            let fields = json!({"f:spec": fields_of(&object["spec"])});
+            object["metadata"] = json!({"managedFields": [entry("Update", fields)]});
+            prop_assert_eq!(owned(&object), json!({"spec": object["spec"]}));
+        }
+
+        #[test]
+        fn an_apply_owns_what_post_and_apply_owned(all in value(), one in value(), other in value()) {
+            let entries = [("Update", one), ("Apply", other)]
+                .map(|(operation, part)| entry(operation, json!({"f:spec": fields_of(&part)})));
+            let mut object = json!({"spec": all, "metadata": {"managedFields": entries}});
+            let before = owned(&object);
+            object["metadata"]["managedFields"] = as_applied(&object).unwrap();
+            prop_assert_eq!(owned(&object), before);
+            prop_assert_eq!(as_applied(&object), None);
+        }
+
+        #[test]
+        fn fields_that_make_no_sense_are_no_panic(object in value(), fields in value()) {
+            let mut object = json!({"spec": object});
+            object["metadata"] = json!({"managedFields": [entry("Update", json!({"f:spec": fields}))]});
+            owned(&object);
+            as_applied(&object);
+        }
     }
 }
