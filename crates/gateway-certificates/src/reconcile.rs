@@ -43,7 +43,7 @@ pub struct Reconciler {
     pub check_own_secrets: bool,
 }
 
-/// What a look came to. Of several, the last one counts.
+/// What a look came to. Of several, the last in this list counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Unchanged,
@@ -80,6 +80,9 @@ struct Look<'r> {
     again: bool,
     /// Whether what may pass by itself is given time to.
     is_patient: bool,
+    /// Namespaces in which something failed: nothing more is tried there this time, since every failure
+    /// may take half a minute.
+    failing: BTreeSet<String>,
 }
 
 impl Reconciler {
@@ -95,6 +98,7 @@ impl Reconciler {
             refused: Vec::new(),
             again: false,
             is_patient: due.retries < PATIENCE,
+            failing: BTreeSet::new(),
         };
         match &view.gateway {
             Some(gateway) => {
@@ -133,8 +137,8 @@ impl Look<'_> {
     }
 
     async fn create(&mut self, gateway: &KnownGateway, planned: &Planned) {
-        let Some(served) = self.served(Role::Certificates) else { return };
         let Planned { secret, body, .. } = planned;
+        let Some(served) = self.served(Role::Certificates, secret) else { return };
         let is_elsewhere = secret.namespace != gateway.key.namespace;
         if (is_elsewhere || self.reconciler.check_own_secrets) && !self.is_free(secret).await {
             return;
@@ -184,8 +188,8 @@ impl Look<'_> {
     }
 
     async fn change(&mut self, planned: &Planned) {
-        let Some(served) = self.served(Role::Certificates) else { return };
         let Planned { secret, body, field } = planned;
+        let Some(served) = self.served(Role::Certificates, secret) else { return };
         match self.reconciler.writer.change(&served.resource, self.key, body).await {
             Ok(Changed::Made(changed)) => {
                 self.reached(Outcome::Changed);
@@ -216,7 +220,8 @@ impl Look<'_> {
     /// Deletes a Certificate, if a look at its Gateway past all caches says so, too.
     async fn delete(&mut self, certificate: &KnownCertificate) {
         let secret = &certificate.name;
-        let (Some(gateways), Some(served)) = (self.served(Role::Gateways), self.served(Role::Certificates))
+        let (Some(gateways), Some(served)) =
+            (self.served(Role::Gateways, secret), self.served(Role::Certificates, secret))
         else {
             return;
         };
@@ -274,7 +279,11 @@ impl Look<'_> {
         }
     }
 
-    fn served(&mut self, role: Role) -> Option<Served> {
+    /// How a kind is served; none where nothing is to be done for that Secret now.
+    fn served(&mut self, role: Role, secret: &SecretName) -> Option<Served> {
+        if self.failing.contains(&secret.namespace) {
+            return None;
+        }
         let served = self.reconciler.caches.served(role);
         // Between being ready and now the kind went. That it comes back is seen.
         if served.is_none() {
@@ -305,6 +314,7 @@ impl Look<'_> {
             }
             Trouble::Failed(text) => {
                 self.again = true;
+                self.failing.insert(secret.namespace.clone());
                 self.reached(Outcome::Failed);
                 tracing::warn!(gateway = %self.key, certificate = %secret, text, "failed, it is tried again");
             }
