@@ -505,3 +505,162 @@ impl Cluster for Caches {
         found.map(|found| Value::clone(found)).ok_or(LookupError::NotFound)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::watched;
+    use crate::testing::{GatewayFixture, certificate, gateway};
+
+    const GATEWAYS: usize = 0;
+    const CERTIFICATES: usize = 1;
+    const CLUSTER_ISSUERS: usize = 3;
+
+    fn caches() -> Caches {
+        let settings = Arc::new(Settings::default());
+        Caches::new(watched(&settings, false), settings)
+    }
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn names(keys: BTreeSet<Key>) -> Vec<String> {
+        keys.iter().map(ToString::to_string).collect()
+    }
+
+    impl Caches {
+        fn list(&self, index: usize, objects: &[Value]) -> Vec<String> {
+            let mut wake = self.apply(index, Event::Init);
+            for value in objects {
+                wake.extend(self.apply(index, Event::InitApply(object(value.clone()))));
+            }
+            wake.extend(self.apply(index, Event::InitDone));
+            names(wake)
+        }
+
+        fn put(&self, index: usize, value: Value) -> Vec<String> {
+            names(self.apply(index, Event::Apply(object(value))))
+        }
+
+        fn remove(&self, index: usize, value: Value) -> Vec<String> {
+            names(self.apply(index, Event::Delete(object(value))))
+        }
+    }
+
+    fn shop(name: &str) -> GatewayFixture {
+        gateway("team-a", name).server("shop-tls", &["shop.example.com"])
+    }
+
+    #[test]
+    fn a_list_tells_what_changed() {
+        let caches = caches();
+        let (one, other) = (shop("one").build(), gateway("team-a", "other").build());
+        assert_eq!(caches.list(GATEWAYS, &[one.clone(), other.clone()]), ["team-a/one", "team-a/other"]);
+        assert_eq!(caches.list(GATEWAYS, &[one.clone(), other.clone()]), [""; 0]);
+        assert_eq!(caches.list(GATEWAYS, &[other]), ["team-a/one"]);
+        assert!(caches.view(&Key { namespace: "team-a".into(), name: "one".into() }).gateway.is_none());
+    }
+
+    #[test]
+    fn half_a_list_takes_nothing_away() {
+        let caches = caches();
+        caches.list(GATEWAYS, &[shop("one").build()]);
+        caches.apply(GATEWAYS, Event::Init);
+        assert!(caches.view(&Key { namespace: "team-a".into(), name: "one".into() }).gateway.is_some());
+    }
+
+    #[test]
+    fn a_status_wakes_nobody() {
+        let caches = caches();
+        caches.put(GATEWAYS, shop("one").build());
+        let made = certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "one").build();
+        assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
+        let mut issued = made;
+        issued["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        issued["metadata"]["resourceVersion"] = json!("2");
+        assert_eq!(caches.put(CERTIFICATES, issued), [""; 0]);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_secret_is_woken() {
+        let caches = caches();
+        caches.put(GATEWAYS, shop("one").build());
+        assert_eq!(caches.put(GATEWAYS, shop("two").build()), ["team-a/one", "team-a/two"]);
+        // A Certificate that was in the way goes, be it of that name or a writer of the Secret.
+        for in_the_way in [certificate("team-a", "shop-tls"), certificate("team-a", "x").writes("shop-tls")] {
+            let in_the_way = in_the_way.build();
+            caches.put(CERTIFICATES, in_the_way.clone());
+            assert_eq!(caches.remove(CERTIFICATES, in_the_way), ["team-a/one", "team-a/two"]);
+        }
+        // The other one names another Secret.
+        let renamed = gateway("team-a", "one").server("new-tls", &["shop.example.com"]).build();
+        assert_eq!(caches.put(GATEWAYS, renamed), ["team-a/one", "team-a/two"]);
+        assert_eq!(caches.put(GATEWAYS, gateway("team-a", "one").build()), ["team-a/one"]);
+    }
+
+    #[test]
+    fn a_gateway_that_is_gone_is_looked_at_as_long_as_it_owns_something() {
+        let caches = caches();
+        let made = certificate("istio-system", "shop-tls").recorded("team-a", "one").build();
+        assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
+        assert_eq!(names(caches.all()), ["team-a/one"]);
+        caches.remove(CERTIFICATES, made);
+        assert_eq!(names(caches.all()), [""; 0]);
+    }
+
+    #[test]
+    fn an_issuer_wakes_those_that_name_it() {
+        let caches = caches();
+        caches.put(GATEWAYS, shop("one").build());
+        caches.put(
+            GATEWAYS,
+            shop("two").annotations(json!({"cert-manager.io/cluster-issuer": "other"})).build(),
+        );
+        let issuer = |ready: &str| {
+            json!({"metadata": {"name": "le"}, "spec": {},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]}})
+        };
+        assert_eq!(caches.put(CLUSTER_ISSUERS, issuer("False")), ["team-a/one"]);
+        assert_eq!(caches.put(CLUSTER_ISSUERS, issuer("False")), [""; 0]);
+        assert_eq!(caches.put(CLUSTER_ISSUERS, issuer("True")), ["team-a/one"]);
+    }
+
+    #[test]
+    fn nothing_is_ready_before_everything_is_listed() {
+        let caches = caches();
+        let ready = caches.ready();
+        for index in 0..caches.kinds().len() {
+            assert!(!*ready.borrow());
+            caches.list(index, &[]);
+        }
+        assert!(*ready.borrow());
+        caches.set_state(CLUSTER_ISSUERS, State::NotServed);
+        assert!(*ready.borrow(), "rules tell what an issuer is that is not served");
+        caches.set_state(GATEWAYS, State::NotServed);
+        assert!(!*ready.borrow());
+        assert_eq!(caches.missing(), ["gateways.networking.istio.io is not served"]);
+        assert_eq!(caches.unsettled(), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_up_is_not_taken_for_absent() {
+        let caches = caches();
+        let issuer = ObjectRef {
+            api_version: "cert-manager.io/v1".to_owned(),
+            kind: "ClusterIssuer".to_owned(),
+            namespace: None,
+            name: "le".to_owned(),
+        };
+        let get = || caches.get(&issuer, &[], false).map(drop);
+        assert!(matches!(get(), Err(LookupError::Unavailable(_))));
+        caches.set_state(CLUSTER_ISSUERS, State::Denied("you may not".to_owned()));
+        assert_eq!(get(), Err(LookupError::Unavailable("you may not".to_owned())));
+        caches.set_state(CLUSTER_ISSUERS, State::NotServed);
+        assert_eq!(get(), Err(LookupError::KindNotServed));
+        caches.list(CLUSTER_ISSUERS, &[]);
+        assert_eq!(get(), Err(LookupError::NotFound));
+        caches.put(CLUSTER_ISSUERS, json!({"metadata": {"name": "le"}}));
+        assert_eq!(get(), Ok(()));
+    }
+}
