@@ -33,6 +33,8 @@ pub async fn compare(
     loop {
         tokio::time::sleep(EVERY).await;
         if !*leads.borrow() {
+            told.clear();
+            metrics.placement_mismatches.set(0);
             continue;
         }
         let Some(pods) = caches.pods() else { continue };

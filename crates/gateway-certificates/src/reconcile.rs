@@ -368,6 +368,14 @@ struct One {
 }
 
 impl Told {
+    /// Forgets everything: another replica tells from here on.
+    pub fn clear(&self, metrics: &Metrics) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.gateways.clear();
+        state.by_rule.values_mut().for_each(|count| *count = 0);
+        metrics.set_refused(&state.by_rule);
+    }
+
     /// Notes what a Gateway is refused now; what of it is new, in its order.
     fn set(&self, key: &Key, refused: &[Refused], metrics: &Metrics) -> Vec<String> {
         let texts: Vec<String> = refused.iter().map(Refused::text).collect();
@@ -417,5 +425,10 @@ mod tests {
         assert_eq!(set(&["a"]), 1);
         let text = metrics.text();
         assert!(text.contains("refused{rule=\"a\"} 1") && text.contains("refused{rule=\"b\"} 0"), "{text}");
+
+        told.clear(&metrics);
+        let text = metrics.text();
+        assert!(text.contains("refused{rule=\"a\"} 0"), "{text}");
+        assert_eq!(set(&["a"]), 1);
     }
 }

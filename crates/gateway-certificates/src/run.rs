@@ -165,7 +165,9 @@ impl Process {
             let following = watches::follow(client.clone(), caches.clone(), index, queue.clone());
             parts.spawn(named("a watch", following));
         }
-        let taking_over = take_over(leads.subscribe(), caches.clone(), queue.clone(), metrics.clone());
+        let told = Told::default();
+        let taking_over =
+            take_over(leads.subscribe(), caches.clone(), queue.clone(), told.clone(), metrics.clone());
         parts.spawn(named("taking over", taking_over));
         if options.watch_pods {
             let comparing = pods::compare(
@@ -184,7 +186,7 @@ impl Process {
             writer: Writer::new(client, metrics.clone()),
             events: events.clone(),
             metrics,
-            told: Told::default(),
+            told,
             check_own_secrets: options.check_own_secrets,
         };
         let mut workers = JoinSet::new();
@@ -265,13 +267,22 @@ async fn work(
     }
 }
 
-/// Makes every Gateway due once when this replica begins to lead.
-async fn take_over(mut leads: watch::Receiver<bool>, caches: Caches, queue: Queue, metrics: Metrics) {
+/// Makes every Gateway due once when this replica begins to lead, and forgets what it told when it does
+/// no longer.
+async fn take_over(
+    mut leads: watch::Receiver<bool>,
+    caches: Caches,
+    queue: Queue,
+    told: Told,
+    metrics: Metrics,
+) {
     loop {
         let is_leader = *leads.borrow_and_update();
         metrics.leader.set(i64::from(is_leader));
         if is_leader {
             queue.add_all(caches.all());
+        } else {
+            told.clear(&metrics);
         }
         if leads.changed().await.is_err() {
             // There is no election, so this replica leads for good.
