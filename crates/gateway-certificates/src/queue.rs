@@ -17,7 +17,12 @@ use crate::objects::Key;
 
 /// The wait before the first retry.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// The longest wait between retries.
+/// The longest wait between the first retries, which take about a minute together: what an API server
+/// that starts needs until it does everything.
+const EAGER_RETRY: Duration = Duration::from_secs(8);
+/// How many retries those are.
+const EAGER_RETRIES: u32 = 9;
+/// The wait between all later ones.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What follows a piece of work.
@@ -218,10 +223,13 @@ impl State {
     }
 }
 
-/// Half a second, doubled with every failure, up to a minute.
+/// Half a second, doubled with every failure up to eight, and after a minute of that a minute.
 fn backoff(failures: u32) -> Duration {
+    if failures > EAGER_RETRIES {
+        return LAST_RETRY;
+    }
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-    FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY)
+    FIRST_RETRY.saturating_mul(doubled).min(EAGER_RETRY)
 }
 
 /// Between all of it and half as much again, so that what failed together is not tried together.
@@ -286,14 +294,16 @@ mod tests {
     async fn retries_come_later_and_later_and_end_with_success() {
         let queue = filled(8, &["a/1"]);
         let mut waits = Vec::new();
-        for _ in 0..10 {
+        for _ in 0..12 {
             let start = Instant::now();
             let due = queue.next().await;
             assert_eq!(due.retries, u32::try_from(waits.len()).unwrap());
             waits.push(start.elapsed().as_millis());
             queue.done(&due.key, Next::Retry);
         }
-        for (wait, least) in waits.iter().zip([0, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]) {
+        for (wait, least) in
+            waits.iter().zip([0, 500, 1000, 2000, 4000, 8000, 8000, 8000, 8000, 8000, 60000, 60000])
+        {
             assert!((least..=least * 3 / 2 + 1).contains(wait), "{waits:?}");
         }
         let due = queue.next().await;

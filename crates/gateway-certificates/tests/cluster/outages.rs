@@ -54,7 +54,8 @@ fn the_api_server_is_killed_midway() {
         s.control_plane().start_api_server();
         s.cluster.until_ready().await;
 
-        eventually_within(Duration::from_secs(60), "all Certificates are there", async || {
+        // Its check of owner references learns of Istio's kinds half a minute after it started.
+        eventually_within(Duration::from_secs(90), "all Certificates are there", async || {
             match s.certificates(&team_a).await.len() {
                 COUNT => Ok(()),
                 count => Err(format!("{count} of {COUNT}")),
@@ -83,14 +84,23 @@ fn the_controller_is_killed_midway() {
         assert!(created < COUNT, "it was killed too late to show anything: all {COUNT} were created");
 
         let controller = s.controller().flag("--no-leader-election").start().await;
-        until_created(s, COUNT).await;
+        eventually_within(Duration::from_secs(60), "all Certificates are there", async || {
+            match s.certificates(&team_a).await.len() {
+                COUNT => Ok(()),
+                count => Err(format!("{count} of {COUNT}")),
+            }
+        })
+        .await;
         controller.at_rest().await;
+        // Of a request that the kill cut off the log says that it timed out, though it was done.
         let creations = creations(s.audit());
-        assert_eq!(creations.len(), COUNT);
+        assert!(
+            creations.len() > COUNT - 16,
+            "more are missing in the log than were under way: {creations:?}"
+        );
         assert!(creations.values().all(|count| *count == 1), "{creations:?}");
-        let changes = s.audit().writes_of("certificates").len() - COUNT;
+        let changes = s.audit().writes_of("certificates").len() - creations.len();
         assert_eq!(changes, 0, "nothing is created in two steps");
-        assert_eq!(s.certificates(&team_a).await.len(), COUNT);
     });
 }
 
