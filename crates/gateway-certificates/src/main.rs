@@ -9,7 +9,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gateway_certificates::{render, run, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Creates and keeps the cert-manager Certificates of annotated Istio Gateways.
 #[derive(Debug, Parser)]
@@ -160,7 +159,9 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Writes log lines to standard error; RUST_LOG says how much.
 fn log(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    // What a request failed with is told with what it was for.
+    const DEFAULT: &str = "info,kube_client::client::builder=off";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let is_terminal = std::io::stderr().is_terminal();
     match format {
