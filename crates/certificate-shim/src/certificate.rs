@@ -25,9 +25,7 @@ pub struct Certificate {
     /// `spec.privateKey`: as annotated, but for the pairs of Istio's `credentialNames`.
     pub private_key: PrivateKey,
     /// Whether the Secret gets a self-signed certificate until the issuer has answered: so with
-    /// `http01-edit-in-place`; for Istio see [`Plan::issue_temporary_certificates`].
-    ///
-    /// [`Plan::issue_temporary_certificates`]: crate::plan::Plan::issue_temporary_certificates
+    /// `http01-edit-in-place`. For Istio that depends on the issuer too, which is not known here.
     pub issue_temporary: bool,
     /// What it has in common with the others.
     pub template: Arc<Template>,

@@ -105,15 +105,6 @@ impl Plan {
         if self.faults.is_empty() && self.contradictions.is_empty() { &self.certificates } else { &[] }
     }
 
-    /// Has the Secrets of an Istio Gateway filled with self-signed certificates until the issuer has
-    /// answered: for issuers whose ACME solvers include `http01`, because what the CA asks may come
-    /// back through a gateway that does not listen before it has a certificate.
-    pub fn issue_temporary_certificates(&mut self) {
-        for certificate in &mut self.certificates {
-            certificate.issue_temporary = true;
-        }
-    }
-
     /// The names of the Secrets that the Certificates are for, sorted.
     pub fn secrets(&self) -> Vec<SecretName> {
         let mut secrets: Vec<SecretName> = self.certificates.iter().map(Certificate::secret).collect();

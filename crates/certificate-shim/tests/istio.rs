@@ -340,7 +340,7 @@ fn the_whole_certificate_beside_the_gateway() {
 #[test]
 fn in_another_namespace_the_owner_is_recorded() {
     let mut plan = planned(&gateway(&[simple("web", &["a.com"])], &[]), PODS, &Copy::default());
-    plan.issue_temporary_certificates();
+    plan.certificates.iter_mut().for_each(|certificate| certificate.issue_temporary = true);
     assert_eq!(
         plan.certificates[0].to_json()["metadata"],
         json!({

@@ -162,28 +162,34 @@ impl Caches {
         let Some(kind) = self.0.kinds.get(index) else { return BTreeSet::new() };
         let is_done = matches!(event, Event::InitDone);
         let settings = &self.0.settings;
-        let mut inner = self.write();
-        let mut wake: BTreeSet<Key> = match kind.role {
+        // What is remembered is worked out before the others have to wait.
+        let (mut wake, mut inner): (BTreeSet<Key>, _) = match kind.role {
             Role::Gateways => {
                 let event = map(event, |object| {
-                    let known = KnownGateway::of(object, settings);
+                    let known = KnownGateway::of(&object, settings);
                     (known.key.clone(), known)
                 });
+                let mut inner = self.write();
                 let changes = inner.gateways.apply(event);
-                changes.into_iter().flat_map(|change| inner.gateway_changed(&change)).collect()
+                (changes.into_iter().flat_map(|change| inner.gateway_changed(&change)).collect(), inner)
             }
             Role::Certificates => {
                 let event = map(event, |object| {
-                    let known = KnownCertificate::of(object);
+                    let known = KnownCertificate::of(&object);
                     (known.name.clone(), known)
                 });
+                let mut inner = self.write();
                 let changes = inner.certificates.apply(event);
-                changes.into_iter().flat_map(|change| inner.certificate_changed(&change)).collect()
+                (changes.into_iter().flat_map(|change| inner.certificate_changed(&change)).collect(), inner)
             }
             Role::Issuers | Role::Namespaces | Role::Pods => {
-                let event = map(event, |object| other(kind, object));
+                let event = map(event, |object| other(kind, &object));
+                let mut inner = self.write();
                 let changes = inner.others.entry(index).or_default().apply(event);
-                changes.into_iter().flat_map(|change| inner.other_changed(kind, &change.key)).collect()
+                (
+                    changes.into_iter().flat_map(|change| inner.other_changed(kind, &change.key)).collect(),
+                    inner,
+                )
             }
         };
         if is_done {
@@ -473,13 +479,14 @@ fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
     (key, value)
 }
 
-fn map<T, U>(event: Event<T>, change: impl FnOnce(&T) -> U) -> Event<U> {
+/// The same event about something else than its object.
+pub fn map<T, U>(event: Event<T>, change: impl FnOnce(T) -> U) -> Event<U> {
     match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-        Event::InitApply(object) => Event::InitApply(change(&object)),
-        Event::Apply(object) => Event::Apply(change(&object)),
-        Event::Delete(object) => Event::Delete(change(&object)),
+        Event::InitApply(object) => Event::InitApply(change(object)),
+        Event::Apply(object) => Event::Apply(change(object)),
+        Event::Delete(object) => Event::Delete(change(object)),
     }
 }
 

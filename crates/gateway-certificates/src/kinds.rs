@@ -1,6 +1,7 @@
 //! The kinds of objects that are watched, and the versions in which the API server serves them.
 
 use gateway_rules::Settings;
+use gateway_rules::lookup::resource;
 use gateway_rules::settings::CERT_MANAGER_API_VERSION;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Client;
@@ -68,10 +69,9 @@ pub fn watched(settings: &Settings, pods: bool) -> Vec<Kind> {
 }
 
 impl Kind {
-    /// Its resource with its group, as RBAC names it: `gateways.networking.istio.io`.
+    /// Its [`resource`].
     pub fn resource(&self) -> String {
-        let dot = if self.group.is_empty() { "" } else { "." };
-        format!("{}s{dot}{}", self.kind.to_ascii_lowercase(), self.group)
+        resource(&self.group, &self.kind)
     }
 }
 

@@ -11,7 +11,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
-use crate::cache::{Caches, State};
+use crate::cache::{self, Caches, State};
 use crate::kinds::{Kind, Role, Served, discover};
 use crate::queue::Queue;
 use crate::said::said;
@@ -105,25 +105,14 @@ fn events(client: &Client, kind: &Kind, served: &Served) -> Events {
         // Their metadata is all that is read.
         Role::Namespaces | Role::Pods => {
             let api = Api::<PartialObjectMeta<DynamicObject>>::all_with(client, &served.resource);
-            let whole = |event: watcher::Result<Event<_>>| event.map(whole);
+            let whole = |event: watcher::Result<Event<_>>| event.map(|event| cache::map(event, whole));
             watcher(api, config).default_backoff().map(whole).boxed()
         }
     }
 }
 
-fn whole(event: Event<PartialObjectMeta<DynamicObject>>) -> Event<DynamicObject> {
-    let object = |partial: PartialObjectMeta<DynamicObject>| DynamicObject {
-        types: None,
-        metadata: partial.metadata,
-        data: Value::Null,
-    };
-    match event {
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-        Event::InitApply(partial) => Event::InitApply(object(partial)),
-        Event::Apply(partial) => Event::Apply(object(partial)),
-        Event::Delete(partial) => Event::Delete(object(partial)),
-    }
+fn whole(partial: PartialObjectMeta<DynamicObject>) -> DynamicObject {
+    DynamicObject { types: None, metadata: partial.metadata, data: Value::Null }
 }
 
 fn code(error: &watcher::Error) -> Option<u16> {

@@ -31,11 +31,9 @@ impl ObjectRef {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
-    /// Its resource with its group, as RBAC and the API server's refusals name it:
-    /// `issuers.cert-manager.io`, `namespaces`.
+    /// Its [`resource`].
     pub fn resource(&self) -> String {
-        let dot = if self.group().is_empty() { "" } else { "." };
-        format!("{}s{dot}{}", self.kind.to_ascii_lowercase(), self.group())
+        resource(self.group(), &self.kind)
     }
 
     /// Whether name and namespace are ones that an object can have. A host pastes them unescaped
@@ -43,6 +41,13 @@ impl ObjectRef {
     fn is_askable(&self) -> bool {
         is_subdomain(&self.name) && self.namespace.as_deref().is_none_or(is_label)
     }
+}
+
+/// The resource of a kind with its group, as RBAC and the API server's refusals name it:
+/// `issuers.cert-manager.io`, `namespaces`.
+pub fn resource(group: &str, kind: &str) -> String {
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{}s{dot}{group}", kind.to_ascii_lowercase())
 }
 
 /// `Issuer "ca" in namespace "team-a"`.

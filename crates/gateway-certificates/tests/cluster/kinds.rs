@@ -16,6 +16,13 @@ fn of_group(s: &Scenario, group: &str) -> Vec<Value> {
     crds.cloned().collect()
 }
 
+async fn appears_late(s: &Scenario, namespace: &str, name: &str) {
+    eventually_within(LATE, "the Certificate is there", async || {
+        s.get(CERTIFICATE, namespace, name).await.ok_or_else(|| "it is not".to_owned())
+    })
+    .await;
+}
+
 async fn remove(s: &Scenario, crds: &[Value]) {
     for crd in crds {
         s.delete_object(crd).await;
@@ -38,10 +45,7 @@ fn istio_is_installed_after_the_controller() {
 
         s.apply_crds(&istio).await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
-        eventually_within(LATE, "the Certificate is there", async || {
-            s.get(CERTIFICATE, &team_a, "shop-tls").await.ok_or_else(|| "it is not".to_owned())
-        })
-        .await;
+        appears_late(s, &team_a, "shop-tls").await;
         controller.until_ready().await;
     });
 }
@@ -60,10 +64,7 @@ fn cert_manager_is_installed_after_the_controller() {
 
         s.apply_crds(&cert_manager).await;
         s.cluster.apply_issuer(s).await;
-        eventually_within(LATE, "the Certificate is there", async || {
-            s.get(CERTIFICATE, &team_a, "shop-tls").await.ok_or_else(|| "it is not".to_owned())
-        })
-        .await;
+        appears_late(s, &team_a, "shop-tls").await;
         controller.until_ready().await;
     });
 }
