@@ -43,8 +43,8 @@ patch() { answers '.patch | @base64d | fromjson' "$1"; }
   judge istio-v1-create absent
   answers .allowed false
   answers .status.code 422
-  answers .status.message "\"issuer-exists: $ISSUER_PATH: there is no ClusterIssuer \\\"letsencrypt-production\\\". Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave).\""
-  findings "[{\"level\":\"reject\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-exists\"}]"
+  answers .status.message "\"issuer-not-found: $ISSUER_PATH: there is no ClusterIssuer \\\"letsencrypt-production\\\". Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave).\""
+  findings "[{\"level\":\"reject\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-not-found\"}]"
 }
 
 @test "an issuer that is not ready is refused after a fresh lookup, with its reason" {
@@ -52,7 +52,7 @@ patch() { answers '.patch | @base64d | fromjson' "$1"; }
   answers .allowed false
   answers .status.code 422
   answers '.status.message | contains("ErrRegisterACMEAccount: Failed to register ACME account")' true
-  findings "[{\"level\":\"reject\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-ready\"},
+  findings "[{\"level\":\"reject\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-not-ready\"},
     {\"level\":\"warn\",\"path\":\"metadata.annotations[cert-manager.io/duration]\",\"rule\":\"acme-ignored\"},
     {\"level\":\"warn\",\"path\":\"spec.servers[1].hosts[0]\",\"rule\":\"acme-reachability\"}]"
 }
@@ -68,7 +68,7 @@ patch() { answers '.patch | @base64d | fromjson' "$1"; }
   judge istio-v1-update-label absent
   answers .allowed true
   answers '.warnings | length' 2
-  findings "[{\"level\":\"warn\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-exists\"}]"
+  findings "[{\"level\":\"warn\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-not-found\"}]"
 }
 
 @test "existing_violations: reject refuses that update" {
@@ -77,9 +77,9 @@ patch() { answers '.patch | @base64d | fromjson' "$1"; }
 }
 
 @test "a rule can be a warning" {
-  judge istio-v1-create absent --settings-json '{"rules": {"issuer-exists": "warn"}}'
+  judge istio-v1-create absent --settings-json '{"rules": {"issuer-not-found": "warn"}}'
   answers .allowed true
-  findings "[{\"level\":\"warn\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-exists\"}]"
+  findings "[{\"level\":\"warn\",\"path\":\"$ISSUER_PATH\",\"rule\":\"issuer-not-found\"}]"
 }
 
 @test "a Gateway without issuer gets the default one" {

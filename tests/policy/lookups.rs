@@ -19,7 +19,7 @@ fn gateway(namespace: &str, annotation: &str, name: &str) -> Value {
 
 /// Settings under which nothing but the issuer is looked up.
 fn issuers_only() -> Value {
-    json!({"rules": {"secret-owner": "off", "secret-unowned": "off", "secret-lookup": "off"}})
+    json!({"rules": {"secret-not-owned": "off", "secret-without-owner": "off", "secret-owner-unknown": "off"}})
 }
 
 /// One exchange of a replay file: a lookup as the policy makes it, and a recorded response.
@@ -53,11 +53,11 @@ fn replay(review: &Value, lookups: &[(&str, Option<&str>, &str, bool, &str)]) ->
 
 #[rstest]
 #[case::found_ready("found-ready", "team-b", "ca", true, &[])]
-#[case::absent("absent", "team-a", "nope", false, &["issuer-exists: reject"])]
-#[case::namespace_absent("ns-absent", "gone", "nope", false, &["issuer-exists: reject"])]
-#[case::forbidden("forbidden", "team-b", "ca", false, &["issuer-lookup: reject"])]
-#[case::unauthorized("unauthorized", "team-b", "ca", false, &["issuer-lookup: reject"])]
-#[case::down("down", "team-b", "ca", false, &["issuer-lookup: reject"])]
+#[case::absent("absent", "team-a", "nope", false, &["issuer-not-found: reject"])]
+#[case::namespace_absent("ns-absent", "gone", "nope", false, &["issuer-not-found: reject"])]
+#[case::forbidden("forbidden", "team-b", "ca", false, &["issuer-unknown: reject"])]
+#[case::unauthorized("unauthorized", "team-b", "ca", false, &["issuer-unknown: reject"])]
+#[case::down("down", "team-b", "ca", false, &["issuer-unknown: reject"])]
 fn recordings_of_an_issuer(
     #[case] recording: &str,
     #[case] namespace: &str,
@@ -66,7 +66,7 @@ fn recordings_of_an_issuer(
     #[case] expected: &[&str],
 ) {
     let mut lookups = vec![("Issuer", Some(namespace), name, false, recording)];
-    if expected == ["issuer-exists: reject"] {
+    if expected == ["issuer-not-found: reject"] {
         lookups.push(("ClusterIssuer", None, name, false, "clusterscope-absent"));
     }
     let evaluation = replay(&gateway(namespace, "issuer", name), &lookups);
@@ -74,7 +74,7 @@ fn recordings_of_an_issuer(
     assert_eq!(rules(&evaluation), expected);
     let code = if expected.is_empty() {
         None
-    } else if expected[0].starts_with("issuer-exists") {
+    } else if expected[0].starts_with("issuer-not-found") {
         Some(422)
     } else {
         Some(500)
@@ -94,10 +94,10 @@ fn recordings_of_a_cluster_issuer() {
         ],
     );
     assert_eq!(evaluation.response.code(), Some(422));
-    assert_eq!(rules(&evaluation), ["issuer-ready: reject"]);
+    assert_eq!(rules(&evaluation), ["issuer-not-ready: reject"]);
     assert_eq!(
         evaluation.response.message(),
-        "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"letsencrypt-production\" cannot issue now (ErrRegisterACMEAccount: Failed to register ACME account: Get \"https://127.0.0.1:14000/dir\": dial tcp 127.0.0.1:14000: connect: connection refused). Wait until its Ready condition is True, have it mended, or name another issuer."
+        "issuer-not-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"letsencrypt-production\" cannot issue now (ErrRegisterACMEAccount: Failed to register ACME account: Get \"https://127.0.0.1:14000/dir\": dial tcp 127.0.0.1:14000: connect: connection refused). Wait until its Ready condition is True, have it mended, or name another issuer."
     );
 
     let selfsigned = gateway("team-b", "cluster-issuer", "selfsigned");
@@ -122,7 +122,7 @@ fn recordings_of_something_else(#[case] recording: &str, #[case] namespace: &str
     let evaluation =
         replay(&gateway(namespace, "issuer", name), &[("Issuer", Some(namespace), name, false, recording)]);
     assert_eq!(evaluation.response.code(), Some(500), "{}", evaluation.response.message());
-    assert_eq!(rules(&evaluation), ["issuer-lookup: reject"]);
+    assert_eq!(rules(&evaluation), ["issuer-unknown: reject"]);
     assert!(evaluation.response.message().contains("unexpected answer"), "{}", evaluation.response.message());
 }
 
@@ -135,7 +135,7 @@ fn recordings_of_something_else(#[case] recording: &str, #[case] namespace: &str
 fn names_that_are_never_asked_for(#[case] name: &str) {
     let evaluation = replay(&gateway("team-b", "issuer", name), &[]);
     assert_eq!(evaluation.response.code(), Some(422));
-    assert_eq!(rules(&evaluation), ["issuer-exists: reject"]);
+    assert_eq!(rules(&evaluation), ["issuer-not-found: reject"]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn every_fault_with_every_tail() {
                     "{place}: {}",
                     evaluation.response.message()
                 );
-                assert_eq!(rules(&evaluation), ["issuer-lookup: reject"], "{place}");
+                assert_eq!(rules(&evaluation), ["issuer-unknown: reject"], "{place}");
                 let message = evaluation.response.message();
                 assert!(message.contains(said), "{place}: {message}");
                 assert!(!message.contains("backtrace"), "{place}: {message}");
@@ -230,7 +230,7 @@ fn without_certificates_the_rest_is_judged() {
     for (fault, _) in FAULTS {
         let evaluation = evaluate(&review("istio-v1-create"), &json!({}), faulty("Certificate", fault));
         assert!(evaluation.response.allowed, "{fault}: {}", evaluation.response.message());
-        assert_eq!(rules(&evaluation), ["secret-lookup: warn"], "{fault}");
+        assert_eq!(rules(&evaluation), ["secret-owner-unknown: warn"], "{fault}");
     }
 }
 
@@ -239,7 +239,7 @@ fn without_its_parent_a_listener_set_is_refused() {
     for (fault, _) in FAULTS {
         let evaluation = evaluate(&review("listenerset-v1-create"), &json!({}), faulty("Gateway", fault));
         assert_eq!(evaluation.response.code(), Some(500), "{fault}: {}", evaluation.response.message());
-        assert_eq!(rules(&evaluation)[0], "context-lookup: reject", "{fault}");
+        assert_eq!(rules(&evaluation)[0], "lookup-failed: reject", "{fault}");
     }
 }
 

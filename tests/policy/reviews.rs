@@ -168,7 +168,7 @@ fn with_every_issuer_there() {
                 assert_eq!(audit(&evaluation, "issuer"), Some(*issuer), "{name}");
                 assert_eq!(audit(&evaluation, "secrets"), Some(*secrets), "{name}");
                 let found: &[&str] = match *name {
-                    "istio-v1alpha3-create-passthrough-and-mutual" => &["mutual-ca: warn"],
+                    "istio-v1alpha3-create-passthrough-and-mutual" => &["client-ca-missing: warn"],
                     _ => &[],
                 };
                 assert_eq!(rules(&evaluation), found, "{name}");
@@ -190,8 +190,8 @@ fn without_any_issuer() {
         let findings = match (expected, without) {
             (LeftAlone, _) => vec![],
             (Looked(findings), _) => findings.to_vec(),
-            (_, Some(_)) => vec!["issuer-exists: reject"],
-            (_, None) => vec!["issuer-exists: warn"],
+            (_, Some(_)) => vec!["issuer-not-found: reject"],
+            (_, None) => vec!["issuer-not-found: warn"],
         };
         assert_eq!(rules(&evaluation), findings, "{name}");
     }
@@ -277,8 +277,8 @@ fn what_cannot_be_read_is_refused_with_a_place_and_without_its_content() {
 #[rstest]
 #[case::sound(json!({}), None)]
 #[case::everything_wrong(
-    json!({"role": "x", "rules": {"issuer-redy": "warn"}, "lookups": {"fresh": 1}, "zzz": true}),
-    Some("role: \"x\" is none of both, default, validate\nrules.issuer-redy: unknown rule; did you mean issuer-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
+    json!({"role": "x", "rules": {"issuer-not-redy": "warn"}, "lookups": {"fresh": 1}, "zzz": true}),
+    Some("role: \"x\" is none of both, default, validate\nrules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
 )]
 fn what_settings_are_valid(#[case] settings: Value, #[case] expected: Option<&str>) {
     let answer = crate::common::host(cluster("")).validate_settings(&settings).unwrap();

@@ -130,7 +130,7 @@ fn the_ratchet_ends_where_the_old_object_differed(
     #[case] earlier: Value,
     #[case] let_through: bool,
 ) {
-    let rule = rules::ALL.iter().find(|rule| rule.id == "annotation-value").unwrap();
+    let rule = rules::ALL.iter().find(|rule| rule.id == "annotation-invalid").unwrap();
     let case = Case::load(rule);
     let mut old = case.refused.clone();
     match old.pointer_mut(pointer) {

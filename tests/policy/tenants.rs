@@ -13,21 +13,21 @@ use serde_json::{Value, json};
 /// have.
 const VERDICTS: &[(&str, &[&str], &[&str])] = &[
     ("checkout/checkout", &[], &[]),
-    ("checkout/weak", &["key-policy", "names-allowed"], &[]),
+    ("checkout/weak", &["key-not-allowed", "name-not-allowed"], &[]),
     ("istio-system/main", &[], &[]),
-    ("sandbox/trial", &["other-namespaces"], &[]),
-    ("sandbox/guest", &["other-namespaces"], &[]),
+    ("sandbox/trial", &["namespace-without-tenant"], &[]),
+    ("sandbox/guest", &["namespace-without-tenant"], &[]),
     ("sandbox/own", &[], &[]),
     ("shop/storefront", &[], &[]),
-    ("shop/borrowed", &["names-allowed", "secret-allowed"], &[]),
+    ("shop/borrowed", &["name-not-allowed", "secret-not-allowed"], &[]),
     (
         "shop/smuggler",
-        &["names-allowed", "names-covered", "secret-template", "subject-fields"],
+        &["name-not-allowed", "name-not-served", "secret-metadata-not-allowed", "subject-not-allowed"],
         &["acme-ignored"],
     ),
-    ("shop/lasting", &["duration-bounds", "usages-allowed"], &["acme-ignored"]),
-    ("shop/internal", &["issuer-allowed"], &[]),
-    ("shop-staging/previews", &["names-allowed"], &[]),
+    ("shop/lasting", &["duration-out-of-bounds", "usage-not-allowed"], &["acme-ignored"]),
+    ("shop/internal", &["issuer-not-allowed"], &[]),
+    ("shop-staging/previews", &["name-not-allowed"], &[]),
 ];
 
 fn check(settings: &str) -> Report {
@@ -109,7 +109,7 @@ const ISSUER: &str = "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetad
 #[case::with_the_label("{name: team-a, labels: {team: a}}", None)]
 #[case::without(
     "{name: team-a}",
-    Some("other-namespaces: metadata.namespace: namespace \"team-a\" belongs to no tenant")
+    Some("namespace-without-tenant: metadata.namespace: namespace \"team-a\" belongs to no tenant")
 )]
 fn the_namespace_decides(#[case] metadata: &str, #[case] refused: Option<&str>) {
     let cluster = cluster(&format!("{ISSUER}apiVersion: v1\nkind: Namespace\nmetadata: {metadata}\n"));
@@ -138,13 +138,13 @@ fn a_namespace_that_cannot_be_looked_up(#[case] fault: &str, #[case] said: &str)
         ));
         let evaluation = evaluate(&review("istio-v1-create"), &settings, cluster);
         assert_eq!(evaluation.response.code(), Some(500));
-        assert_eq!(rules(&evaluation), ["context-lookup: reject"]);
+        assert_eq!(rules(&evaluation), ["lookup-failed: reject"]);
         assert!(evaluation.response.message().contains(said), "{}", evaluation.response.message());
     }
 }
 
 fn permission() -> Value {
-    json!({"rules": {"issuer-permission": "reject"}})
+    json!({"rules": {"issuer-no-permission": "reject"}})
 }
 
 /// How often the policy asked what the user may do.

@@ -58,19 +58,19 @@ mod tests {
         vec![
             entry(&[("istio", "ingressgateway"), ("app", "gw")], "istio-system"),
             entry(&[("istio", "ingressgateway"), ("zone", "b")], "istio-b"),
-            entry(&[("istio", "internal")], "istio-internal"),
-            entry(&[("istio", "internal"), ("zone", "b")], "istio-internal"),
+            entry(&[("istio", "internal")], "annotation-istio-internal"),
+            entry(&[("istio", "internal"), ("zone", "b")], "annotation-istio-internal"),
         ]
     }
 
     #[rstest]
     #[case::one_pair(json!({"istio": "ingressgateway"}), &["istio-system", "istio-b"])]
     #[case::both_pairs(json!({"istio": "ingressgateway", "zone": "b"}), &["istio-b"])]
-    #[case::each_namespace_once(json!({"istio": "internal"}), &["istio-internal"])]
+    #[case::each_namespace_once(json!({"istio": "internal"}), &["annotation-istio-internal"])]
     #[case::value_differs(json!({"istio": "egress"}), &[])]
     #[case::a_pair_too_many(json!({"istio": "internal", "team": "a"}), &[])]
-    #[case::empty_selects_all(json!({}), &["istio-system", "istio-b", "istio-internal"])]
-    #[case::null_selects_all(json!(null), &["istio-system", "istio-b", "istio-internal"])]
+    #[case::empty_selects_all(json!({}), &["istio-system", "istio-b", "annotation-istio-internal"])]
+    #[case::null_selects_all(json!(null), &["istio-system", "istio-b", "annotation-istio-internal"])]
     fn istio_with_a_list(#[case] selector: Value, #[case] expected: &[&str]) {
         let object = json!({"spec": {"selector": selector}});
         let gateway = Gateway::read(GatewayKind::Istio, "team-a", &object).unwrap();

@@ -221,7 +221,7 @@ fn may_have(gateway: &KnownGateway, secret: &SecretName, caches: &Caches, settin
 /// That a Certificate is another's.
 pub fn foreign(secret: &SecretName, what: &str) -> Refusal {
     Refusal::new(
-        "certificate-foreign",
+        "certificate-not-owned",
         format!("the Certificate {secret} is another's: {what}"),
         "Name another Secret, or have that Certificate removed.",
     )
@@ -346,11 +346,11 @@ mod tests {
     #[case::another_secret(gateway("team-a", "shop").server("new-tls", &["shop.example.com"]), vec![made_for(shop(), json!({}))], &["create team-a/new-tls", "delete team-a/shop-tls"])]
     #[case::a_new_uid(shop().metadata("uid", json!("new")), vec![made_for(shop(), json!({}))], &["change team-a/shop-tls metadata.ownerReferences"])]
     #[case::being_deleted(shop().metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z")), vec![], &[])]
-    #[case::somebody_elses(shop(), foreign_one(certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "other")), &["refuse team-a/shop-tls secret-owner"])]
-    #[case::nobodys(shop(), foreign_one(certificate("team-a", "shop-tls")), &["refuse team-a/shop-tls secret-owner"])]
-    #[case::another_writer(shop(), foreign_one(certificate("team-a", "by-hand").writes("shop-tls")), &["refuse team-a/shop-tls certificate-foreign"])]
-    #[case::a_mode_that_serves_nothing(shop().mode("PASSTHROUGHH"), vec![], &["refuse team-a/shop-tls tls-mode", "refuse all nothing-issued"])]
-    #[case::unreadable_value(shop().annotations(json!({"cert-manager.io/duration": "90d"})), vec![made_for(shop(), json!({}))], &["refuse all annotation-value"])]
+    #[case::somebody_elses(shop(), foreign_one(certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "other")), &["refuse team-a/shop-tls secret-not-owned"])]
+    #[case::nobodys(shop(), foreign_one(certificate("team-a", "shop-tls")), &["refuse team-a/shop-tls secret-not-owned"])]
+    #[case::another_writer(shop(), foreign_one(certificate("team-a", "by-hand").writes("shop-tls")), &["refuse team-a/shop-tls certificate-not-owned"])]
+    #[case::a_mode_that_serves_nothing(shop().mode("PASSTHROUGHH"), vec![], &["refuse team-a/shop-tls tls-mode-unsupported", "refuse all nothing-issued"])]
+    #[case::unreadable_value(shop().annotations(json!({"cert-manager.io/duration": "90d"})), vec![made_for(shop(), json!({}))], &["refuse all annotation-invalid"])]
     #[case::of_another_namespace(shop(), foreign_one(certificate("team-b", "x-tls").recorded("team-a", "shop")), &["create team-a/shop-tls", "delete team-b/x-tls"])]
     fn beside_the_gateway(
         #[case] gateway: GatewayFixture,
@@ -364,11 +364,11 @@ mod tests {
 
     #[test]
     fn rules_that_are_off_do_not_open_what_is_anothers() {
-        let settings = json!({"rules": {"secret-owner": "off"}});
+        let settings = json!({"rules": {"secret-not-owned": "off"}});
         let objects = vec![issuer("True"), shop().build(), certificate("team-a", "shop-tls").build()];
         assert_eq!(
             world(settings, objects).summary("team-a/shop"),
-            ["refuse team-a/shop-tls certificate-foreign"]
+            ["refuse team-a/shop-tls certificate-not-owned"]
         );
     }
 
@@ -403,7 +403,7 @@ mod tests {
         // Nobody knows any more where its Secrets are read: what is there stays.
         let lost =
             json!({"gateway_namespaces": [{"labels": {"istio": "other"}, "namespace": "istio-system"}]});
-        assert_eq!(world(lost, objects).summary("team-a/shop"), ["refuse all gateway-namespace"]);
+        assert_eq!(world(lost, objects).summary("team-a/shop"), ["refuse all gateway-namespace-unknown"]);
     }
 
     fn claimant(name: &str, created: &str) -> GatewayFixture {
@@ -440,14 +440,14 @@ mod tests {
             vec![issuer("True"), young.build(), claimant("old", "2026-01-01T00:00:00Z").build(), made];
         let world = world(json!({}), objects);
         assert_eq!(world.summary("team-a/new"), Vec::<String>::new());
-        assert_eq!(world.summary("team-a/old"), ["refuse team-a/shop-tls secret-owner"]);
+        assert_eq!(world.summary("team-a/old"), ["refuse team-a/shop-tls secret-not-owned"]);
     }
 
     #[test]
     fn a_temporary_certificate_is_kept_while_the_issuer_is_unknown() {
         let made = made_for(shop(), json!({}));
         assert_eq!(made["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE], "true");
-        let settings = json!({"rules": {"issuer-exists": "warn"}});
+        let settings = json!({"rules": {"issuer-not-found": "warn"}});
         let changed = gateway("team-a", "shop").server("shop-tls", &["new.example.com"]).build();
         let decision = world(settings, vec![changed, made]).decide("team-a/shop");
         assert_eq!(decision.change[0].body["metadata"]["annotations"][ISSUE_TEMPORARY_CERTIFICATE], "true");
@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn not_before_the_issuer_is_ready() {
         let summary = |ready| world(json!({}), vec![issuer(ready), shop().build()]).summary("team-a/shop");
-        assert_eq!(summary("False"), ["refuse all issuer-ready"]);
+        assert_eq!(summary("False"), ["refuse all issuer-not-ready"]);
         assert_eq!(summary("True"), ["create team-a/shop-tls"]);
     }
 }

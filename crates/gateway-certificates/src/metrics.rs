@@ -103,13 +103,13 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.reconciled("unchanged");
         metrics.wrote("certificates", "create", true);
-        metrics.set_refused(&BTreeMap::from([("issuer-exists", 2)]));
+        metrics.set_refused(&BTreeMap::from([("issuer-not-found", 2)]));
         metrics.leader.set(1);
         let text = metrics.text();
         for line in [
             "gateway_certificates_reconciles_total{outcome=\"unchanged\"} 1",
             "gateway_certificates_api_writes_total{outcome=\"ok\",resource=\"certificates\",verb=\"create\"} 1",
-            "gateway_certificates_refused{rule=\"issuer-exists\"} 2",
+            "gateway_certificates_refused{rule=\"issuer-not-found\"} 2",
             "gateway_certificates_leader 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -162,7 +162,7 @@ impl Look<'_> {
         let refusal = match self.reconciler.writer.secret(secret).await {
             Ok(SecretState::Free) => return true,
             Ok(SecretState::Foreign(whose)) => Refusal::new(
-                "secret-foreign",
+                "secret-not-issued",
                 format!("the Secret {secret} is there already, and {whose}"),
                 "Name another Secret, or have that one removed.",
             ),

@@ -16,7 +16,7 @@ use certificate_shim::plan::SecretName;
 use gateway_rules::certificates::{Owner, owner};
 use gateway_rules::finding::{Finding, Level};
 use gateway_rules::lookup::Lookups;
-use gateway_rules::rules::{Asker, issuer_exists};
+use gateway_rules::rules::{Asker, issuer_not_found};
 use gateway_rules::text::one_line;
 use gateway_rules::{Judgement, Settings, judge};
 use manifests::{Document, ReadErrors};
@@ -60,7 +60,7 @@ pub fn render(paths: &[PathBuf], settings: &Settings, namespace: &str) -> Result
         return Err(Error::Nothing(paths.join(", ")));
     }
     let mut settings = settings.clone();
-    settings.levels.entry(issuer_exists::RULE.id).or_insert(Level::Warn);
+    settings.levels.entry(issuer_not_found::RULE.id).or_insert(Level::Warn);
     let files = Files::new(documents, &settings, namespace);
     let mut renderer = Renderer::new(&settings, &files);
     files.gateways().for_each(|document| renderer.gateway(document));
@@ -165,7 +165,7 @@ impl<'f> Renderer<'f> {
 
     fn note_missing_issuers(&mut self, judgement: &Judgement) {
         let missing =
-            |finding: &&Finding| finding.rule == issuer_exists::RULE.id && finding.level == Level::Warn;
+            |finding: &&Finding| finding.rule == issuer_not_found::RULE.id && finding.level == Level::Warn;
         for finding in judgement.findings.iter().filter(missing) {
             let note = format!(
                 "{} is not in the files: it is in the cluster, or its name is wrong. Where it solves by HTTP-01, the controller asks for a temporary certificate, too.",

@@ -77,17 +77,17 @@ mod tests {
 
     #[test]
     fn anchors_and_merges_are_followed() {
-        let text = "rules:\n  <<: &soft {issuer-ready: warn}\n  issuer-exists: warn\n";
+        let text = "rules:\n  <<: &soft {issuer-not-ready: warn}\n  issuer-not-found: warn\n";
         assert_eq!(load_text(text).unwrap().levels.len(), 2);
     }
 
     #[test]
     fn all_problems_are_told() {
-        let error = load_text("role: bothh\nrules: {isuer-ready: warn}\n").unwrap_err();
+        let error = load_text("role: bothh\nrules: {isuer-not-ready: warn}\n").unwrap_err();
         let lines: Vec<&str> = error.lines().collect();
         assert_eq!(lines.len(), 2, "{error}");
         assert!(lines[0].starts_with("FILE: role: "), "{error}");
-        assert!(lines[1].starts_with("FILE: rules.isuer-ready: "), "{error}");
+        assert!(lines[1].starts_with("FILE: rules.isuer-not-ready: "), "{error}");
     }
 
     #[rstest]

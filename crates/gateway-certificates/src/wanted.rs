@@ -5,7 +5,7 @@ use certificate_shim::credential::is_reserved;
 use certificate_shim::plan::SecretName;
 use gateway_rules::Judgement;
 use gateway_rules::finding::{Finding, Level};
-use gateway_rules::rules::{annotation_conflict, annotation_value, certificate_invalid};
+use gateway_rules::rules::{annotation_conflict, annotation_invalid, certificate_invalid};
 
 /// Why a Certificate is neither created nor changed. One that is there is kept as it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +72,7 @@ pub fn refusals_of_all(judgement: &Judgement) -> Vec<Refusal> {
     }
     for fault in &judgement.plan.faults {
         let what = format!("metadata.annotations[{}]: it cannot be read", fault.key);
-        add(annotation_value::RULE.id, what, &format!("It takes {}.", fault.accepts()));
+        add(annotation_invalid::RULE.id, what, &format!("It takes {}.", fault.accepts()));
     }
     for fault in &judgement.plan.contradictions {
         add(certificate_invalid::RULE.id, fault.to_string(), "Name another Secret for one of them.");
@@ -115,9 +115,9 @@ mod tests {
 
     #[rstest]
     #[case::fine(json!({}), &[])]
-    #[case::an_issuer_that_is_not_there(json!({"cert-manager.io/cluster-issuer": "other"}), &["issuer-exists"])]
+    #[case::an_issuer_that_is_not_there(json!({"cert-manager.io/cluster-issuer": "other"}), &["issuer-not-found"])]
     #[case::two_issuers(json!({"cert-manager.io/issuer": "ca"}), &["annotation-conflict"])]
-    #[case::not_a_duration(json!({"cert-manager.io/duration": "90d"}), &["annotation-value"])]
+    #[case::not_a_duration(json!({"cert-manager.io/duration": "90d"}), &["annotation-invalid"])]
     fn of_all(#[case] annotations: Value, #[case] expected: &[&str]) {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
@@ -131,7 +131,7 @@ mod tests {
 
     #[rstest]
     #[case::two_issuers(json!({"cert-manager.io/issuer": "ca"}), "annotation-conflict")]
-    #[case::not_a_duration(json!({"cert-manager.io/duration": "90d"}), "annotation-value")]
+    #[case::not_a_duration(json!({"cert-manager.io/duration": "90d"}), "annotation-invalid")]
     fn what_settings_cannot_allow(#[case] annotations: Value, #[case] rule: &str) {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
@@ -160,8 +160,13 @@ mod tests {
     #[test]
     fn the_secrets_of_cas_are_never_taken() {
         let object = gateway("team-a", "shop").server("cacerts", &["a.example.com"]);
-        judged(&object.build(), &json!({"rules": {"credential-name": "off"}}), &ready("le"), |judgement| {
-            assert_eq!(ids(&wanted(judgement)[0].refusals), ["secret-reserved"]);
-        });
+        judged(
+            &object.build(),
+            &json!({"rules": {"credential-name-invalid": "off"}}),
+            &ready("le"),
+            |judgement| {
+                assert_eq!(ids(&wanted(judgement)[0].refusals), ["secret-reserved"]);
+            },
+        );
     }
 }

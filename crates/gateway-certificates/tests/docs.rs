@@ -70,7 +70,7 @@ fn every_metric() {
     // Prometheus knows of no family without a value.
     metrics.reconciled("unchanged");
     metrics.wrote("certificates", "create", true);
-    metrics.set_refused(&BTreeMap::from([("issuer-exists", 1)]));
+    metrics.set_refused(&BTreeMap::from([("issuer-not-found", 1)]));
     let text = metrics.text();
     let there: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

@@ -188,7 +188,8 @@ fn issuers_come_from_the_files(
 fn an_issuer_that_is_not_in_the_files_is_noted_once_and_refused_where_settings_say_so() {
     let gateways = [gateway("team-a", "a", &["a-tls"]), gateway("team-b", "b", &["b-tls"])];
     let text = gateways.map(|gateway| gateway.to_string()).join("\n---\n");
-    let workshop = Workshop::new(&[("a.yaml", &text), ("settings.yaml", "rules: {issuer-exists: reject}")]);
+    let workshop =
+        Workshop::new(&[("a.yaml", &text), ("settings.yaml", "rules: {issuer-not-found: reject}")]);
 
     let assert = workshop.render(&["-f", "a.yaml"]).code(0);
     assert_eq!(
@@ -201,8 +202,14 @@ fn an_issuer_that_is_not_in_the_files_is_noted_once_and_refused_where_settings_s
     assert_eq!(certificates(&assert), Vec::<String>::new());
     let refused = stderr(&assert);
     assert_eq!(refused.len(), 2);
-    assert!(refused[0].starts_with("refused: team-a/a (a.yaml: document 1): issuer-exists: "), "{refused:?}");
-    assert!(refused[1].starts_with("refused: team-b/b (a.yaml: document 2): issuer-exists: "), "{refused:?}");
+    assert!(
+        refused[0].starts_with("refused: team-a/a (a.yaml: document 1): issuer-not-found: "),
+        "{refused:?}"
+    );
+    assert!(
+        refused[1].starts_with("refused: team-b/b (a.yaml: document 2): issuer-not-found: "),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -216,7 +223,7 @@ fn an_issuer_that_says_it_is_not_ready_refuses() {
     // One line, since it is about the Gateway and not about either Certificate.
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(
-        refused[0].starts_with("refused: team-a/shop (a.yaml: document 2): issuer-ready: "),
+        refused[0].starts_with("refused: team-a/shop (a.yaml: document 2): issuer-not-ready: "),
         "{refused:?}"
     );
     assert_eq!(stdout(&assert), "");
@@ -230,7 +237,8 @@ fn what_is_refused_of_one_certificate_does_not_withhold_the_other() {
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
     assert_eq!(certificates(&assert), ["team-a/a-tls"]);
     let refused = stderr(&assert);
-    let start = "refused: team-a/shop (a.yaml: document 2): team-a/b-tls: secret-allowed: spec.servers[1]";
+    let start =
+        "refused: team-a/shop (a.yaml: document 2): team-a/b-tls: secret-not-allowed: spec.servers[1]";
     assert!(refused.len() == 1 && refused[0].starts_with(start), "{refused:?}");
 }
 
@@ -260,11 +268,11 @@ fn who_is_refused_claims_nothing() {
 }
 
 #[rstest]
-#[case::nobodys("shop-tls", json!({}), "", &["secret-owner"])]
-#[case::nobodys_whatever_the_rules_say("shop-tls", json!({}), "rules: {secret-owner: off}\n", &["certificate-foreign"])]
+#[case::nobodys("shop-tls", json!({}), "", &["secret-not-owned"])]
+#[case::nobodys_whatever_the_rules_say("shop-tls", json!({}), "rules: {secret-not-owned: off}\n", &["certificate-not-owned"])]
 #[case::recorded_as_ours("shop-tls", record("team-a", "shop"), "", &[])]
-#[case::recorded_as_anothers("shop-tls", record("team-b", "shop"), "", &["secret-owner"])]
-#[case::of_another_name("by-hand", json!({}), "", &["certificate-foreign"])]
+#[case::recorded_as_anothers("shop-tls", record("team-b", "shop"), "", &["secret-not-owned"])]
+#[case::of_another_name("by-hand", json!({}), "", &["certificate-not-owned"])]
 fn a_certificate_in_the_files_is_its_owners(
     #[case] name: &str,
     #[case] annotations: Value,
@@ -300,7 +308,7 @@ fn a_tenant_goes_by_the_labels_of_namespaces_in_the_files(#[case] there: bool, #
     let workshop = Workshop::new(&[("a.yaml", &file(&objects)), ("settings.yaml", settings)]);
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(code);
     let refused = stderr(&assert);
-    assert_eq!(refused.iter().filter(|line| line.contains(": context-lookup: ")).count(), refused.len());
+    assert_eq!(refused.iter().filter(|line| line.contains(": lookup-failed: ")).count(), refused.len());
     assert_eq!(certificates(&assert).is_empty(), !there);
 }
 
@@ -313,7 +321,7 @@ fn more_secrets_than_a_request_may_look_up() {
     let text = file(&[gateway("team-a", "shop", &secrets), foreign]);
     let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
     assert_eq!(certificates(&assert).len(), 19);
-    assert!(stderr(&assert)[0].contains("team-a/s19: secret-owner: "), "{:?}", stderr(&assert));
+    assert!(stderr(&assert)[0].contains("team-a/s19: secret-not-owned: "), "{:?}", stderr(&assert));
 }
 
 #[test]
@@ -356,14 +364,14 @@ fn a_gateway_that_cannot_be_is_refused_and_the_others_are_not(
 #[case::an_empty_folder(&["-f", "empty"], &["error: no YAML or JSON file with Kubernetes objects in empty"])]
 #[case::settings(
     &["-f", "a.yaml", "--settings", "settings.yaml"],
-    &["error: settings.yaml: role: ", "error: settings.yaml: rules.isuer-ready: "]
+    &["error: settings.yaml: role: ", "error: settings.yaml: rules.isuer-not-ready: "]
 )]
 fn what_cannot_be_read(#[case] args: &[&str], #[case] expected: &[&str]) {
     let workshop = Workshop::new(&[
         ("a.yaml", &file(&[])),
         ("broken.yaml", "a: [\n"),
         ("values.yaml", "replicas: 3\n"),
-        ("settings.yaml", "role: bothh\nrules: {isuer-ready: warn}\n"),
+        ("settings.yaml", "role: bothh\nrules: {isuer-not-ready: warn}\n"),
     ]);
     std::fs::create_dir(workshop.0.path().join("empty")).unwrap();
     let assert = workshop.render(args).code(2);

@@ -25,7 +25,7 @@ pub fn for_manifests(settings: &Value, strict: bool) -> Value {
         // The module will say what is wrong with it.
         other => return other.clone(),
     };
-    let (rule, level) = if strict { ("issuer-pending", "reject") } else { ("issuer-exists", "warn") };
+    let (rule, level) = if strict { ("issuer-pending", "reject") } else { ("issuer-not-found", "warn") };
     let rules = settings.entry("rules").or_insert(Value::Null);
     if rules.is_null() {
         *rules = json!({});
@@ -66,14 +66,14 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::none(json!(null), false, json!({"rules": {"issuer-exists": "warn"}}))]
+    #[case::none(json!(null), false, json!({"rules": {"issuer-not-found": "warn"}}))]
     #[case::none_strict(json!(null), true, json!({"rules": {"issuer-pending": "reject"}}))]
-    #[case::null_rules(json!({"rules": null}), false, json!({"rules": {"issuer-exists": "warn"}}))]
-    #[case::raised(json!({"rules": {"issuer-exists": "reject"}}), false, json!({"rules": {"issuer-exists": "warn"}}))]
-    #[case::off_stays_off(json!({"rules": {"issuer-exists": "off"}}), false, json!({"rules": {"issuer-exists": "off"}}))]
+    #[case::null_rules(json!({"rules": null}), false, json!({"rules": {"issuer-not-found": "warn"}}))]
+    #[case::raised(json!({"rules": {"issuer-not-found": "reject"}}), false, json!({"rules": {"issuer-not-found": "warn"}}))]
+    #[case::off_stays_off(json!({"rules": {"issuer-not-found": "off"}}), false, json!({"rules": {"issuer-not-found": "off"}}))]
     #[case::strict_leaves_the_other(
-        json!({"rules": {"issuer-exists": "warn"}}), true,
-        json!({"rules": {"issuer-exists": "warn", "issuer-pending": "reject"}})
+        json!({"rules": {"issuer-not-found": "warn"}}), true,
+        json!({"rules": {"issuer-not-found": "warn", "issuer-pending": "reject"}})
     )]
     #[case::others_stay(json!({"role": "both"}), true, json!({"role": "both", "rules": {"issuer-pending": "reject"}}))]
     #[case::no_object(json!([1]), false, json!([1]))]

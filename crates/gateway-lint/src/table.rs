@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_wrapped_and_whole() {
-        let reason = "issuer-exists: metadata.annotations[cert-manager.io/cluster-issuer]: there is no such issuer. Create it first.";
+        let reason = "issuer-not-found: metadata.annotations[cert-manager.io/cluster-issuer]: there is no such issuer. Create it first.";
         let text = plain(vec![verdict(false, Some(reason), &[], None)], Some(60));
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("    ")).collect();
         assert!(lines.len() > 1 && lines[1..].iter().all(|line| line.starts_with("      ")), "{text}");

@@ -65,13 +65,13 @@ fn verdict(assert: &Assert) -> String {
 const ISSUER_CA: &str = "cert-manager.io/issuer: ca";
 
 #[rstest]
-#[case::no_issuer(istio(ISSUER_CA), "warned issuer-exists", "refused issuer-exists")]
+#[case::no_issuer(istio(ISSUER_CA), "warned issuer-not-found", "refused issuer-not-found")]
 #[case::no_status(istio(ISSUER_CA) + &issuer("Issuer", ""), "allowed", "refused issuer-pending")]
 #[case::empty_status(istio(ISSUER_CA) + &issuer("Issuer", "status: {}"), "allowed", "refused issuer-pending")]
 #[case::ready(istio(ISSUER_CA) + &issuer("Issuer", READY), "allowed", "allowed")]
-#[case::failed(istio(ISSUER_CA) + &issuer("Issuer", FAILED), "refused issuer-ready", "refused issuer-ready")]
+#[case::failed(istio(ISSUER_CA) + &issuer("Issuer", FAILED), "refused issuer-not-ready", "refused issuer-not-ready")]
 #[case::cluster_issuer(istio("cert-manager.io/cluster-issuer: ca") + &issuer("ClusterIssuer", READY), "allowed", "allowed")]
-#[case::other_kind(istio(ISSUER_CA) + &issuer("ClusterIssuer", READY), "warned issuer-exists", "refused issuer-exists")]
+#[case::other_kind(istio(ISSUER_CA) + &issuer("ClusterIssuer", READY), "warned issuer-not-found", "refused issuer-not-found")]
 #[case::unannotated(istio(""), "allowed", "allowed")]
 #[case::gateway_api(
     gateway_api("name: shop, namespace: team-a, annotations: {cert-manager.io/issuer: ca}") + &issuer("Issuer", READY),
@@ -80,8 +80,8 @@ const ISSUER_CA: &str = "cert-manager.io/issuer: ca";
 )]
 #[case::generated_name(
     gateway_api("generateName: shop-, annotations: {cert-manager.io/issuer: ca}"),
-    "warned issuer-exists",
-    "refused issuer-exists"
+    "warned issuer-not-found",
+    "refused issuer-not-found"
 )]
 fn manifests_are_judged(#[case] manifests: String, #[case] lenient: &str, #[case] strict: &str) {
     for (args, expected) in [(&[][..], lenient), (&["--strict"][..], strict)] {
@@ -93,7 +93,7 @@ fn manifests_are_judged(#[case] manifests: String, #[case] lenient: &str, #[case
 
 #[test]
 fn the_users_off_stays_off() {
-    let settings = "rules: {issuer-exists: 'off', issuer-pending: 'off'}";
+    let settings = "rules: {issuer-not-found: 'off', issuer-pending: 'off'}";
     assert_eq!(verdict(&check(&istio(ISSUER_CA), Some(settings), &[])), "allowed");
     let pending = istio(ISSUER_CA) + &issuer("Issuer", "");
     assert_eq!(verdict(&check(&pending, Some(settings), &["--strict"])), "allowed");
@@ -114,14 +114,14 @@ fn a_default_issuer_is_added_and_looked_up() {
 fn external_issuers_of_the_settings_are_granted_and_served() {
     let settings = "issuer_kinds: [{group: awspca.cert-manager.io, kind: AWSPCAIssuer, api_version: awspca.cert-manager.io/v1beta1, scope: Namespaced}]";
     let external = "cert-manager.io/issuer: ca, cert-manager.io/issuer-kind: AWSPCAIssuer, cert-manager.io/issuer-group: awspca.cert-manager.io";
-    assert_eq!(verdict(&check(&istio(external), Some(settings), &[])), "warned issuer-exists");
+    assert_eq!(verdict(&check(&istio(external), Some(settings), &[])), "warned issuer-not-found");
     let object = "apiVersion: awspca.cert-manager.io/v1beta1\nkind: AWSPCAIssuer\nmetadata: {name: ca, namespace: team-a}\n";
     assert_eq!(verdict(&check(&(istio(external) + object), Some(settings), &[])), "allowed");
 }
 
 #[rstest]
 #[case::unknown_key("rolle: both", "rolle")]
-#[case::unknown_rule("rules: {issuer-exist: warn}", "issuer-exists")]
+#[case::unknown_rule("rules: {issuer-exist: warn}", "issuer-not-found")]
 #[case::several("role: x\nlookups: 3", "lookups")]
 fn settings_that_the_policy_refuses_end_it(#[case] settings: &str, #[case] named: &str) {
     let assert = check(&istio(""), Some(settings), &[]).code(2);

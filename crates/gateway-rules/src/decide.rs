@@ -9,7 +9,7 @@ use crate::judge::{Judgement, judge, judge_from_memory};
 use crate::lookup::{Cluster, LookupError, Lookups};
 use crate::ratchet::ratchet;
 use crate::request::{Operation, Request, Unreadable};
-use crate::rules::{Asker, context_lookup};
+use crate::rules::{Asker, lookup_failed};
 use crate::settings::{DefaultIssuer, Role, Settings};
 use crate::tenancy::{self, Tenancy};
 use crate::{default_issuer, named, parent, text};
@@ -81,7 +81,7 @@ fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -
             match default_for(&gateway, candidate, settings, &lookups) {
                 Ok(default) => default.filter(is_wanted),
                 Err(error) => {
-                    return Ok(Answer::refuse(500, context_lookup::message(&namespace, &error)));
+                    return Ok(Answer::refuse(500, lookup_failed::message(&namespace, &error)));
                 }
             }
         }

@@ -319,12 +319,12 @@ fn situations() -> Vec<(&'static str, Answer)> {
             "a name that the Gateway does not serve, where that is refused",
             shop()
                 .cert_manager("alt-names", "www.example.com")
-                .settings(json!({"rules": {"names-covered": "reject"}}))
+                .settings(json!({"rules": {"name-not-served": "reject"}}))
                 .create(&dns01()),
         ),
         (
             "a user who may not create Certificates, where that is refused",
-            shop().user("jane").settings(json!({"rules": {"issuer-permission": "reject"}})).create(&dns01()),
+            shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&dns01()),
         ),
         ("a field of another type", shop().with("/spec/servers", json!("all")).create(&none)),
         (

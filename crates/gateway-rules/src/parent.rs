@@ -90,7 +90,7 @@ mod tests {
         match expected {
             None => assert_eq!(findings, Vec::<String>::new()),
             Some((issuer, path)) => {
-                let start = format!("issuer-exists: {path}: there is no {issuer}. ");
+                let start = format!("issuer-not-found: {path}: there is no {issuer}. ");
                 assert!(findings.len() == 1 && findings[0].starts_with(&start), "{findings:?}");
             }
         }

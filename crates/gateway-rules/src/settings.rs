@@ -317,7 +317,7 @@ mod tests {
             "role": "validate",
             "default_issuer": {"name": "pca", "kind": "AWSPCAClusterIssuer", "group": "awspca.cert-manager.io",
                 "when": "always", "on": "create-and-update"},
-            "rules": {"issuer-ready": "warn", "issuer-external": "off"},
+            "rules": {"issuer-not-ready": "warn", "issuer-external": "off"},
             "existing_violations": "reject",
             "lookups": {"fresh": true, "max": 20},
             "acme_wildcards": "any",
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(settings.role, Role::Validate);
         assert_eq!(
             settings.levels,
-            BTreeMap::from([("issuer-ready", Level::Warn), ("issuer-external", Level::Off)])
+            BTreeMap::from([("issuer-not-ready", Level::Warn), ("issuer-external", Level::Off)])
         );
         assert!(settings.reject_existing_violations && settings.lookups.fresh && settings.http01_wildcards);
         assert_eq!(settings.lookups.max, 20);
@@ -355,11 +355,11 @@ mod tests {
     #[case::unknown_nested_key(json!({"lookups": {"frsh": true}}), &["lookups.frsh: unknown setting; did you mean fresh?"])]
     #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is none of both, default, validate"])]
     #[case::role_type(json!({"role": 1}), &["role: expected one of both, default, validate, found a number"])]
-    #[case::unknown_rule(json!({"rules": {"issuer-redy": "warn"}}), &["rules.issuer-redy: unknown rule; did you mean issuer-ready?"])]
-    #[case::fixed_level(json!({"rules": {"context-lookup": "warn"}}), &["rules.context-lookup: its level cannot be set"])]
-    #[case::level(json!({"rules": {"issuer-ready": "deny"}}), &["rules.issuer-ready: \"deny\" is none of reject, warn, off"])]
-    #[case::level_type(json!({"rules": {"issuer-ready": false}}), &["rules.issuer-ready: expected a string, found true or false"])]
-    #[case::rules_as_list(json!({"rules": ["issuer-ready"]}), &["rules: expected an object, found a list"])]
+    #[case::unknown_rule(json!({"rules": {"issuer-not-redy": "warn"}}), &["rules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?"])]
+    #[case::fixed_level(json!({"rules": {"lookup-failed": "warn"}}), &["rules.lookup-failed: its level cannot be set"])]
+    #[case::level(json!({"rules": {"issuer-not-ready": "deny"}}), &["rules.issuer-not-ready: \"deny\" is none of reject, warn, off"])]
+    #[case::level_type(json!({"rules": {"issuer-not-ready": false}}), &["rules.issuer-not-ready: expected a string, found true or false"])]
+    #[case::rules_as_list(json!({"rules": ["issuer-not-ready"]}), &["rules: expected an object, found a list"])]
     #[case::default_without_name(json!({"default_issuer": {}}), &["default_issuer.name: is required"])]
     #[case::default_with_empty_name(json!({"default_issuer": {"name": ""}}), &["default_issuer.name: is required"])]
     #[case::default_with_bad_name(json!({"default_issuer": {"name": "a/b"}}), &["default_issuer.name: \"a/b\" is no object name (RFC 1123 subdomain)"])]

@@ -154,7 +154,7 @@ mod tests {
         let old = by_labels(istio("shop"));
         for answer in [old.create(&cluster), old.clone().annotation("a", "b").update_from(&old, &cluster)] {
             assert_eq!(answer.code, Some(500));
-            assert_eq!(answer.message.unwrap(), format!("context-lookup: metadata.namespace: {expected}"));
+            assert_eq!(answer.message.unwrap(), format!("lookup-failed: metadata.namespace: {expected}"));
         }
     }
 

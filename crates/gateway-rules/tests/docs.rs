@@ -14,7 +14,7 @@ In the order in which their findings are shown. The level of each can be changed
 
 ```yaml
 rules:
-  issuer-ready: warn   # reject | warn | off
+  issuer-not-ready: warn   # reject | warn | off
 ```
 ";
 

@@ -10,10 +10,10 @@ fn a_gateway_waits_for_its_issuer_to_be_there_and_ready() {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
         s.apply(gateway(&team_a, "shop").issuer("late").server("shop-tls", ["shop.example.com"])).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "issuer-exists").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "issuer-not-found").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, [""; 0]);
-        assert_eq!(controller.metric(r#"gateway_certificates_refused{rule="issuer-exists"}"#), Some(1.0));
+        assert_eq!(controller.metric(r#"gateway_certificates_refused{rule="issuer-not-found"}"#), Some(1.0));
 
         s.apply(issuer(&team_a, "late")).await;
         s.patch_status(ISSUER_KIND, &team_a, "late", ready()).await;
@@ -42,7 +42,7 @@ fn a_certificate_stays_when_its_issuer_goes() {
         s.delete(ISSUER_KIND, &team_a, "short").await;
         controller.at_rest().await;
         s.apply(gateway(&team_a, "shop").issuer("short").server("shop-tls", ["www.example.com"])).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "issuer-exists").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "issuer-not-found").await;
         controller.at_rest().await;
         let after = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
         assert_eq!(before["metadata"]["resourceVersion"], after["metadata"]["resourceVersion"], "{after}");
@@ -65,7 +65,7 @@ fn a_refused_certificate_is_withheld_alone() {
 
         s.appears(CERTIFICATE, &team_a, "a-one").await;
         s.appears(CERTIFICATE, &team_a, "a-two").await;
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-allowed").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-allowed").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, ["a-one", "a-two"]);
     });
@@ -82,7 +82,7 @@ fn what_holds_for_the_whole_gateway_withholds_everything_and_keeps_what_is_there
 
         let more = shop.clone().server("new-tls", ["new.example.com"]);
         s.apply(more.clone().annotation("cert-manager.io/duration", "90d")).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "annotation-value").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "annotation-invalid").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, ["shop-tls"]);
         let after = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();

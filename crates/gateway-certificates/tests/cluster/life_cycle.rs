@@ -214,7 +214,7 @@ fn nothing_is_written_while_nothing_changes() {
             s.apply(refused.clone()).await;
             let namespace = if settings == json!({}) { &team_a } else { &central };
             s.appears(CERTIFICATE, namespace, "shop-tls").await;
-            s.event(&team_a, "refused", "RefuseCertificate", "issuer-exists").await;
+            s.event(&team_a, "refused", "RefuseCertificate", "issuer-not-found").await;
             controller.at_rest().await;
             s.nothing_is_written_for(Duration::from_secs(3)).await;
 

@@ -38,7 +38,7 @@ fn no_second_certificate_writes_to_a_secret() {
         let controller = s.controller().start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
 
-        s.event(&team_a, "shop", "RefuseCertificate", "certificate-foreign").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "certificate-not-owned").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, ["other-name"]);
 
@@ -88,10 +88,10 @@ fn a_secret_that_is_there_in_another_namespace_is_left_alone_until_it_goes() {
         )
         .await;
 
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-foreign").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-issued").await;
         s.appears(CERTIFICATE, &central, "api-tls").await;
         assert_eq!(s.certificates(&central).await, ["api-tls"]);
-        assert_eq!(controller.metric(r#"gateway_certificates_refused{rule="secret-foreign"}"#), Some(1.0));
+        assert_eq!(controller.metric(r#"gateway_certificates_refused{rule="secret-not-issued"}"#), Some(1.0));
 
         s.delete(SECRET, &central, "shop-tls").await;
         s.certificate_with(&central, "shop-tls", ["shop.example.com"]).await;
@@ -116,7 +116,7 @@ fn a_secret_that_cert_manager_made_for_that_name_is_taken_over() {
         .await;
 
         s.certificate_with(&central, "shop-tls", ["shop.example.com"]).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-foreign").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-issued").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, ["shop-tls"]);
     });
@@ -130,7 +130,7 @@ fn in_the_own_namespace_secrets_are_looked_at_where_a_flag_says_so() {
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
         let controller = s.controller().flag("--check-own-secrets").start().await;
         s.apply(shop).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-foreign").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-issued").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, [""; 0]);
         controller.stop();
@@ -170,7 +170,7 @@ fn secrets_that_istio_keeps_for_cas_are_never_written() {
         let mut settings = placed_in(&central);
         // Rules that name them, too, are off: this is not up to settings.
         settings["rules"] = json!({
-            "credential-name": "off", "istio-internal": "off", "credential-unused": "off", "mutual-ca": "off",
+            "credential-name-invalid": "off", "annotation-istio-internal": "off", "credential-unused": "off", "client-ca-missing": "off",
         });
         let controller = s.controller().settings(settings).start().await;
         for name in ["cacerts", "istio-ca-secret", "shop-cacert"] {

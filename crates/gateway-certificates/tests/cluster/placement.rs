@@ -228,7 +228,7 @@ fn a_tenant_has_the_namespaces_with_its_label_as_they_come_and_go() {
         }]);
         let controller = s.controller().settings(settings).start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "other-namespaces").await;
+        s.event(&team_a, "shop", "RefuseCertificate", "namespace-without-tenant").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, [""; 0]);
 

@@ -316,7 +316,7 @@ mod defaulting {
             if code.is_some() {
                 assert_eq!(
                     answer.message.unwrap(),
-                    "context-lookup: metadata.namespace: there is no Namespace \"team-a\". Create the Namespace first."
+                    "lookup-failed: metadata.namespace: there is no Namespace \"team-a\". Create the Namespace first."
                 );
             }
         }
@@ -411,13 +411,13 @@ mod updates {
         assert_eq!(
             answer.warnings,
             [
-                "issuer-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"broken\" cannot issue now (ErrInit: no account). Wait until its Ready condition is True, have it mended, or name another issuer.",
+                "issuer-not-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"broken\" cannot issue now (ErrInit: no account). Wait until its Ready condition is True, have it mended, or name another issuer.",
                 LET_THROUGH
             ]
         );
         assert_eq!(
             answer.audit_annotations[0].1,
-            r#"[{"level":"warn","path":"metadata.annotations[cert-manager.io/cluster-issuer]","rule":"issuer-ready"}]"#
+            r#"[{"level":"warn","path":"metadata.annotations[cert-manager.io/cluster-issuer]","rule":"issuer-not-ready"}]"#
         );
     }
 
@@ -531,8 +531,8 @@ mod levels {
 
     #[rstest]
     #[case::default(json!({}), Some(422), 0)]
-    #[case::warn(json!({"issuer-exists": "warn"}), None, 1)]
-    #[case::off(json!({"issuer-exists": "off"}), None, 0)]
+    #[case::warn(json!({"issuer-not-found": "warn"}), None, 1)]
+    #[case::off(json!({"issuer-not-found": "off"}), None, 0)]
     fn of_a_rule(#[case] rules: Value, #[case] code: Option<u16>, #[case] warnings: usize) {
         let answer = annotated("absent").settings(json!({"rules": rules})).create(&cluster());
         assert_eq!((answer.code, answer.warnings.len()), (code, warnings));

@@ -19,7 +19,7 @@
 use certificate_shim::annotation;
 use certificate_shim::value::usage;
 
-use super::{Applies, Findings, Judges, Rule, subject_fields};
+use super::{Applies, Findings, Judges, Rule, subject_not_allowed};
 use crate::context::{Context, annotation_path};
 use crate::finding::{Level, Refusal};
 use crate::issuer::acme::Acme;
@@ -43,7 +43,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let issuer = &found.object;
         let mut report = |key: &str, what: String, mend: &str| {
             let value = context.gateway.annotation(key).unwrap_or_default();
-            // What cannot be read is told by annotation-value.
+            // What cannot be read is told by annotation-invalid.
             let is_read = context.plan.faults.iter().all(|fault| fault.key != key);
             if !value.is_empty() && is_read {
                 findings.push(annotation_path(key), format!("{key}: {value}"), what, mend.to_owned());
@@ -56,7 +56,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 "Remove it, or have enableDurationFeature set if the CA takes a duration.",
             );
         }
-        for key in subject_fields::KEYS {
+        for key in subject_not_allowed::KEYS {
             let what = format!(
                 "{issuer} is an ACME issuer, whose CA puts names into a certificate and nothing else"
             );
@@ -135,7 +135,7 @@ mod tests {
         let gateway = istio("shop").cert_manager("cluster-issuer", "le").cert_manager("duration", "90d");
         let findings = gateway.findings(&cluster());
         assert_eq!(findings.len(), 1);
-        assert!(findings[0].starts_with("annotation-value: "), "{findings:?}");
+        assert!(findings[0].starts_with("annotation-invalid: "), "{findings:?}");
     }
 
     fn lasting(duration: &str) -> GatewayFixture {

@@ -58,7 +58,7 @@ mod tests {
     #[case::named(
         json!({"issuer_kinds": [{"group": "awspca.cert-manager.io", "kind": "AWSPCAIssuer", "api_version": "v1beta1", "scope": "Namespaced"}]}),
         &["AWSPCAIssuer team-a/pca"], &[
-        "issuer-exists: metadata.annotations[cert-manager.io/issuer]: there is no AWSPCAIssuer \"pca\" in namespace \"team-a\". Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave)."
+        "issuer-not-found: metadata.annotations[cert-manager.io/issuer]: there is no AWSPCAIssuer \"pca\" in namespace \"team-a\". Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave)."
     ])]
     fn external(#[case] settings: Value, #[case] asked: &[&str], #[case] expected: &[&str]) {
         let cluster = TestCluster::default();

@@ -5,105 +5,105 @@ use certificate_shim::plan::SecretName;
 use crate::context::{Context, FoundCertificate};
 use crate::finding::{Finding, Level, Refusal};
 
-pub mod acme_common_name;
+pub mod acme_common_name_not_listed;
 pub mod acme_ignored;
-pub mod acme_names;
 pub mod acme_reachability;
-pub mod acme_solver;
+pub mod acme_solver_missing;
+pub mod acme_too_many_names;
 pub mod annotation_conflict;
+pub mod annotation_invalid;
+pub mod annotation_istio_internal;
+pub mod annotation_reserved;
 pub mod annotation_unknown;
-pub mod annotation_value;
+pub mod annotation_without_effect;
 pub mod certificate_invalid;
-pub mod context_lookup;
+pub mod client_ca_missing;
 pub mod credential_external;
-pub mod credential_name;
+pub mod credential_name_invalid;
 pub mod credential_unused;
-pub mod duration_bounds;
-pub mod gateway_namespace;
-pub mod host_any;
-pub mod issuer_allowed;
-pub mod issuer_exists;
+pub mod duration_out_of_bounds;
+pub mod gateway_namespace_unknown;
+pub mod host_without_name;
+pub mod issuer_cross_namespace;
 pub mod issuer_external;
-pub mod issuer_foreign;
-pub mod issuer_lookup;
+pub mod issuer_no_permission;
+pub mod issuer_not_allowed;
+pub mod issuer_not_found;
+pub mod issuer_not_ready;
 pub mod issuer_pending;
-pub mod issuer_permission;
-pub mod issuer_ready;
 pub mod issuer_stale;
-pub mod istio_internal;
-pub mod key_policy;
+pub mod issuer_unknown;
+pub mod key_not_allowed;
 pub mod listener_skipped;
-pub mod mutual_ca;
-pub mod names_allowed;
-pub mod names_covered;
-pub mod no_effect;
+pub mod lookup_failed;
+pub mod name_not_allowed;
+pub mod name_not_served;
+pub mod namespace_without_tenant;
 pub mod nothing_issued;
-pub mod other_namespaces;
 pub mod parent_missing;
-pub mod public_suffix_wildcard;
-pub mod reserved_annotations;
-pub mod secret_allowed;
-pub mod secret_lookup;
-pub mod secret_owner;
-pub mod secret_template;
-pub mod secret_unowned;
+pub mod secret_metadata_not_allowed;
+pub mod secret_not_allowed;
+pub mod secret_not_owned;
+pub mod secret_owner_unknown;
+pub mod secret_without_owner;
 pub mod selector_missing;
 pub mod self_signed;
-pub mod subject_fields;
-pub mod tls_mode;
-pub mod usages_allowed;
+pub mod subject_not_allowed;
+pub mod tls_mode_unsupported;
+pub mod usage_not_allowed;
 pub mod wide_wildcard;
+pub mod wildcard_below_tld;
 
 /// Every rule, in the order in which findings are shown.
 pub const ALL: &[&Rule] = &[
-    &context_lookup::RULE,
+    &lookup_failed::RULE,
     &parent_missing::RULE,
     &annotation_conflict::RULE,
-    &annotation_value::RULE,
+    &annotation_invalid::RULE,
     &certificate_invalid::RULE,
-    &gateway_namespace::RULE,
+    &gateway_namespace_unknown::RULE,
     &selector_missing::RULE,
-    &issuer_exists::RULE,
-    &issuer_ready::RULE,
+    &issuer_not_found::RULE,
+    &issuer_not_ready::RULE,
     &issuer_pending::RULE,
     &issuer_stale::RULE,
     &issuer_external::RULE,
-    &issuer_lookup::RULE,
-    &acme_solver::RULE,
-    &acme_common_name::RULE,
-    &public_suffix_wildcard::RULE,
+    &issuer_unknown::RULE,
+    &acme_solver_missing::RULE,
+    &acme_common_name_not_listed::RULE,
+    &wildcard_below_tld::RULE,
     &wide_wildcard::RULE,
-    &acme_names::RULE,
+    &acme_too_many_names::RULE,
     &acme_ignored::RULE,
     &acme_reachability::RULE,
     &self_signed::RULE,
-    &tls_mode::RULE,
-    &host_any::RULE,
-    &credential_name::RULE,
+    &tls_mode_unsupported::RULE,
+    &host_without_name::RULE,
+    &credential_name_invalid::RULE,
     &listener_skipped::RULE,
     &nothing_issued::RULE,
     &credential_unused::RULE,
     &credential_external::RULE,
-    &mutual_ca::RULE,
-    &secret_owner::RULE,
-    &secret_unowned::RULE,
-    &secret_lookup::RULE,
-    &other_namespaces::RULE,
-    &issuer_allowed::RULE,
-    &issuer_foreign::RULE,
-    &issuer_permission::RULE,
-    &names_allowed::RULE,
-    &names_covered::RULE,
-    &secret_allowed::RULE,
-    &duration_bounds::RULE,
-    &key_policy::RULE,
-    &usages_allowed::RULE,
-    &subject_fields::RULE,
-    &secret_template::RULE,
-    &reserved_annotations::RULE,
-    &istio_internal::RULE,
+    &client_ca_missing::RULE,
+    &secret_not_owned::RULE,
+    &secret_without_owner::RULE,
+    &secret_owner_unknown::RULE,
+    &namespace_without_tenant::RULE,
+    &issuer_not_allowed::RULE,
+    &issuer_cross_namespace::RULE,
+    &issuer_no_permission::RULE,
+    &name_not_allowed::RULE,
+    &name_not_served::RULE,
+    &secret_not_allowed::RULE,
+    &duration_out_of_bounds::RULE,
+    &key_not_allowed::RULE,
+    &usage_not_allowed::RULE,
+    &subject_not_allowed::RULE,
+    &secret_metadata_not_allowed::RULE,
+    &annotation_reserved::RULE,
+    &annotation_istio_internal::RULE,
     &annotation_unknown::RULE,
-    &no_effect::RULE,
+    &annotation_without_effect::RULE,
 ];
 
 /// One rule. Its file's first comment is its section in docs/rules.md.
@@ -153,7 +153,7 @@ impl Rule {
     /// Whether its level holds whatever settings and an update's old object say: without an answer
     /// to its question the others cannot be asked.
     pub fn is_fixed(id: &str) -> bool {
-        id == context_lookup::RULE.id
+        id == lookup_failed::RULE.id
     }
 }
 

@@ -38,7 +38,7 @@ pub const RULE: Rule = Rule {
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let is_end = match context.gateway.kind {
-        // Without a placement that is the finding (gateway-namespace), not this.
+        // Without a placement that is the finding (gateway-namespace-unknown), not this.
         GatewayKind::Istio => !context.placement.is_empty(),
         GatewayKind::GatewayApi => !context.gateway.allows_listener_sets,
         GatewayKind::ListenerSet => context.written.is_annotated() || !context.plan.skipped.is_empty(),

@@ -17,7 +17,7 @@
 use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
 use crate::finding::{Level, Refusal};
-use crate::rules::public_suffix_wildcard::check_wildcards;
+use crate::rules::wildcard_below_tld::check_wildcards;
 
 /// `wide-wildcard`
 pub const RULE: Rule = Rule {
