@@ -1,19 +1,23 @@
-//! Lookups through the Kubewarden host, and what its texts mean.
+//! Lookups through the Kubewarden host, and the meaning of its error texts.
 //!
-//! Only text reaches a guest. The name in it is whatever the Gateway's author wrote, so nothing is
-//! searched for: a text counts only where it begins as the host begins it for the very object that
-//! was asked for. What fits nothing is undetermined, never "not found". The texts are those of
-//! `crates/policy-evaluator` in kubewarden/kubewarden-controller and of kube-rs below it.
+//! A guest gets errors only as text. The text contains a name that the author of the Gateway chose, so
+//! it is never searched: an error is recognized only if the text begins exactly as the host's text for
+//! the requested object. Any other text is undetermined, never "not found". The texts are those of
+//! `crates/policy-evaluator` in kubewarden/kubewarden-controller, and of kube-rs.
 
 use std::collections::BTreeSet;
 
-use gateway_rules::lookup::{Cluster, Grant, LookupError, ObjectRef, User};
+use gateway_rules::lookup::{Cluster, Grant, ListRef, LookupError, ObjectRef, User};
 use kubewarden_policy_sdk::Error;
 use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wapc_guest::host_call;
 
-/// The cluster as the host shows it.
+/// The maximum size in bytes of a list that is parsed, because parsing takes time and memory of the
+/// request.
+const LIST_MAX: usize = 8 * 1024 * 1024;
+
+/// The cluster, through lookups of the host.
 pub struct Host;
 
 impl Cluster for Host {
@@ -32,11 +36,37 @@ impl Cluster for Host {
         };
         get_resource(&request).map_err(|error| match error {
             Error::HostCall { source, .. } => classify(&source.to_string(), object),
-            _ => LookupError::Undetermined("the object is no JSON".to_owned()),
+            _ => LookupError::Undetermined("the object is not JSON".to_owned()),
         })
     }
 
-    /// The SDK's `can_i` would bring a reader for the whole status of a SubjectAccessReview along.
+    fn list(&self, list: &ListRef, fields: &[&str]) -> Result<Vec<Value>, LookupError> {
+        let ListRef { api_version, kind, namespace } = list;
+        let mut request = json!({
+            "api_version": api_version, "kind": kind, "field_masks": fields,
+            "label_selector": null, "field_selector": null,
+        });
+        let operation = match namespace {
+            Some(namespace) => {
+                request["namespace"] = json!(namespace);
+                "list_resources_by_namespace"
+            }
+            None => "list_resources_all",
+        };
+        let answer = host_call("kubewarden", "kubernetes", operation, request.to_string().as_bytes());
+        let answer = answer.map_err(|error| classify(&error.to_string(), &list.object()))?;
+        if answer.len() > LIST_MAX {
+            let size = format!("the list has {} bytes, more than {LIST_MAX}", answer.len());
+            return Err(LookupError::Undetermined(size));
+        }
+        let mut answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        match answer.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Err(LookupError::Undetermined("the answer is not a list".to_owned())),
+        }
+    }
+
+    /// Unlike the SDK's `can_i`, this does not deserialize the complete status of a SubjectAccessReview.
     fn can_create_certificates(&self, user: &User, namespace: &str) -> Result<bool, LookupError> {
         let [name, namespace_json] = [&user.name, namespace].map(Value::from);
         let groups = Value::from(user.groups.as_slice());
@@ -47,15 +77,20 @@ impl Cluster for Host {
             .map_err(|error| classify(&error.to_string(), &user.review(namespace)))?;
         let status: Value = serde_json::from_slice(&answer).unwrap_or_default();
         let allowed = status.get("allowed").and_then(Value::as_bool);
-        allowed.ok_or_else(|| LookupError::Undetermined("the answer is no SubjectAccessReview".to_owned()))
+        allowed.ok_or_else(|| LookupError::Undetermined("the answer is not a SubjectAccessReview".to_owned()))
     }
 }
 
-/// What the host's text says about the lookup of `object`.
+/// The error that the host's text reports for the lookup of `object`.
 fn classify(text: &str, object: &ObjectRef) -> LookupError {
     let ObjectRef { api_version, kind, namespace, name } = object;
     let text = text.strip_prefix("Host error: ").unwrap_or(text);
-    for (operation, grant) in [("get_resource", Grant::Capability), ("can_i", Grant::AccessReview)] {
+    for (operation, grant) in [
+        ("get_resource", Grant::Capability),
+        ("can_i", Grant::AccessReview),
+        ("list_resources_by_namespace", Grant::List),
+        ("list_resources_all", Grant::List),
+    ] {
         if text.starts_with(&format!(
             "Policy has not been granted access to the 'kubernetes/{operation}' host capability."
         )) {
@@ -78,7 +113,7 @@ fn classify(text: &str, object: &ObjectRef) -> LookupError {
     if is_whole(text, &format!("Cannot find resource {api_version}/{kind}")) {
         return LookupError::KindNotServed;
     }
-    // Discovery fails behind a prefix of its own, and then a 404 is the group's or the version's.
+    // Errors of discovery have a prefix. A 404 then means that the group or version is not served.
     let discovery = format!("error finding resource {api_version} / {kind}: ");
     let failure = text.strip_prefix(&discovery).unwrap_or(text);
     if let Some(said) = failure.strip_prefix("ApiError: ") {
@@ -90,9 +125,9 @@ fn classify(text: &str, object: &ObjectRef) -> LookupError {
     undetermined(text)
 }
 
-/// What the API server's own answer says: kube-rs prints its message, its reason and the Status.
+/// The error in a response of the API server: kube-rs prints its message, its reason and the Status.
 fn classify_status(said: &str, object: &ObjectRef) -> LookupError {
-    // The answer of a path that is not served, rather than of an object that is not there.
+    // The response for a path that is not served, not for an object that does not exist.
     if said.starts_with("404 page not found\n: Failed to parse error data (Status { ") {
         return LookupError::KindNotServed;
     }
@@ -107,15 +142,15 @@ fn classify_status(said: &str, object: &ObjectRef) -> LookupError {
     }
 }
 
-/// The code of the Status that ends the text; the one that is written first there, before anything
-/// that repeats the object's name.
+/// The code of the Status at the end of the text. The first code is used, because it precedes any
+/// repetition of the object's name.
 fn code(said: &str) -> Option<u16> {
     let (_, status) = said.split_once(" (Status { status: Some(Failure), code: ")?;
     status.split_once(',')?.0.parse().ok()
 }
 
-/// Whether the text is that one, or that one with the causes or the backtrace that a live host
-/// appends.
+/// Whether the text is the expected one, optionally followed by the causes or the backtrace that a live
+/// host appends.
 fn is_whole(text: &str, expected: &str) -> bool {
     text.strip_prefix(expected).is_some_and(|rest| rest.is_empty() || rest.starts_with("\n\n"))
 }
@@ -188,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_about_another_object_says_nothing() {
+    fn a_text_about_another_object_is_undetermined() {
         let about_x = "Host error: Callback evaluation failure: Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'";
         for other in [
             object("Issuer", Some("ns"), "y"),
@@ -241,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_middle_of_a_text_says_nothing() {
+    fn a_name_in_the_middle_of_a_text_is_ignored() {
         let name = "Cannot find cert-manager.io/v1/Issuer named 'x' inside of namespace 'Some(\"ns\")'";
         let text = format!(
             "Host error: Callback evaluation failure: ApiError: something about {name}: Reason (Status {{ status: Some(Failure), code: 503, message: \"code: 404\" }})"

@@ -1,5 +1,5 @@
-//! The Kubewarden policy: the waPC functions that the host calls, and nothing else. What is decided
-//! is decided in `gateway-rules`.
+//! The Kubewarden policy: only the waPC functions that the host calls. All decisions are in
+//! `gateway-rules`.
 
 mod cluster;
 
@@ -10,7 +10,7 @@ use wapc_guest::CallResult;
 
 use cluster::Host;
 
-/// Registers the functions of the policy. The host calls it once per instance, and makes one
+/// Registers the functions of the policy. The host calls it once per instance, and creates one
 /// instance per request.
 #[allow(unsafe_code, reason = "the host finds the function by its name")]
 #[unsafe(no_mangle)]
@@ -20,7 +20,7 @@ pub extern "C" fn wapc_init() {
     register_function("protocol_version", protocol_version_guest);
 }
 
-/// Judges one admission request.
+/// Checks one admission request.
 fn validate(payload: &[u8]) -> CallResult {
     Ok(serde_json::to_vec(&decide(payload, &Host).into_json())?)
 }
@@ -33,13 +33,13 @@ struct SettingsAnswer {
     message: Option<String>,
 }
 
-/// Says everything that is wrong with the settings. The SDK's own function would stop at the first
-/// problem, and repeat the whole payload.
+/// Reports all problems of the settings. The SDK's function would stop at the first problem and repeat
+/// the complete payload.
 fn validate_settings(payload: &[u8]) -> CallResult {
     let message = match serde_json::from_slice(payload) {
         Ok(settings) => Settings::read(&settings).err().map(|problems| problems.join("\n")),
         Err(error) => {
-            Some(format!("the settings are no JSON at line {} column {}", error.line(), error.column()))
+            Some(format!("the settings are not valid JSON: line {} column {}", error.line(), error.column()))
         }
     };
     Ok(serde_json::to_vec(&SettingsAnswer { valid: message.is_none(), message })?)

@@ -1,7 +1,7 @@
 //! Builds the policy's module, which the library embeds.
 //!
-//! A build of its own, in a target folder below the workspace's: the module has another target and another profile than
-//! what is being built, and Cargo unites features within one build.
+//! The module has a separate build in its own target folder, because its target and profile are different, and because
+//! Cargo unifies features within one build.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip1";
 
 fn main() {
-    // Asked for when it runs: a target folder that two checkouts share may hold the other's script.
+    // Read at run time: if two checkouts share a target folder, this script can be the other's.
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..");
     for path in [
         "Cargo.lock",
@@ -22,13 +22,15 @@ fn main() {
         "crates/certificate-shim/src",
         "crates/gateway-rules/Cargo.toml",
         "crates/gateway-rules/src",
+        "crates/json-prune/Cargo.toml",
+        "crates/json-prune/src",
         "crates/gateway-lint/build.rs",
     ] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     if let Err(reason) = build(&root) {
         println!("cargo::error={reason}");
-        // A build script that succeeds is not quoted, and what Cargo said is needed.
+        // Cargo shows the output of a build script only if it fails.
         std::process::exit(1);
     }
 }
@@ -43,7 +45,7 @@ fn build(root: &Path) -> Result<(), String> {
 
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     // <target>/<profile>/build/<package>/out
-    let target = out.ancestors().nth(4).ok_or("OUT_DIR is no folder of Cargo's")?.join("policy-module");
+    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not one of Cargo's folders")?.join("policy-module");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args(["build", "--package", "gateway-issuer-policy", "--profile", "policy"]);
     cargo.args(["--target", TARGET, "--target-dir"]).arg(&target);
@@ -56,7 +58,7 @@ fn build(root: &Path) -> Result<(), String> {
     let output = cargo.output().map_err(|error| format!("cargo cannot be started: {error}"))?;
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        return Err("the policy's module does not build; what Cargo says about it stands below".to_owned());
+        return Err("the policy's module does not build; see Cargo's output below".to_owned());
     }
     let module = target.join(TARGET).join("policy/gateway_issuer_policy.wasm");
     fs::copy(&module, out.join("policy.wasm"))
@@ -64,8 +66,7 @@ fn build(root: &Path) -> Result<(), String> {
         .map_err(|error| format!("{}: cannot be copied: {error}", module.display()))
 }
 
-/// Leaves the builder's paths out of the module, as `make policy.wasm` does: the same bytes whoever
-/// builds them.
+/// Rustc flags that remove local paths from the module, as `make policy.wasm` does, so that builds are reproducible.
 fn flags() -> Result<String, String> {
     let cargo_home = match env::var_os("CARGO_HOME") {
         Some(cargo_home) => PathBuf::from(cargo_home),
@@ -76,7 +77,7 @@ fn flags() -> Result<String, String> {
     Ok(format!("--remap-path-prefix={}=registry", cargo_home.join("registry/src").display()))
 }
 
-/// Flags, wrappers and targets that were chosen for native code.
+/// Whether a variable holds flags, wrappers or targets for native code.
 fn belongs_to_the_outer_build(name: &str) -> bool {
     name.ends_with("RUSTFLAGS")
         || name.starts_with("CARGO_BUILD_")

@@ -1,8 +1,8 @@
 //! The recorded budget: the module's bytes, and the wasm instructions of typical requests.
 //!
-//! `budget.json` holds what was measured last. Both numbers are exact for one toolchain, so a change
-//! that costs more than 2 % shows here; one that is worth it, or saves as much, is recorded with
-//! `UPDATE_BUDGET=1 cargo test --test policy`.
+//! `budget.json` holds what was recorded last. Both numbers are exact for one toolchain, so a change
+//! that costs more than 2 % fails here; one that is worth it is recorded with `make update`. What
+//! saves passes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use policy_host::fuel::Meter;
 use serde_json::{Value, json};
 
 /// What the module may never exceed, in bytes.
-const MOST_BYTES: u64 = 450 * 1024;
+const MOST_BYTES: u64 = 550 * 1024;
 
 /// A Gateway of a hundred servers with ten hosts each.
 fn large() -> Value {
@@ -79,10 +79,7 @@ fn the_module_keeps_to_its_budget() {
     assert_eq!(measured.keys().collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>());
     for (name, measured) in &measured {
         let recorded = recorded[name];
-        assert!(
-            measured.abs_diff(recorded) <= recorded / 50,
-            "{name}: {measured}, but recorded is {recorded}"
-        );
+        assert!(*measured <= recorded + recorded / 50, "{name}: {measured}, but recorded is {recorded}");
     }
     assert!(measured["bytes"] <= MOST_BYTES);
 }
@@ -121,25 +118,85 @@ fn many_annotations(many: usize) -> Value {
     })
 }
 
+/// What a request may cost at most: a fraction of the second that a policy server gives it.
+const MOST_INSTRUCTIONS: u64 = 500_000_000;
+
+fn tenants() -> Value {
+    json!({"tenants": [{
+        "name": "a", "namespaces": ["team-a"], "issuers": [{"kind": "ClusterIssuer", "name": "*"}],
+        "dns_names": ["**.team-a.example.com"], "secrets": ["team-a-*"],
+    }]})
+}
+
+/// An update that adds a label.
+fn update_of(created: &Value) -> Value {
+    let mut review = created.clone();
+    review["request"]["operation"] = json!("UPDATE");
+    review["request"]["oldObject"] = created["request"]["object"].clone();
+    review["request"]["object"]["metadata"]["labels"] = json!({"new": "label"});
+    review
+}
+
 #[test]
 fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
     let meter = Meter::new(gateway_lint::MODULE).expect("the module compiles");
-    let tenants = json!({"tenants": [{
-        "name": "a", "namespaces": ["team-a"], "issuers": [{"kind": "ClusterIssuer", "name": "*"}],
-        "dns_names": ["**.team-a.example.com"], "secrets": ["team-a-*"],
-    }]});
     type Input = fn(usize) -> Value;
-    let inputs: [(&str, Input); 3] =
-        [("servers", many_servers), ("hosts", many_hosts), ("annotations", many_annotations)];
-    for (name, review) in inputs {
-        let cost = |many: usize| {
-            let (instructions, answer) = count(&meter, &review(many), &tenants, recorded_cluster());
-            assert_eq!(answer["accepted"], json!(false), "{name}: {answer}");
-            assert!(answer["message"].as_str().unwrap().len() < 9 * 1024, "{name}");
-            instructions
-        };
-        let (one, ten, hundred) = (cost(50), cost(500), cost(5000));
-        println!("{name}: {one}, {ten}, {hundred} instructions at 1x, 10x, 100x");
-        assert!(hundred < 12 * ten, "{name}: {one}, {ten}, {hundred}");
+    // The last of each is nearly as large as the policy reads.
+    let inputs: [(&str, Input, [usize; 3]); 3] = [
+        ("servers", many_servers, [4, 40, 400]),
+        ("hosts", many_hosts, [34, 340, 3400]),
+        ("annotations", many_annotations, [17, 170, 1700]),
+    ];
+    for (name, review, many) in inputs {
+        for is_update in [false, true] {
+            let [one, ten, hundred] = many.map(|many| {
+                let created = review(many);
+                let review = if is_update { update_of(&created) } else { created };
+                let (instructions, answer) = count(&meter, &review, &tenants(), recorded_cluster());
+                // What the old object had is accepted with warnings.
+                assert_eq!(answer["accepted"], json!(is_update), "{name}: {answer}");
+                assert!(answer.to_string().len() < 16 * 1024, "{name}: {answer}");
+                assert!(!answer.to_string().contains("object-too-large"), "{name}: {answer}");
+                instructions
+            });
+            println!("{name}, update {is_update}: {one}, {ten}, {hundred} instructions at 1x, 10x, 100x");
+            assert!(hundred < 12 * ten, "{name}: {one}, {ten}, {hundred}");
+            assert!(hundred < MOST_INSTRUCTIONS, "{name}: {hundred}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_is_rejected_early() {
+    let meter = Meter::new(gateway_lint::MODULE).expect("the module compiles");
+    let annotations = |many: usize| {
+        review_with("istio-v1beta1-create-unannotated", |request| {
+            let annotations: serde_json::Map<String, Value> =
+                (0..many).map(|i| (format!("a{i}"), json!(""))).collect();
+            request["object"]["metadata"]["annotations"] = annotations.into();
+        })
+    };
+    let requests = [
+        ("servers", many_servers(10_000)),
+        ("hosts", many_hosts(100_000)),
+        ("names and annotations", many_annotations(20_000)),
+        ("annotations of others", annotations(200_000)),
+    ];
+    for (name, created) in requests {
+        for review in [created.clone(), update_of(&created)] {
+            let (instructions, answer) = count(&meter, &review, &tenants(), recorded_cluster());
+            println!("{name}: {instructions} instructions for {} bytes", review.to_string().len());
+            let message = answer["message"].as_str().unwrap_or_default();
+            assert!(message.starts_with("object-too-large: "), "{name}: {answer}");
+            assert!(instructions < MOST_INSTRUCTIONS, "{name}: {instructions}");
+        }
+        // Its finalizers, its status and what other tools own can change.
+        let mut touched = created.clone();
+        touched["request"]["operation"] = json!("UPDATE");
+        touched["request"]["oldObject"] = created["request"]["object"].clone();
+        touched["request"]["object"]["metadata"]["finalizers"] = json!(["example.com/x"]);
+        let (instructions, answer) = count(&meter, &touched, &tenants(), recorded_cluster());
+        assert_eq!(answer["accepted"], json!(true), "{name}: {answer}");
+        assert!(instructions < MOST_INSTRUCTIONS, "{name}: {instructions}");
     }
 }

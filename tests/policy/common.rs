@@ -1,4 +1,4 @@
-//! The built module on the bundled host, over recorded requests and clusters of a few manifests.
+//! Helpers to run the built module on the bundled host, with recorded requests and small clusters.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,22 +12,22 @@ pub fn module() -> Module {
     MODULE.get_or_init(|| Module::from_bytes(gateway_lint::MODULE).expect("the module compiles")).clone()
 }
 
-/// The policy's own metadata.
+/// The policy's metadata.
 pub fn metadata() -> Metadata {
-    Metadata::from_yaml(gateway_lint::METADATA).expect("metadata.yml is sound")
+    Metadata::from_yaml(gateway_lint::METADATA).expect("metadata.yml is valid")
 }
 
-/// A host that grants what metadata.yml asks for.
+/// A host with the grants in metadata.yml.
 pub fn host(cluster: impl Cluster + 'static) -> Host {
-    Host::for_policy(module(), &metadata(), cluster).expect("the host takes the policy")
+    Host::for_policy(module(), &metadata(), cluster).expect("the host supports the policy")
 }
 
-/// Evaluates a request under settings in a cluster.
+/// Evaluates a request with settings in a cluster.
 pub fn evaluate(request: &Value, settings: &Value, cluster: impl Cluster + 'static) -> Evaluation {
     host(cluster).validate(request, settings).expect("the request is an AdmissionReview")
 }
 
-/// A file below test_data.
+/// The path of a file in test_data.
 pub fn test_data(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("test_data").join(path)
 }
@@ -39,7 +39,7 @@ pub fn review(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A recorded AdmissionReview with another object: the change is made to `request`.
+/// A recorded AdmissionReview with a change to its `request`.
 pub fn review_with(name: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut review = review(name);
     change(&mut review["request"]);
@@ -49,15 +49,15 @@ pub fn review_with(name: &str, change: impl FnOnce(&mut Value)) -> Value {
 /// The cluster of the recordings: `letsencrypt-production` and `letsencrypt-staging` are ready
 /// ClusterIssuers, `ca` is a ready Issuer of team-b.
 pub fn recorded_cluster() -> Manifests {
-    Manifests::load([test_data("cluster.yaml")]).expect("test_data/cluster.yaml is sound")
+    Manifests::load([test_data("cluster.yaml")]).expect("test_data/cluster.yaml is valid")
 }
 
-/// A cluster of one YAML text.
+/// A cluster from a YAML text.
 pub fn cluster(yaml: &str) -> Manifests {
-    Manifests::from_yaml(yaml).expect("the cluster is sound")
+    Manifests::from_yaml(yaml).expect("the cluster is valid")
 }
 
-/// The findings of an answer, as the audit annotation has them.
+/// The findings in the audit annotation of a response.
 pub fn findings(evaluation: &Evaluation) -> Value {
     match evaluation.response.audit_annotations.as_ref().and_then(|annotations| annotations.get("findings")) {
         Some(findings) => serde_json::from_str(findings).expect("findings are JSON"),
@@ -73,7 +73,7 @@ pub fn rules(evaluation: &Evaluation) -> Vec<String> {
     findings.map(|finding| format!("{}: {}", word(finding, "rule"), word(finding, "level"))).collect()
 }
 
-/// The patch of an answer; null where there is none.
+/// The patch of a response; null if there is none.
 pub fn patch(evaluation: &Evaluation) -> Value {
     evaluation.response.patch().map_or(Value::Null, |patch| json!(patch))
 }

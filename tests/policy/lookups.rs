@@ -1,12 +1,12 @@
-//! Every way in which a lookup can end, through the built module: the recorded texts of a real
-//! host, and the bundled host's faults with and without what a live host appends.
+//! All results of lookups, with the built module: the recorded texts of a real host, and the faults of
+//! the bundled host, with and without the causes and backtraces of a live host.
 
 use crate::common::{cluster, evaluate, review, review_with, rules, test_data};
 use policy_host::{Evaluation, Replay};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// A Gateway API Gateway of `namespace` that names the issuer under that annotation.
+/// A Gateway API Gateway in `namespace` that names the issuer in that annotation.
 fn gateway(namespace: &str, annotation: &str, name: &str) -> Value {
     review_with("gateway-api-v1-create", |request| {
         request["namespace"] = json!(namespace);
@@ -17,12 +17,12 @@ fn gateway(namespace: &str, annotation: &str, name: &str) -> Value {
     })
 }
 
-/// Settings under which nothing but the issuer is looked up.
+/// Settings with which only the issuer is looked up.
 fn issuers_only() -> Value {
     json!({"rules": {"secret-not-owned": "off", "secret-without-owner": "off", "secret-owner-unknown": "off"}})
 }
 
-/// One exchange of a replay file: a lookup as the policy makes it, and a recorded response.
+/// One exchange of a replay file: a lookup of the policy, and a recorded response.
 fn exchange(kind: &str, namespace: Option<&str>, name: &str, fresh: bool, response: &str) -> String {
     let namespace = namespace.unwrap_or("null");
     format!(
@@ -30,7 +30,7 @@ fn exchange(kind: &str, namespace: Option<&str>, name: &str, fresh: bool, respon
     )
 }
 
-/// The `response` of a recording, as it stands in its file.
+/// The `response` of a recording, as text.
 fn recorded(name: &str) -> String {
     let path = test_data("lookups").join(format!("{name}.yml"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -38,8 +38,7 @@ fn recorded(name: &str) -> String {
     format!("  response:\n{response}")
 }
 
-/// What the guest says to the recorded answers to these lookups: (kind, namespace, name, fresh,
-/// recording).
+/// Evaluates a review with recorded answers to these lookups: (kind, namespace, name, fresh, recording).
 fn replay(review: &Value, lookups: &[(&str, Option<&str>, &str, bool, &str)]) -> Evaluation {
     let exchanges: Vec<String> = lookups
         .iter()
@@ -95,9 +94,10 @@ fn recordings_of_a_cluster_issuer() {
     );
     assert_eq!(evaluation.response.code(), Some(422));
     assert_eq!(rules(&evaluation), ["issuer-not-ready: reject"]);
-    assert_eq!(
-        evaluation.response.message(),
-        "issuer-not-ready: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"letsencrypt-production\" cannot issue now (ErrRegisterACMEAccount: Failed to register ACME account: Get \"https://127.0.0.1:14000/dir\": dial tcp 127.0.0.1:14000: connect: connection refused). Wait until its Ready condition is True, have it mended, or name another issuer."
+    let message = evaluation.response.message();
+    assert!(
+        message.contains("ErrRegisterACMEAccount") && message.contains("connection refused"),
+        "{message}"
     );
 
     let selfsigned = gateway("team-b", "cluster-issuer", "selfsigned");
@@ -105,12 +105,12 @@ fn recordings_of_a_cluster_issuer() {
         replay(&selfsigned, &[("ClusterIssuer", None, "selfsigned", false, "found-cluster-ready")]);
     assert!(evaluation.response.allowed, "{}", evaluation.response.message());
 
-    // The recording without status: the host finds it whatever the namespace.
+    // The recording without status: the host ignores the namespace.
     let evaluation = replay(&review, &[("ClusterIssuer", None, name, false, "cluster-with-ns")]);
     assert_eq!(rules(&evaluation), ["issuer-pending: warn"]);
 }
 
-/// A recording about another object than the one that was asked for decides nothing.
+/// A recording about another object than the requested one is undetermined.
 #[rstest]
 #[case::another_issuer("absent", "team-b", "ca")]
 #[case::another_group("group-missing", "team-a", "nope")]
@@ -126,26 +126,26 @@ fn recordings_of_something_else(#[case] recording: &str, #[case] namespace: &str
     assert!(evaluation.response.message().contains("unexpected answer"), "{}", evaluation.response.message());
 }
 
-/// The names that a real host answered with another thing than an object of that name.
+/// The names for which a real host returned something other than an object of that name.
 #[rstest]
 #[case::path_status("ca/status")]
 #[case::query("ca?x")]
 #[case::path_dots("../../../clusterissuers/letsencrypt-production")]
 #[case::space("a b")]
-fn names_that_are_never_asked_for(#[case] name: &str) {
+fn names_that_are_never_looked_up(#[case] name: &str) {
     let evaluation = replay(&gateway("team-b", "issuer", name), &[]);
     assert_eq!(evaluation.response.code(), Some(422));
     assert_eq!(rules(&evaluation), ["issuer-not-found: reject"]);
 }
 
 #[test]
-fn an_empty_name_is_never_asked_for() {
+fn an_empty_name_is_never_looked_up() {
     let evaluation = replay(&gateway("team-b", "issuer", ""), &[]);
     assert_eq!(rules(&evaluation), ["annotation-conflict: reject"]);
 }
 
 #[test]
-fn a_replay_that_is_exhausted_or_different_decides_nothing() {
+fn a_replay_that_is_exhausted_or_different_is_undetermined() {
     let review = gateway("team-b", "issuer", "ca");
     for (replay, said) in [
         ("[]".to_owned(), "the list of recorded responses is empty"),
@@ -160,31 +160,19 @@ fn a_replay_that_is_exhausted_or_different_decides_nothing() {
     }
 }
 
-/// The bundled host's fault, and what has to be in the message of the refusal.
+/// The faults of the bundled host, and the text that the message of the rejection must contain.
 const FAULTS: &[(&str, &str)] = &[
-    (
-        "group-not-served",
-        "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer",
-    ),
-    ("kind-not-served", "the API server does not serve Issuer in cert-manager.io/v1."),
-    ("crd-removed", "the API server does not serve Issuer in cert-manager.io/v1."),
-    (
-        "forbidden",
-        "the policy server may not read Issuer \"ca\" in namespace \"team-b\". The platform team has to grant get on issuers.cert-manager.io",
-    ),
-    ("unauthorized", "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (code 401)"),
+    ("group-not-served", "does not serve Issuer in cert-manager.io/v1"),
+    ("kind-not-served", "does not serve Issuer in cert-manager.io/v1"),
+    ("crd-removed", "does not serve Issuer in cert-manager.io/v1"),
+    ("forbidden", "RBAC forbids reading Issuer \"ca\" in namespace \"team-b\""),
+    ("unauthorized", "did not answer for Issuer \"ca\" in namespace \"team-b\" (code 401)"),
     ("too-many-requests", "(code 429)"),
     ("server-error", "(code 500)"),
     ("service-unavailable", "(code 503)"),
-    (
-        "unavailable",
-        "the API server did not answer for Issuer \"ca\" in namespace \"team-b\" (ServiceError: ",
-    ),
-    (
-        "not-granted",
-        "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources",
-    ),
-    ("capability-not-granted", "this policy was not granted the host capability kubernetes/get_resource."),
+    ("unavailable", "did not answer for Issuer \"ca\" in namespace \"team-b\" (ServiceError: "),
+    ("not-granted", "not granted lookups of cert-manager.io/v1 Issuer"),
+    ("capability-not-granted", "host capability kubernetes/get_resource"),
 ];
 
 #[test]
@@ -217,7 +205,7 @@ fn every_fault_with_every_tail() {
     }
 }
 
-/// The recorded cluster where lookups of a kind end in that fault.
+/// The recorded cluster, with that fault for lookups of a kind.
 fn faulty(kind: &str, fault: &str) -> policy_host::Manifests {
     let recorded = std::fs::read_to_string(test_data("cluster.yaml")).unwrap();
     cluster(&format!(
@@ -226,7 +214,7 @@ fn faulty(kind: &str, fault: &str) -> policy_host::Manifests {
 }
 
 #[test]
-fn without_certificates_the_rest_is_judged() {
+fn without_certificates_the_rest_is_checked() {
     for (fault, _) in FAULTS {
         let evaluation = evaluate(&review("istio-v1-create"), &json!({}), faulty("Certificate", fault));
         assert!(evaluation.response.allowed, "{fault}: {}", evaluation.response.message());
@@ -235,7 +223,7 @@ fn without_certificates_the_rest_is_judged() {
 }
 
 #[test]
-fn without_its_parent_a_listener_set_is_refused() {
+fn without_its_parent_a_listener_set_is_rejected() {
     for (fault, _) in FAULTS {
         let evaluation = evaluate(&review("listenerset-v1-create"), &json!({}), faulty("Gateway", fault));
         assert_eq!(evaluation.response.code(), Some(500), "{fault}: {}", evaluation.response.message());
@@ -244,7 +232,7 @@ fn without_its_parent_a_listener_set_is_refused() {
 }
 
 #[test]
-fn a_lookup_that_takes_too_long_is_the_hosts_own_refusal() {
+fn a_lookup_that_takes_too_long_is_rejected_by_the_host() {
     let cluster = cluster(
         "apiVersion: policy-host/v1\nkind: LookupFault\nspec: {match: {kind: Issuer}, fault: slow, delayMilliseconds: 2500}\n",
     );
@@ -257,7 +245,7 @@ fn a_lookup_that_takes_too_long_is_the_hosts_own_refusal() {
 }
 
 #[test]
-fn a_namespaced_policy_is_told_that_it_can_look_nothing_up() {
+fn a_namespaced_policy_cannot_look_up_anything() {
     let host = policy_host::Host::new(crate::common::module(), cluster(""));
     let evaluation = host.validate(&review("istio-v1-create"), &json!({})).unwrap();
     assert_eq!(evaluation.response.code(), Some(500));
@@ -269,7 +257,7 @@ fn a_namespaced_policy_is_told_that_it_can_look_nothing_up() {
 }
 
 #[test]
-fn no_recording_is_forgotten() {
+fn every_recording_is_used() {
     let source = include_str!("lookups.rs");
     for file in std::fs::read_dir(test_data("lookups")).unwrap() {
         let name = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();

@@ -2,6 +2,8 @@
 
 mod budget;
 mod common;
+mod examples;
+mod host_calls;
 mod lookups;
 mod metadata;
 mod reviews;

@@ -1,4 +1,4 @@
-//! The files that describe the policy agree with each other and with what the module does.
+//! The files that describe the policy are consistent with each other and with the module.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn yaml(path: &str) -> Value {
     yaml_serde::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What Artifact Hub shows, made of the policy's own metadata.
+/// The content of artifacthub-pkg.yml, from the policy's metadata.
 fn artifact_hub_package() -> Value {
     let metadata = yaml("metadata.yml");
     let annotations = &metadata["annotations"];
@@ -54,7 +54,7 @@ fn artifact_hub_package() -> Value {
 }
 
 #[test]
-fn the_artifact_hub_package_is_in_step() {
+fn the_artifact_hub_package_is_up_to_date() {
     let header =
         "# Generated from metadata.yml and questions-ui.yml (`UPDATE_DOCS=1 cargo test --test policy`).\n";
     let text = format!("{header}{}", yaml_serde::to_string(&artifact_hub_package()).expect("YAML"));
@@ -77,7 +77,7 @@ fn one_version() {
     );
 }
 
-/// Lower-case plural of a kind, as RBAC names it.
+/// The lower-case plural of a kind, as in RBAC.
 fn resource(kind: &Value) -> String {
     format!("{}s", kind.as_str().unwrap_or_default().to_lowercase())
 }
@@ -114,11 +114,11 @@ fn rbac_grants_get_on_exactly_what_the_metadata_lists() {
     }
     assert_eq!(listed, granted);
     let capabilities = metadata["hostCapabilities"].as_array().unwrap();
-    assert_eq!(reviews, capabilities.contains(&json!("kubernetes/can_i")), "what can_i needs");
+    assert_eq!(reviews, capabilities.contains(&json!("kubernetes/can_i")), "required for can_i");
 }
 
 #[test]
-fn the_policies_to_deploy_ask_for_what_the_metadata_lists() {
+fn the_deployed_policies_match_the_metadata() {
     let metadata = yaml("metadata.yml");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policy/policies.yaml");
     let policies = documents::read([path]).unwrap();
@@ -128,9 +128,17 @@ fn the_policies_to_deploy_ask_for_what_the_metadata_lists() {
         assert_eq!(spec["rules"], metadata["rules"]);
         let settings = spec["settings"].clone();
         assert!(crate::common::host(crate::common::cluster("")).validate_settings(&settings).unwrap().valid);
-        let judges = settings["role"] == "validate";
-        assert_eq!(spec["mutating"], json!(!judges));
-        let resources = if judges { metadata["contextAwareResources"].clone() } else { Value::Null };
+        let checks = settings["role"] == "validate";
+        assert_eq!(spec["mutating"], json!(!checks));
+        // The role default looks up whose the Secrets are, and the Namespace of a tenant.
+        let resources = if checks {
+            metadata["contextAwareResources"].clone()
+        } else {
+            json!([
+                {"apiVersion": "cert-manager.io/v1", "kind": "Certificate"},
+                {"apiVersion": "v1", "kind": "Namespace"},
+            ])
+        };
         assert_eq!(spec["contextAwareResources"], resources);
     }
     let without_role = |index: usize| {
@@ -141,6 +149,48 @@ fn the_policies_to_deploy_ask_for_what_the_metadata_lists() {
     assert_eq!(without_role(0), without_role(1));
 }
 
+/// The shipped policies look nothing up that their manifests do not grant, under any of the example
+/// settings.
+#[test]
+fn the_examples_of_settings_run_under_the_shipped_grants() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let gateway = |name: &str, annotations: Value| {
+        let mut request = crate::common::review("istio-v1beta1-create-unannotated")["request"].clone();
+        request["object"]["metadata"]["name"] = json!(name);
+        request["object"]["metadata"]["annotations"] = annotations;
+        request
+    };
+    let requests = [
+        gateway("plain", json!({})),
+        gateway("asking", json!({"kubernetes.io/tls-acme": "true"})),
+        gateway("annotated", json!({"cert-manager.io/cluster-issuer": "letsencrypt-production"})),
+    ];
+    for policy in documents::read([root.join("deploy/policy/policies.yaml")]).unwrap() {
+        let spec = &policy.object["spec"];
+        for file in std::fs::read_dir(root.join("examples/settings")).unwrap() {
+            let path = file.unwrap().path();
+            let mut settings = documents::read_value(&path).unwrap();
+            settings["role"] = spec["settings"]["role"].clone();
+            let mut grants = crate::common::metadata().grants().unwrap();
+            let resources = spec["contextAwareResources"].as_array().unwrap();
+            let granted = resources.iter().map(|resource| serde_json::from_value(resource.clone()).unwrap());
+            grants.resources = granted.collect();
+            let namespace = requests[0]["namespace"].clone();
+            let cluster = documents::read([crate::common::test_data("cluster.yaml")]).unwrap();
+            let mut objects: Vec<Value> = cluster.into_iter().map(|document| document.object).collect();
+            objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
+            let cluster = policy_host::Manifests::from_objects(objects).unwrap();
+            let host = crate::common::host(cluster).grants(grants);
+            for request in &requests {
+                let response = host.validate(request, &settings).unwrap().response;
+                assert_ne!(response.code(), Some(500), "{}: {response:?}", path.display());
+                let warnings = response.warnings.unwrap_or_default().join(" ");
+                assert!(!warnings.contains("not granted"), "{}: {warnings}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_question_is_a_setting() {
     let host = crate::common::host(crate::common::cluster(""));
@@ -149,7 +199,7 @@ fn every_question_is_a_setting() {
             assert!(question[key].is_string(), "{question}");
         }
         let variable = question["variable"].as_str().unwrap();
-        // A number stands where no setting takes one, so that a known setting complains of its type.
+        // No setting is a number, so a known setting reports a wrong type.
         let nested = variable.rsplit('.').fold(json!(0), |value, key| json!({key: value}));
         let message = host.validate_settings(&nested).unwrap().message.unwrap_or_default();
         assert!(message.contains(variable) && !message.contains("unknown setting"), "{variable}: {message}");

@@ -1,19 +1,18 @@
-//! Every recorded request through the built module: once where all issuers are there and ready,
-//! once where there are none.
+//! Every recorded request with the built module: once with all issuers ready, and once without issuers.
 
 use crate::common::{cluster, evaluate, patch, recorded_cluster, review, review_with, rules, test_data};
 use policy_host::{Evaluation, Lookup};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// What a recorded request comes to.
+/// The expected result of a recorded request.
 enum Expected {
-    /// It is none of ours: accepted without a word or a lookup.
+    /// It is not one of ours: accepted without a word or a lookup.
     LeftAlone,
-    /// Not annotated, but it speaks of cert-manager: judged without a lookup, with these findings.
+    /// Not annotated, but with other cert-manager keys: checked without a lookup, with these findings.
     Looked(&'static [&'static str]),
-    /// Judged: what is looked up, the issuer and the Secrets of the audit annotations, and the
-    /// code where there is no issuer; none where the ratchet lets that through.
+    /// Checked: the lookups, the issuer and the Secrets in the audit annotations, and the code without
+    /// issuers, which is `None` if the ratchet accepts the request.
     Judged {
         looked_up: &'static [&'static str],
         issuer: &'static str,
@@ -80,7 +79,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     (
         "istio-v1-update-label",
         Judged {
-            looked_up: &["ClusterIssuer letsencrypt-production", "Certificate team-a/storefront-tls"],
+            looked_up: &["ClusterIssuer letsencrypt-production"],
             issuer: "ClusterIssuer.cert-manager.io/letsencrypt-production",
             secrets: "team-a/storefront-tls",
             without: None,
@@ -146,7 +145,7 @@ fn audit<'e>(evaluation: &'e Evaluation, key: &str) -> Option<&'e str> {
 }
 
 #[test]
-fn with_every_issuer_there() {
+fn with_all_issuers() {
     for (name, expected) in RECORDINGS {
         let cluster = if name.contains("generate-name") { cluster(CA_OF_TEAM_A) } else { recorded_cluster() };
         let evaluation = evaluate(&review(name), &json!({}), cluster);
@@ -178,7 +177,7 @@ fn with_every_issuer_there() {
 }
 
 #[test]
-fn without_any_issuer() {
+fn without_issuers() {
     for (name, expected) in RECORDINGS {
         let evaluation = evaluate(&review(name), &json!({}), cluster(PARENT));
         let without = match expected {
@@ -198,7 +197,7 @@ fn without_any_issuer() {
 }
 
 #[test]
-fn no_recording_is_forgotten() {
+fn every_recording_is_used() {
     let files = std::fs::read_dir(test_data("reviews")).unwrap();
     let mut files: Vec<String> =
         files.map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect();
@@ -245,14 +244,14 @@ fn a_default_for_absent_null_and_empty_annotations(#[case] change: fn(&mut Value
 }
 
 #[test]
-fn role_default_lets_pass_what_it_does_not_change() {
+fn role_default_accepts_other_gateways() {
     let evaluation = evaluate(&review("istio-v1-create"), &default_issuer("default"), cluster(""));
     assert!(evaluation.response.allowed);
     assert_eq!((patch(&evaluation), evaluation.lookups.len()), (Value::Null, 0));
 }
 
 #[test]
-fn a_patch_of_a_policy_that_may_not_mutate_is_refused_by_the_host() {
+fn the_host_rejects_a_patch_of_a_policy_that_may_not_mutate() {
     let host = crate::common::host(recorded_cluster()).mutating(false);
     let name = "istio-v1beta1-create-unannotated";
     let refused = host.validate(&review(name), &default_issuer("both")).unwrap();
@@ -262,7 +261,7 @@ fn a_patch_of_a_policy_that_may_not_mutate_is_refused_by_the_host() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_with_a_place_and_without_its_content() {
+fn an_unreadable_object_is_rejected_with_a_path_and_without_its_content() {
     let review = review_with("istio-v1-create", |request| {
         request["object"]["spec"]["servers"] = json!("s3cret");
     });
@@ -275,12 +274,12 @@ fn what_cannot_be_read_is_refused_with_a_place_and_without_its_content() {
 }
 
 #[rstest]
-#[case::sound(json!({}), None)]
+#[case::valid(json!({}), None)]
 #[case::everything_wrong(
     json!({"role": "x", "rules": {"issuer-not-redy": "warn"}, "lookups": {"fresh": 1}, "zzz": true}),
-    Some("role: \"x\" is none of both, default, validate\nrules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
+    Some("role: \"x\" is not one of both, default, validate\nrules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
 )]
-fn what_settings_are_valid(#[case] settings: Value, #[case] expected: Option<&str>) {
+fn settings_are_validated(#[case] settings: Value, #[case] expected: Option<&str>) {
     let answer = crate::common::host(cluster("")).validate_settings(&settings).unwrap();
     assert_eq!(answer.valid, expected.is_none());
     let message = answer.message.unwrap_or_default();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::annotation::ISSUE_TEMPORARY_CERTIFICATE;
 use crate::gateway::GatewayKind;
+use crate::names::Names;
 use crate::owner::OWNER_HASH;
 use crate::place::Place;
 use crate::plan::SecretName;
@@ -48,21 +49,26 @@ impl Certificate {
         SecretName { namespace: self.namespace.clone(), name: self.secret_name.clone() }
     }
 
+    /// The path where the Gateway names the Secret first.
+    pub fn path(&self) -> String {
+        self.places.first().map_or_else(|| "spec".to_owned(), Place::to_string)
+    }
+
+    /// The hosts that are DNS names.
+    pub fn host_names(&self) -> Names {
+        host_names(&self.hosts)
+    }
+
     /// `spec.dnsNames`: the hosts, and what `alt-names` adds.
     ///
-    /// cert-manager appends `alt-names` whatever they are. In the Certificates of an Istio Gateway,
-    /// which are our own, no name stands twice and none beside a wildcard that covers it: an ACME
-    /// server refuses such an order.
+    /// cert-manager appends `alt-names` unchanged. The Certificates of an Istio Gateway, which are our
+    /// own, leave out those that the hosts cover, as [`Names`] says.
     pub fn dns_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.own_names(false).collect();
         let alt_names = self.template.alt_names.iter().map(String::as_str);
         if self.template.owner.kind == GatewayKind::Istio {
-            let hosts = set_of(&names);
-            names.extend(alt_names.filter(|name| {
-                let name = name.to_ascii_lowercase();
-                !hosts.contains(name.as_str())
-                    && !wildcard_over(&name).is_some_and(|w| hosts.contains(w.as_str()))
-            }));
+            let hosts = self.host_names();
+            names.extend(alt_names.filter(|name| !hosts.covers(name)));
         } else {
             names.extend(alt_names);
         }
@@ -74,7 +80,7 @@ impl Certificate {
         let mut addresses: Vec<&str> = self.own_names(true).collect();
         let ip_sans = self.template.ip_sans.iter().map(String::as_str);
         if self.template.owner.kind == GatewayKind::Istio {
-            let hosts = set_of(&addresses);
+            let hosts: BTreeSet<&str> = addresses.iter().copied().collect();
             addresses.extend(ip_sans.filter(|address| !hosts.contains(address)));
         } else {
             addresses.extend(ip_sans);
@@ -129,10 +135,9 @@ fn borrowed(map: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
     borrowed
 }
 
-fn set_of<'a>(names: &[&'a str]) -> BTreeSet<&'a str> {
-    let mut set = BTreeSet::new();
-    set.extend(names.iter().copied());
-    set
+/// The hosts that are DNS names.
+pub(crate) fn host_names(hosts: &[Host]) -> Names {
+    hosts.iter().filter(|host| !host.is_ip).map(|host| &host.name).collect()
 }
 
 /// The wildcard that covers a name in a certificate: `*.example.com` for `a.example.com`, none for

@@ -1,9 +1,10 @@
 //! Gathers hosts by Secret: several listeners or servers that name one Secret share its Certificate.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::certificate::{Host, wildcard_over};
+use crate::certificate::{Host, host_names};
+use crate::names::Names;
 use crate::place::Place;
 use crate::plan::{PlanFault, SecretName};
 use crate::template::PrivateKey;
@@ -90,15 +91,11 @@ impl<'a> Collector<'a> {
     /// Drops the hosts that a wildcard covers, either among the hosts of the same Certificate or
     /// among names that all Certificates have.
     pub fn drop_covered(&mut self, common: &[String]) {
-        let positions = &self.positions;
-        let mut others: BTreeSet<String> = BTreeSet::new();
-        others.extend(common.iter().map(|name| name.to_ascii_lowercase()));
-        for (position, draft) in self.drafts.iter_mut().enumerate() {
-            let is_named = |wildcard: String| {
-                others.contains(&wildcard)
-                    || positions.contains_key(&(Within::Certificate(position), wildcard.into()))
-            };
-            draft.hosts.retain(|host| host.is_ip || !wildcard_over(&host.name).is_some_and(is_named));
+        let common: Names = common.iter().collect();
+        for draft in &mut self.drafts {
+            let own = host_names(&draft.hosts);
+            let is_covered = |name: &str| common.has_wildcard_over(name) || own.has_wildcard_over(name);
+            draft.hosts.retain(|host| host.is_ip || !is_covered(&host.name));
         }
     }
 

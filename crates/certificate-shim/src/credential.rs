@@ -1,10 +1,9 @@
-//! What an Istio Gateway's `credentialName` names: a Secret, with or without its namespace, or
-//! something else.
+//! The `credentialName` of an Istio Gateway: a Secret, with or without a namespace, or something
+//! else.
 //!
-//! istiod takes a name for `kubernetes://name` unless it begins with a scheme, and reads the first
-//! two segments of the path; further ones are ignored (`ToResourceName` and `ParseResourceName` in
-//! Istio's pilot/pkg/model/credentials/resource.go). It never checks what it is given, so neither
-//! the CRD nor istiod's webhook has refused what is refused here.
+//! istiod reads a name without a scheme as `kubernetes://name`. It uses the first two segments of the
+//! path and ignores the others (`ToResourceName` and `ParseResourceName` in Istio's
+//! pilot/pkg/model/credentials/resource.go). Neither the CRD nor istiod's webhook validates the name.
 
 use std::fmt;
 
@@ -13,27 +12,27 @@ use crate::name;
 /// A Secret that a credential name refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Credential<'a> {
-    /// The namespace, where it is given; else the gateway Pods' own.
+    /// The namespace; if `None`, that of the gateway Pods.
     pub namespace: Option<&'a str>,
     /// The Secret's name.
     pub name: &'a str,
-    /// Written as `kubernetes-gateway://`: istiod serves it only to Gateways that live with the
-    /// gateway Pods (`identityVerified` in pilot/pkg/model/gateway.go).
+    /// Whether the scheme is `kubernetes-gateway://`. istiod serves such a Secret only to Gateways in
+    /// the namespace of the gateway Pods (`identityVerified` in pilot/pkg/model/gateway.go).
     pub gateway_scheme: bool,
 }
 
-/// Why a credential name refers to no Secret that a server certificate could be written to.
+/// The reason why a credential name does not refer to a Secret for a server certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CredentialFault {
-    /// It is empty, or its name part is.
+    /// The name is empty.
     NoName,
     /// `kubernetes-gateway://` without a namespace.
     NoNamespace,
-    /// The name cannot be that of a Secret.
+    /// The name is not a valid name of a Secret.
     Name,
-    /// The namespace cannot be that of a Namespace.
+    /// The namespace is not a valid name of a Namespace.
     Namespace,
-    /// It ends in `-cacert`: istiod serves such a Secret as a CA, never as a server certificate
+    /// The name ends in `-cacert`. istiod serves such a Secret as a CA, never as a server certificate
     /// (pilot/pkg/xds/sds.go).
     CaSuffix,
     /// `configmap://`: a CA bundle.
@@ -48,45 +47,61 @@ pub enum CredentialFault {
     Scheme,
 }
 
-/// What ends the name of a CA's Secret (`SdsCaSuffix` in Istio's pilot/pkg/security/model).
+/// The suffix of the Secret of a CA (`SdsCaSuffix` in Istio's pilot/pkg/security/model).
 pub const CA_SUFFIX: &str = "-cacert";
 /// The Secrets of istiod's own CA, in the namespace that it runs in (security/pkg/pki/ca).
 pub const OF_ISTIOD: [&str; 2] = ["cacerts", "istio-ca-secret"];
 
-/// Whether Istio reads a Secret of that name as something else than a server certificate, so that
-/// none may ever be written to it.
+/// Whether Istio uses a Secret of that name for another purpose, so that a server certificate must not
+/// be written to it.
 pub fn is_reserved(name: &str) -> bool {
     OF_ISTIOD.contains(&name) || name.ends_with(CA_SUFFIX)
 }
 
+/// The object that a credential name with one of istiod's prefixes refers to.
+#[derive(Clone, Copy)]
+enum Scheme {
+    Secret,
+    GatewaySecret,
+    NoSecret(CredentialFault),
+}
+
+/// The prefixes that istiod knows. It recognizes them only at the beginning: `ns/name/x://y` refers to
+/// the Secret `name`.
+const SCHEMES: [(&str, Scheme); 6] = [
+    ("kubernetes://", Scheme::Secret),
+    ("kubernetes-gateway://", Scheme::GatewaySecret),
+    ("configmap://", Scheme::NoSecret(CredentialFault::ConfigMap)),
+    ("builtin://", Scheme::NoSecret(CredentialFault::Builtin)),
+    ("invalid://", Scheme::NoSecret(CredentialFault::Invalid)),
+    ("sds://", Scheme::NoSecret(CredentialFault::Sds)),
+];
+
 impl<'a> Credential<'a> {
-    /// Reads the name of a server certificate's credential.
+    /// Parses the credential name of a server certificate.
     ///
     /// # Errors
-    /// Why it is no Secret that a server certificate could be written to.
+    /// The name does not refer to a Secret for a server certificate.
     pub fn parse(text: &'a str) -> Result<Self, CredentialFault> {
         let credential = Self::parse_any(text)?;
         if credential.name.ends_with(CA_SUFFIX) { Err(CredentialFault::CaSuffix) } else { Ok(credential) }
     }
 
-    /// Reads the name of any credential, a CA's included.
+    /// Parses any credential name, including that of a CA.
     ///
     /// # Errors
-    /// Why it is no Secret.
+    /// The name does not refer to a Secret.
     pub fn parse_any(text: &'a str) -> Result<Self, CredentialFault> {
-        let (scheme, path) = match text.split_once("://") {
-            Some((scheme, path)) => (Some(scheme), path),
-            None => (None, text),
-        };
-        let gateway_scheme = match scheme {
-            None | Some("kubernetes") => false,
-            Some("kubernetes-gateway") => true,
-            Some("configmap") => return Err(CredentialFault::ConfigMap),
-            Some("builtin") => return Err(CredentialFault::Builtin),
-            Some("sds") => return Err(CredentialFault::Sds),
-            Some("invalid") => return Err(CredentialFault::Invalid),
-            Some(_) => return Err(CredentialFault::Scheme),
-        };
+        let mut gateway_scheme = false;
+        let mut path = text;
+        for (prefix, scheme) in SCHEMES {
+            let Some(rest) = text.strip_prefix(prefix) else { continue };
+            match scheme {
+                Scheme::Secret => path = rest,
+                Scheme::GatewaySecret => (path, gateway_scheme) = (rest, true),
+                Scheme::NoSecret(fault) => return Err(fault),
+            }
+        }
         let (namespace, name) = match path.split_once('/') {
             Some((namespace, rest)) => (Some(namespace), rest.split('/').next().unwrap_or_default()),
             None => (None, path),
@@ -94,6 +109,7 @@ impl<'a> Credential<'a> {
         match namespace {
             Some("") => return Err(CredentialFault::NoNamespace),
             None if gateway_scheme => return Err(CredentialFault::NoNamespace),
+            Some(namespace) if namespace.ends_with(':') => return Err(CredentialFault::Scheme),
             Some(namespace) if !name::is_label(namespace) => return Err(CredentialFault::Namespace),
             _ => {}
         }
@@ -104,6 +120,16 @@ impl<'a> Credential<'a> {
         } else {
             Ok(Credential { namespace, name, gateway_scheme })
         }
+    }
+}
+
+/// The Secret that istiod reads for any credential name, including that of a CA; `None` if it reads
+/// none. `sds://x` falls back to the Secret `x` if no provider is configured
+/// (`ConstructSdsSecretConfigForCredential` in pilot/pkg/security/model/authentication.go).
+pub fn secret_of(text: &str) -> Option<Credential<'_>> {
+    match Credential::parse_any(text) {
+        Err(CredentialFault::Sds) => Credential::parse_any(text.strip_prefix("sds://")?).ok(),
+        parsed => parsed.ok(),
     }
 }
 
@@ -144,10 +170,10 @@ mod tests {
     #[case::scheme_and_namespace("kubernetes://istio-system/web-tls", Ok((Some("istio-system"), "web-tls", false)))]
     #[case::gateway_scheme("kubernetes-gateway://team-a/web-tls", Ok((Some("team-a"), "web-tls", true)))]
     #[case::further_segments("a/b/c/d", Ok((Some("a"), "b", false)))]
-    #[case::the_suffix_alone_is_no_suffix_of_a_name("cacert", Ok((None, "cacert", false)))]
+    #[case::suffix_without_hyphen("cacert", Ok((None, "cacert", false)))]
     #[case::longest_name(&"a".repeat(253), Ok((None, &*"a".repeat(253), false)))]
-    #[case::too_long_a_name(&"a".repeat(254), Err(Name))]
-    #[case::too_long_a_namespace(&format!("{}/a", "n".repeat(64)), Err(Namespace))]
+    #[case::name_too_long(&"a".repeat(254), Err(Name))]
+    #[case::namespace_too_long(&format!("{}/a", "n".repeat(64)), Err(Namespace))]
     #[case::empty("", Err(NoName))]
     #[case::scheme_only("kubernetes://", Err(NoName))]
     #[case::no_name("istio-system/", Err(NoName))]
@@ -155,7 +181,7 @@ mod tests {
     #[case::gateway_scheme_without_namespace("kubernetes-gateway://web-tls", Err(NoNamespace))]
     #[case::gateway_scheme_only("kubernetes-gateway://", Err(NoNamespace))]
     #[case::upper_case("Web", Err(Name))]
-    #[case::blank(" web", Err(Name))]
+    #[case::space(" web", Err(Name))]
     #[case::underscore("web_tls", Err(Name))]
     #[case::namespace_with_dot("a.b/web", Err(Namespace))]
     #[case::ca("web-cacert", Err(CaSuffix))]
@@ -172,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_may_end_in_the_suffix() {
+    fn a_ca_can_have_the_suffix() {
         assert_eq!(Credential::parse_any("web-cacert").map(|c| c.name), Ok("web-cacert"));
     }
 
     proptest! {
         #[test]
-        fn whatever_is_read_can_exist(text in "(kubernetes(-gateway)?://)?[a-zA-Z0-9./-]{0,12}|\\PC*") {
+        fn parsed_names_are_valid(text in "(kubernetes(-gateway)?://)?[a-zA-Z0-9./-]{0,12}|\\PC*") {
             if let Ok(credential) = Credential::parse(&text) {
                 prop_assert!(name::is_subdomain(credential.name));
                 prop_assert!(credential.namespace.is_none_or(name::is_label));
@@ -186,7 +212,7 @@ mod tests {
         }
 
         #[test]
-        fn every_form_of_a_secret_reads_the_same(namespace in "[a-z]{1,8}", name in "[a-z]{1,8}") {
+        fn all_forms_of_a_secret_are_equal(namespace in "[a-z]{1,8}", name in "[a-z]{1,8}") {
             let plain = format!("{namespace}/{name}");
             let scheme = format!("kubernetes://{namespace}/{name}/ignored");
             prop_assert_eq!(Credential::parse(&plain), Credential::parse(&scheme));

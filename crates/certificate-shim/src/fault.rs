@@ -11,17 +11,18 @@ use crate::value::quote::{quoted, shortened};
 use crate::value::secret_template::TemplateError;
 
 /// An annotation that cert-manager cannot read. With one of them it creates none of the Gateway's
-/// Certificates, and its controller's log is the only place that tells.
+/// Certificates, and the error appears only in cert-manager's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnotationFault {
     /// The annotation's key.
     pub key: &'static str,
     /// Its value, shortened to [`SHOWN`] characters.
     pub value: String,
-    /// What is wrong with it.
+    /// The kind of error.
     pub kind: FaultKind,
-    /// cert-manager's error, as its log has it. Faults in CSV and JSON are told in own words.
-    pub error: String,
+    /// The error as cert-manager's log has it after the key. CSV and JSON errors are worded
+    /// differently from Go's.
+    pub reason: String,
 }
 
 /// How many characters of a value are shown.
@@ -50,21 +51,20 @@ pub enum FaultKind {
 
 impl AnnotationFault {
     pub(crate) fn new(key: &'static str, value: &str, kind: FaultKind) -> Self {
-        let reason = Reason { key, value, kind: &kind };
-        let error = format!("invalid ingress annotation {}: {reason}", quoted(key));
-        AnnotationFault { key, value: shortened(value, SHOWN), kind, error }
+        let reason = Reason { key, value, kind: &kind }.to_string();
+        AnnotationFault { key, value: shortened(value, SHOWN), kind, reason }
     }
 
-    /// What the annotation may hold, as a phrase.
+    /// What the annotation accepts, as a phrase.
     pub fn accepts(&self) -> &'static str {
         annotation::find(self.key).map_or("", |annotation| annotation.accepts)
     }
 }
 
-/// cert-manager's error.
+/// cert-manager's whole error: `invalid ingress annotation "KEY": REASON`.
 impl fmt::Display for AnnotationFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.error)
+        write!(f, "invalid ingress annotation {}: {}", quoted(self.key), self.reason)
     }
 }
 

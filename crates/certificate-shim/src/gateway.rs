@@ -1,5 +1,5 @@
-//! The part of a Gateway that decides about certificates: Istio's Gateway, Gateway API's Gateway
-//! and its ListenerSet, read leniently from the object that the API server holds.
+//! The fields of a Gateway that are relevant for certificates. Istio's Gateway, Gateway API's Gateway
+//! and its ListenerSet are read leniently from JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::annotation;
 use crate::place::ServerField;
 use crate::read::{Malformed, Node};
 
-/// What kind of object names the Secrets.
+/// The kinds of objects that name Secrets for certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GatewayKind {
     /// `networking.istio.io` Gateway, versions v1, v1beta1 and v1alpha3 (one schema).
@@ -27,8 +27,8 @@ pub const ISTIO_GROUP: &str = "networking.istio.io";
 pub const GATEWAY_API_GROUP: &str = "gateway.networking.k8s.io";
 
 impl GatewayKind {
-    /// The kind that a group and kind name, if it is one of ours. Versions are left to the API
-    /// server: each of the three has one schema.
+    /// The kind with that group and kind, if it is one of these. The version does not matter: each of
+    /// the three kinds has one schema.
     pub fn of(group: &str, kind: &str) -> Option<Self> {
         match (group, kind) {
             (ISTIO_GROUP, "Gateway") => Some(GatewayKind::Istio),
@@ -46,7 +46,7 @@ impl GatewayKind {
         }
     }
 
-    /// The kind as it stands in an object's `kind`.
+    /// The `kind` of the object.
     pub fn kind(self) -> &'static str {
         match self {
             GatewayKind::Istio | GatewayKind::GatewayApi => "Gateway",
@@ -54,16 +54,16 @@ impl GatewayKind {
         }
     }
 
-    /// The version under which owner references name the kind: `v1` for all three.
+    /// The apiVersion in owner references: `v1` for all three.
     pub fn owner_api_version(self) -> String {
         format!("{}/v1", self.group())
     }
 }
 
-/// A Gateway as far as certificates are concerned.
+/// The fields of a Gateway that are relevant for certificates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gateway<'a> {
-    /// Which of the three kinds.
+    /// The kind.
     pub kind: GatewayKind,
     /// `metadata`.
     pub metadata: Metadata<'a>,
@@ -72,9 +72,11 @@ pub struct Gateway<'a> {
     /// `spec.parentRef` of a ListenerSet.
     pub parent_ref: Option<ParentRef<'a>>,
     /// Whether ListenerSets may add listeners to a Gateway API Gateway, and so inherit its issuer:
-    /// `spec.allowedListeners.namespaces.from` is there and not `None` (`AllowedListeners` in Gateway
+    /// `spec.allowedListeners.namespaces.from` is set and not `None` (`AllowedListeners` in Gateway
     /// API).
     pub allows_listener_sets: bool,
+    /// Whether the object has a `spec`. A patch file has none.
+    pub has_spec: bool,
 }
 
 /// The Gateway that a ListenerSet adds its listeners to (`ParentGatewayReference` in Gateway API).
@@ -82,35 +84,37 @@ pub struct Gateway<'a> {
 pub struct ParentRef<'a> {
     /// `name`
     pub name: &'a str,
-    /// `namespace`; the set's own where it is absent or empty.
+    /// `namespace`; the namespace of the ListenerSet if absent or empty.
     pub namespace: &'a str,
 }
 
-/// The object's metadata, as far as it is read.
+/// The relevant fields of the metadata.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metadata<'a> {
-    /// `metadata.name`; empty while `generateName` has not made one.
+    /// `metadata.name`; empty if `generateName` is set and the name is not generated yet.
     pub name: &'a str,
-    /// The namespace of the request, which is the object's.
+    /// The namespace of the request, which is that of the object.
     pub namespace: &'a str,
-    /// `metadata.uid`; empty on the way to being created.
+    /// `metadata.uid`; empty during creation.
     pub uid: &'a str,
     /// `metadata.labels`.
     pub labels: BTreeMap<&'a str, &'a str>,
     /// `metadata.annotations`.
     pub annotations: BTreeMap<&'a str, &'a str>,
-    /// `metadata.deletionTimestamp` is set. Only the API server sets it.
+    /// Whether `metadata.deletionTimestamp` is set. Only the API server sets it.
     pub deleting: bool,
     /// `metadata.finalizers`.
     pub finalizers: Vec<&'a str>,
+    /// cert-manager's keys directly under `metadata` instead of under `annotations`.
+    pub misplaced: Vec<&'a str>,
 }
 
-/// What the Gateway serves.
+/// The servers or listeners of the Gateway.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Spec<'a> {
     /// Istio's: `spec.selector` and `spec.servers`.
     Servers {
-        /// Labels of the gateway Pods; empty selects every gateway.
+        /// The labels of the gateway Pods; an empty selector selects every gateway.
         selector: BTreeMap<&'a str, &'a str>,
         /// `spec.servers`.
         servers: Vec<Server<'a>>,
@@ -122,15 +126,17 @@ pub enum Spec<'a> {
 /// One entry of `spec.servers` of an Istio Gateway.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Server<'a> {
-    /// `name`, empty where it has none.
+    /// `name`; empty if absent.
     pub name: &'a str,
     /// `port.number`.
     pub port: Option<i64>,
-    /// `port.protocol` as written; Istio compares it without case.
+    /// `port.protocol` as written; Istio compares it case-insensitively.
     pub protocol: &'a str,
+    /// `bind`; empty if absent.
+    pub bind: &'a str,
     /// `hosts` as written: `[namespace/]name`.
     pub hosts: Vec<&'a str>,
-    /// `tls`, where there is one.
+    /// `tls`.
     pub tls: Option<ServerTls<'a>>,
 }
 
@@ -147,6 +153,9 @@ pub struct ServerTls<'a> {
     pub credential_names: Vec<&'a str>,
     /// `caCertCredentialName`.
     pub ca_cert_credential_name: Option<&'a str>,
+    /// The first field that is set among those that name files in the gateway Pods with the server's
+    /// certificate or key: `serverCertificate`, `privateKey`, `tlsCertificates`.
+    pub certificate_file: Option<&'static str>,
 }
 
 /// One entry of `spec.listeners` of a Gateway API Gateway or ListenerSet.
@@ -158,40 +167,42 @@ pub struct Listener<'a> {
     pub hostname: Option<&'a str>,
     /// `port`.
     pub port: Option<i64>,
-    /// `protocol`, compared with case.
+    /// `protocol`, compared case-sensitively.
     pub protocol: &'a str,
-    /// `tls`, where there is one.
+    /// `tls`.
     pub tls: Option<ListenerTls<'a>>,
 }
 
 /// `tls` of a listener (`ListenerTLSConfig` in Gateway API).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListenerTls<'a> {
-    /// `mode`; the API server writes `Terminate` where it is absent.
+    /// `mode`; if absent, the API server sets `Terminate`.
     pub mode: Option<&'a str>,
     /// `certificateRefs`.
     pub certificate_refs: Vec<CertificateRef<'a>>,
+    /// The keys of `options`, which the gateway implementation defines.
+    pub options: Vec<&'a str>,
 }
 
 /// One entry of `certificateRefs` (`SecretObjectReference` in Gateway API).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CertificateRef<'a> {
-    /// `group`; the API server writes the empty text where it is absent.
+    /// `group`; if absent, the API server sets the empty string.
     pub group: &'a str,
-    /// `kind`; the API server writes `Secret` where it is absent.
+    /// `kind`; if absent, the API server sets `Secret`.
     pub kind: &'a str,
     /// `name`.
     pub name: &'a str,
-    /// `namespace`; present and empty is another thing than absent.
+    /// `namespace`; an empty value is different from an absent one.
     pub namespace: Option<&'a str>,
 }
 
 impl<'a> Gateway<'a> {
-    /// Reads an object of that kind. `namespace` is the request's, which holds where the object
-    /// itself does not name one.
+    /// Reads an object of that kind. `namespace` is the namespace of the request; if it is empty, the
+    /// namespace in the object is used.
     ///
     /// # Errors
-    /// The first field that has another type than the API gives it.
+    /// A field has the wrong type: the first one.
     pub fn read(kind: GatewayKind, namespace: &'a str, object: &'a Value) -> Result<Self, Malformed> {
         let root = Node::root(object);
         let spec = root.field("spec")?;
@@ -211,6 +222,7 @@ impl<'a> Gateway<'a> {
                 _ => None,
             },
             allows_listener_sets: kind == GatewayKind::GatewayApi && from.is_some_and(|from| from != "None"),
+            has_spec: spec.is_present(),
             metadata,
             spec: match kind {
                 GatewayKind::Istio => Spec::Servers {
@@ -224,15 +236,15 @@ impl<'a> Gateway<'a> {
         })
     }
 
-    /// Whether it carries an issuer annotation, be it empty: what makes cert-manager look at a
-    /// Gateway at all (`hasShimAnnotation` in certificate-shim/sync.go).
+    /// Whether the Gateway has an issuer annotation, which can be empty. cert-manager ignores all other
+    /// Gateways (`hasShimAnnotation` in certificate-shim/sync.go).
     pub fn is_annotated(&self) -> bool {
         self.annotation(annotation::ISSUER).is_some() || self.annotation(annotation::CLUSTER_ISSUER).is_some()
     }
 
-    /// Whether cert-manager passes the Gateway over because it is being deleted
-    /// (`isDeletedInForeground` in certificate-shim/sync.go). The finalizer alone is enough, which
-    /// anybody who may edit the Gateway can set: nothing that is judged may depend on it.
+    /// Whether cert-manager skips the Gateway because it is being deleted (`isDeletedInForeground` in
+    /// certificate-shim/sync.go). The finalizer is enough for that, and anyone who may edit the Gateway
+    /// can set it. A check must therefore not depend on this.
     pub fn is_deleted_in_foreground(&self) -> bool {
         self.metadata.deleting || self.metadata.finalizers.contains(&"foregroundDeletion")
     }
@@ -244,10 +256,10 @@ impl<'a> Gateway<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    /// Reads `metadata` of any object; `namespace` holds where the object names none.
+    /// Reads `metadata` of any object. If `namespace` is empty, the namespace in the object is used.
     ///
     /// # Errors
-    /// The first field that has another type than the API gives it.
+    /// A field has the wrong type: the first one.
     pub fn read(namespace: &'a str, object: &'a Value) -> Result<Self, Malformed> {
         let root = Node::root(object);
         let metadata = root.field("metadata")?;
@@ -260,12 +272,13 @@ impl<'a> Metadata<'a> {
             annotations: metadata.field("annotations")?.string_map()?,
             deleting: metadata.field("deletionTimestamp")?.is_present(),
             finalizers: metadata.field("finalizers")?.strings()?,
+            misplaced: metadata.keys().filter(|key| annotation::is_of_cert_manager(key)).collect(),
         })
     }
 }
 
-/// The name in an entry of an Istio server's `hosts`: without the namespace of its VirtualServices,
-/// lower-cased, without trailing dot. `*` stays, which is no name but every host.
+/// The name in an entry of an Istio server's `hosts`: lower-cased, and without the namespace of its
+/// VirtualServices and a trailing dot. `*`, which stands for every host, stays unchanged.
 pub fn host_name(host: &str) -> Cow<'_, str> {
     let name = host.split_once('/').map_or(host, |(_, name)| name);
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -277,7 +290,7 @@ pub fn host_name(host: &str) -> Cow<'_, str> {
 }
 
 impl<'a> Server<'a> {
-    /// Whether its port speaks TLS. Istio compares protocols without case
+    /// Whether the protocol of the port is HTTPS or TLS. Istio compares protocols case-insensitively
     /// (pkg/config/protocol/instance.go).
     pub fn speaks_tls(&self) -> bool {
         ["HTTPS", "TLS"].iter().any(|protocol| self.protocol.eq_ignore_ascii_case(protocol))
@@ -290,6 +303,7 @@ impl<'a> Server<'a> {
             name: server.text("name")?.unwrap_or_default(),
             port: port.field("number")?.integer()?,
             protocol: port.text("protocol")?.unwrap_or_default(),
+            bind: server.text("bind")?.unwrap_or_default(),
             hosts: server.field("hosts")?.strings()?,
             tls: if tls.is_present() { Some(ServerTls::read(tls)?) } else { None },
         })
@@ -297,14 +311,24 @@ impl<'a> Server<'a> {
 }
 
 impl<'a> ServerTls<'a> {
-    /// The credentials that it names, each with its place. The CRD lets only one of the two fields be
-    /// there; istiod looks at `credentialNames` first.
+    /// The credential names, each with its field. The CRD allows only one of the two fields. If both
+    /// are set, istiod uses `credentialNames`.
     pub fn credentials(&self) -> impl Iterator<Item = (ServerField, &'a str)> {
         let several = self.credential_names.iter().enumerate();
         let one = self.credential_name.filter(|name| !name.is_empty() && self.credential_names.is_empty());
         several
             .map(|(position, name)| (ServerField::CredentialNames(position), *name))
             .chain(one.map(|name| (ServerField::CredentialName, name)))
+    }
+
+    fn certificate_file(tls: Node<'a, '_>) -> Result<Option<&'static str>, Malformed> {
+        for field in ["serverCertificate", "privateKey"] {
+            if tls.text(field)?.is_some_and(|path| !path.is_empty()) {
+                return Ok(Some(field));
+            }
+        }
+        let certificates = tls.field("tlsCertificates")?.list(|_| Ok(()))?;
+        Ok(Some("tlsCertificates").filter(|_| !certificates.is_empty()))
     }
 
     fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
@@ -314,6 +338,7 @@ impl<'a> ServerTls<'a> {
             credential_name: tls.text("credentialName")?,
             credential_names: tls.field("credentialNames")?.strings()?,
             ca_cert_credential_name: tls.text("caCertCredentialName")?,
+            certificate_file: Self::certificate_file(tls)?,
         })
     }
 }
@@ -336,6 +361,7 @@ impl<'a> ListenerTls<'a> {
         Ok(ListenerTls {
             mode: tls.text("mode")?,
             certificate_refs: tls.field("certificateRefs")?.list(CertificateRef::read)?,
+            options: tls.field("options")?.keys().collect(),
         })
     }
 }
@@ -387,7 +413,7 @@ mod tests {
         json!({"spec": {"servers": [{"port": {"number": 443.5}}]}}),
         "spec.servers[0].port.number: expected a whole number, found a number with a fraction"
     )]
-    fn what_cannot_be_read_is_named_by_its_path(#[case] object: Value, #[case] expected: &str) {
+    fn errors_have_a_path(#[case] object: Value, #[case] expected: &str) {
         let error = Gateway::read(GatewayKind::Istio, "ns", &object).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
@@ -396,7 +422,7 @@ mod tests {
     #[case::nothing(json!({}))]
     #[case::nulls(json!({"metadata": null, "spec": {"servers": null, "selector": null}}))]
     #[case::unknown_fields(json!({"metadata": {"x": [1]}, "spec": {"y": {}}, "status": 3}))]
-    fn absent_null_and_unknown_fields_are_fine(#[case] object: Value) {
+    fn absent_null_and_unknown_fields_are_accepted(#[case] object: Value) {
         let gateway = Gateway::read(GatewayKind::Istio, "ns", &object).unwrap();
         assert_eq!(gateway.metadata, Metadata { namespace: "ns", ..Metadata::default() });
         assert_eq!(gateway.spec, Spec::Servers { selector: BTreeMap::new(), servers: vec![] });
@@ -406,8 +432,8 @@ mod tests {
     #[case::none(json!({}), false)]
     #[case::issuer(json!({"cert-manager.io/issuer": "ca"}), true)]
     #[case::cluster_issuer(json!({"cert-manager.io/cluster-issuer": "ca"}), true)]
-    #[case::empty_counts(json!({"cert-manager.io/issuer": ""}), true)]
-    #[case::kind_alone_does_not(json!({"cert-manager.io/issuer-kind": "Issuer"}), false)]
+    #[case::empty_issuer(json!({"cert-manager.io/issuer": ""}), true)]
+    #[case::only_the_kind(json!({"cert-manager.io/issuer-kind": "Issuer"}), false)]
     #[case::case_matters(json!({"Cert-Manager.io/issuer": "ca"}), false)]
     fn annotated(#[case] annotations: Value, #[case] expected: bool) {
         let object = json!({"metadata": {"annotations": annotations}});
@@ -430,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_of_the_request_counts() {
+    fn the_namespace_of_the_request_takes_precedence() {
         let object = json!({"metadata": {"namespace": "own"}});
         let read = |namespace| Metadata::read(namespace, &object).unwrap().namespace.to_owned();
         assert_eq!(read("request"), "request");

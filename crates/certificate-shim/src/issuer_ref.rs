@@ -1,4 +1,4 @@
-//! Which issuer the annotations name, with cert-manager's own faults in their own order
+//! The issuer that the annotations name. The errors and their order are those of cert-manager
 //! (`issuerForIngressLike` in certificate-shim/sync.go).
 
 use std::fmt;
@@ -6,39 +6,39 @@ use std::fmt;
 use crate::annotation;
 use crate::gateway::Gateway;
 
-/// cert-manager's own API group.
+/// The API group of cert-manager.
 pub const CERT_MANAGER_GROUP: &str = "cert-manager.io";
-/// The kind of a namespaced issuer of cert-manager's own.
+/// The kind of cert-manager's namespaced issuer.
 pub const ISSUER_KIND: &str = "Issuer";
-/// The kind of a cluster-wide issuer of cert-manager's own.
+/// The kind of cert-manager's cluster-scoped issuer.
 pub const CLUSTER_ISSUER_KIND: &str = "ClusterIssuer";
 
-/// A reference as it goes into `spec.issuerRef` of a Certificate: after defaults and overrides,
-/// but with an empty kind or group still empty.
+/// The reference in `spec.issuerRef` of a Certificate, after defaults and overrides. An empty kind or
+/// group stays empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IssuerRef {
     /// The issuer's name.
     pub name: String,
-    /// The kind; empty where `issuer-kind` is given and empty.
+    /// The kind; empty if `issuer-kind` is set to an empty value.
     pub kind: String,
-    /// The API group; empty where `issuer-group` is given and empty.
+    /// The API group; empty if `issuer-group` is set to an empty value.
     pub group: String,
 }
 
 impl IssuerRef {
-    /// The kind that cert-manager takes: an empty one is `Issuer` (`IssuerKind` in
+    /// The kind that cert-manager uses: `Issuer` if it is empty (`IssuerKind` in
     /// pkg/api/util/issuers.go).
     pub fn effective_kind(&self) -> &str {
         if self.kind.is_empty() { ISSUER_KIND } else { &self.kind }
     }
 
-    /// The group that cert-manager takes: an empty one is its own (`IssuerGroup` in
+    /// The group that cert-manager uses: its own if it is empty (`IssuerGroup` in
     /// pkg/api/util/issuers.go).
     pub fn effective_group(&self) -> &str {
         if self.group.is_empty() { CERT_MANAGER_GROUP } else { &self.group }
     }
 
-    /// Whether it is one of cert-manager's own issuers.
+    /// Whether the issuer is in cert-manager's own group.
     pub fn is_own_group(&self) -> bool {
         self.effective_group() == CERT_MANAGER_GROUP
     }
@@ -55,22 +55,21 @@ impl fmt::Display for IssuerRef {
     }
 }
 
-/// Why cert-manager cannot tell which issuer is meant. With any of these it writes one event and
-/// does nothing else.
+/// The reason why cert-manager cannot determine the issuer. It then creates an event and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IssuerFault {
-    /// The resulting name is empty.
+    /// The name is empty.
     NoName,
-    /// `issuer` and `cluster-issuer` are both there.
+    /// `issuer` and `cluster-issuer` are both set.
     IssuerAndClusterIssuer,
-    /// `cluster-issuer` and `issuer-group` are both there.
+    /// `cluster-issuer` and `issuer-group` are both set.
     ClusterIssuerAndGroup,
-    /// `cluster-issuer` and `issuer-kind` are both there.
+    /// `cluster-issuer` and `issuer-kind` are both set.
     ClusterIssuerAndKind,
 }
 
 impl IssuerFault {
-    /// The annotations that are at fault.
+    /// The annotations that cause the fault.
     pub fn keys(self) -> &'static [&'static str] {
         match self {
             IssuerFault::NoName => &[annotation::ISSUER],
@@ -81,7 +80,7 @@ impl IssuerFault {
     }
 }
 
-/// The text that cert-manager's event has for it.
+/// The text in cert-manager's event.
 impl fmt::Display for IssuerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.keys() {
@@ -91,18 +90,18 @@ impl fmt::Display for IssuerFault {
     }
 }
 
-/// What the four issuer annotations say together.
+/// The result of the four issuer annotations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// The reference that they resolve to. With faults it is what cert-manager had in hand when it
-    /// gave up; nothing is issued from it then.
+    /// The reference. If there are faults, it is cert-manager's intermediate result, and nothing is
+    /// issued.
     pub reference: IssuerRef,
     /// All faults, in cert-manager's order.
     pub faults: Vec<IssuerFault>,
 }
 
 impl Resolution {
-    /// The text of cert-manager's event about the faults; none where there are none.
+    /// The text of cert-manager's event about the faults; `None` if there are none.
     pub fn event(&self) -> Option<String> {
         let faults: Vec<String> = self.faults.iter().map(IssuerFault::to_string).collect();
         let event =
@@ -111,7 +110,7 @@ impl Resolution {
     }
 }
 
-/// Resolves the issuer annotations of a Gateway; none where it is not annotated.
+/// Resolves the issuer annotations of a Gateway; `None` if it is not annotated.
 pub fn resolve(gateway: &Gateway<'_>) -> Option<Resolution> {
     if !gateway.is_annotated() {
         return None;
@@ -165,12 +164,12 @@ mod tests {
     )]
     #[case::empty_kind_stays_empty(&[("issuer", "x"), ("issuer-kind", "")], ("x", "", "cert-manager.io"), &[])]
     #[case::empty_group_stays_empty(&[("issuer", "x"), ("issuer-group", "")], ("x", "Issuer", ""), &[])]
-    #[case::blank_name_is_a_name(&[("issuer", " ")], (" ", "Issuer", "cert-manager.io"), &[])]
+    #[case::space_is_a_name(&[("issuer", " ")], (" ", "Issuer", "cert-manager.io"), &[])]
     #[case::empty_name(&[("issuer", "")], ("", "Issuer", "cert-manager.io"), &[NoName])]
     #[case::cluster_issuer_wins(
         &[("issuer", "a"), ("cluster-issuer", "b")], ("b", "ClusterIssuer", "cert-manager.io"), &[IssuerAndClusterIssuer]
     )]
-    #[case::empty_cluster_issuer_wins_too(
+    #[case::empty_cluster_issuer_also_wins(
         &[("issuer", "a"), ("cluster-issuer", "")], ("", "ClusterIssuer", "cert-manager.io"), &[NoName, IssuerAndClusterIssuer]
     )]
     #[case::all_at_once(

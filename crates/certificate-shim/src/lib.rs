@@ -1,24 +1,25 @@
-//! Gateways and their cert-manager annotations in, the Certificates they ask for out.
+//! Computes the Certificates that a Gateway requests with cert-manager annotations.
 //!
-//! The semantics are those of cert-manager 1.21's `pkg/controller/certificate-shim`; Istio's
-//! Gateways, which cert-manager does not watch, enter by the same door. The crate is pure: no
-//! Kubernetes client, no I/O, no clock. Read it in this order:
+//! The behaviour is that of `pkg/controller/certificate-shim` in cert-manager 1.21. Istio's Gateways,
+//! which cert-manager does not watch, are handled in the same way. The crate is pure: no Kubernetes
+//! client, no I/O, no clock. Read it in this order:
 //!
-//! * [`read`]: JSON objects, read leniently, with a path in every complaint;
-//! * [`gateway`]: the part of a Gateway that decides about certificates;
-//! * [`issuer_ref`]: which issuer the annotations name;
+//! * [`read`]: JSON objects, read leniently, with a path in every error;
+//! * [`gateway`]: the fields of a Gateway that are relevant for certificates;
+//! * [`issuer_ref`]: the issuer that the annotations name;
 //! * [`placement`]: the namespaces in which the Gateway's Secrets are read;
 //! * [`annotation`]: the table of all annotations;
-//! * [`plan`]: what a Gateway asks for, put together from its listeners or servers, its annotations
+//! * [`plan`]: the Certificates that a Gateway requests with its listeners or servers, its annotations
 //!   and its metadata;
-//! * [`certificate`]: a Certificate of the plan, and [`template`]: what all of them have in common;
-//! * [`skip`] and [`fault`]: what is wrong with a listener or server, and with an annotation;
-//! * [`webhook`]: what cert-manager's webhook refuses of a Certificate;
+//! * [`certificate`]: one Certificate of the plan, [`template`]: the fields that all have in common,
+//!   and [`names`]: their DNS names;
+//! * [`skip`] and [`fault`]: the errors of a listener or server, and of an annotation;
+//! * [`webhook`]: the fields of a Certificate that cert-manager's webhook rejects;
 //! * [`value`]: the grammars of annotation values.
 //!
 //! ```
 //! use certificate_shim::gateway::{Gateway, GatewayKind};
-//! use certificate_shim::plan::{Copy, plan};
+//! use certificate_shim::plan::{Options, plan};
 //! use certificate_shim::issuer_ref::resolve;
 //!
 //! let object = serde_json::json!({
@@ -33,8 +34,8 @@
 //!     }]},
 //! });
 //! let gateway = Gateway::read(GatewayKind::Istio, "team-a", &object)?;
-//! let issuer = resolve(&gateway).expect("it is annotated").reference;
-//! let plan = plan(&gateway, &issuer, &["istio-system"], &Copy::default());
+//! let issuer = resolve(&gateway).expect("the Gateway is annotated").reference;
+//! let plan = plan(&gateway, &issuer, &["istio-system"], &Options::default());
 //!
 //! let [certificate] = plan.issued() else { panic!("one Certificate") };
 //! assert_eq!(certificate.secret().to_string(), "istio-system/web-tls");
@@ -61,9 +62,10 @@ pub mod fault;
 pub mod gateway;
 pub mod issuer_ref;
 pub mod listener_set;
-mod listeners;
+pub mod listeners;
 mod metadata;
 pub mod name;
+pub mod names;
 mod object;
 pub mod owner;
 pub mod place;

@@ -1,13 +1,14 @@
 //! The Secrets and hosts that the listeners of a Gateway API Gateway or ListenerSet ask for
 //! (`handleGatewayAPIListeners` in certificate-shim/sync.go).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::annotation;
 use crate::collector::Collector;
-use crate::gateway::{CertificateRef, Gateway, Listener};
+use crate::gateway::{CertificateRef, Gateway, Listener, Spec};
 use crate::place::{ListenerField, Place, RefField};
-use crate::skip::{SkipReason, Skips};
+use crate::plan::Options;
+use crate::skip::{ListenerFault, SkipFault, Skips};
 use crate::template::PrivateKey;
 use crate::value::ip;
 
@@ -15,17 +16,20 @@ use crate::value::ip;
 pub(crate) fn collect<'a>(
     gateway: &Gateway<'a>,
     listeners: &[Listener<'a>],
+    options: &Options,
     annotated: PrivateKey,
     collector: &mut Collector<'a>,
     skips: &mut Skips,
 ) {
     let namespace = gateway.metadata.namespace;
-    let ignored = ignored(gateway);
+    let excluded = excluded(gateway);
     for (index, listener) in listeners.iter().enumerate() {
-        if !asks_for_certificate(listener) || ignored.contains_key(listener.name) {
+        if !speaks_tls(listener, options) || passes_through(listener) || excluded.contains(listener.name) {
             continue;
         }
-        check(index, listener, namespace, skips);
+        check(listener, namespace, &mut |field, fault| {
+            skips.push(index, SkipFault::Listener(field, fault));
+        });
         if skips.contains(index) {
             continue;
         }
@@ -41,52 +45,66 @@ pub(crate) fn collect<'a>(
     }
 }
 
-/// Whether cert-manager looks at the listener at all; otherwise it passes it over in silence.
-fn asks_for_certificate(listener: &Listener<'_>) -> bool {
-    let passthrough = || listener.tls.as_ref().is_some_and(|tls| tls.mode == Some("Passthrough"));
-    matches!(listener.protocol, "HTTPS" | "TLS") && !passthrough()
+/// The listeners that some version of cert-manager, under some flags, issues for: those with
+/// `certificateRefs` that it would not skip, whatever their protocol and whether
+/// `ignore-tls-listeners` names them or not.
+pub fn issuable<'g, 'a>(gateway: &'g Gateway<'a>) -> impl Iterator<Item = (usize, &'g Listener<'a>)> {
+    let listeners = if let Spec::Listeners(listeners) = &gateway.spec { &**listeners } else { &[] };
+    let namespace = gateway.metadata.namespace;
+    listeners.iter().enumerate().filter(move |(_, listener)| {
+        let mut is_sound = true;
+        check(listener, namespace, &mut |_, _| is_sound = false);
+        is_sound
+    })
 }
 
-/// The names of the listeners that are passed over in silence because an annotation says so.
-fn ignored<'a>(gateway: &Gateway<'a>) -> BTreeMap<&'a str, &'a str> {
-    // A map whose kind the annotations have already: a set would be another 2 KiB of the module.
-    let mut ignored = BTreeMap::new();
+/// Whether cert-manager takes the listener's protocol for TLS.
+pub fn speaks_tls(listener: &Listener<'_>, options: &Options) -> bool {
+    matches!(listener.protocol, "HTTPS" | "TLS")
+        || options.extra_protocols.iter().any(|extra| extra == listener.protocol)
+}
+
+/// Whether the listener does not terminate TLS, so that cert-manager ignores it silently.
+pub fn passes_through(listener: &Listener<'_>) -> bool {
+    listener.tls.as_ref().is_some_and(|tls| tls.mode == Some("Passthrough"))
+}
+
+/// The names of the listeners that `ignore-tls-listeners` excludes.
+pub fn excluded<'a>(gateway: &Gateway<'a>) -> BTreeSet<&'a str> {
     let names = gateway.annotation(annotation::IGNORE_TLS_LISTENERS);
-    for name in names.into_iter().flat_map(|names| names.split(',')) {
-        ignored.insert(name.trim(), "");
-    }
+    let mut ignored = BTreeSet::new();
+    ignored.extend(names.into_iter().flat_map(|names| names.split(',')).map(str::trim));
     ignored
 }
 
 /// What cert-manager finds wrong with a listener, in its order (`validateGatewayListenerBlock`).
-fn check(index: usize, listener: &Listener<'_>, namespace: &str, skips: &mut Skips) {
-    let mut push = |field, reason| skips.push(Place::Listener(index, field), reason);
+fn check(listener: &Listener<'_>, namespace: &str, push: &mut dyn FnMut(ListenerField, ListenerFault)) {
     if listener.hostname.unwrap_or_default().is_empty() {
-        push(ListenerField::Hostname, SkipReason::NoHostname);
+        push(ListenerField::Hostname, ListenerFault::NoHostname);
     }
     let Some(tls) = &listener.tls else {
-        return push(ListenerField::Tls, SkipReason::NoTls);
+        return push(ListenerField::Tls, ListenerFault::NoTls);
     };
     if tls.certificate_refs.is_empty() {
-        push(ListenerField::CertificateRefs, SkipReason::NoCertificateRefs);
+        push(ListenerField::CertificateRefs, ListenerFault::NoCertificateRefs);
     }
     for (position, &CertificateRef { group, kind, namespace: other, .. }) in
         tls.certificate_refs.iter().enumerate()
     {
-        let mut push = |field, reason| push(ListenerField::CertificateRef(position, field), reason);
+        let mut push = |field, fault| push(ListenerField::CertificateRef(position, field), fault);
         if !matches!(group, "core" | "") {
-            push(RefField::Group, SkipReason::Group(group.to_owned()));
+            push(RefField::Group, ListenerFault::Group(group.to_owned()));
         }
         if !matches!(kind, "Secret" | "") {
-            push(RefField::Kind, SkipReason::Kind(kind.to_owned()));
+            push(RefField::Kind, ListenerFault::Kind(kind.to_owned()));
         }
         if let Some(other) = other.filter(|other| *other != namespace) {
-            push(RefField::Namespace, SkipReason::ForeignNamespace(other.to_owned()));
+            push(RefField::Namespace, ListenerFault::ForeignNamespace(other.to_owned()));
         }
     }
     match tls.mode {
-        None => push(ListenerField::Mode, SkipReason::NoMode),
+        None => push(ListenerField::Mode, ListenerFault::NoMode),
         Some("Terminate") => {}
-        Some(mode) => push(ListenerField::Mode, SkipReason::Mode(mode.to_owned())),
+        Some(mode) => push(ListenerField::Mode, ListenerFault::UnknownMode(mode.to_owned())),
     }
 }

@@ -1,33 +1,32 @@
-//! What the Certificates of a Gateway take over from its metadata: labels and annotations.
+//! The labels and annotations that Certificates copy from their Gateway.
 
 use std::collections::BTreeMap;
 
 use crate::annotation;
 use crate::gateway::{Gateway, GatewayKind};
 use crate::owner::OWNER_PREFIX;
-use crate::plan::Copy;
+use crate::plan::Options;
 
-/// Set by `kubectl apply --applyset`: a Certificate that carried it would be pruned as no longer
-/// applied (`applysetLabel` in certificate-shim/sync.go).
+/// The label of `kubectl apply --applyset`, which would prune a Certificate with this label
+/// (`applysetLabel` in certificate-shim/sync.go).
 const APPLYSET_LABEL: &str = "applyset.kubernetes.io/part-of";
-/// What `kubectl apply` knows of the object: never true of another one.
+/// The record of `kubectl apply`, which is valid only for the object itself.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The labels: of a Gateway API Gateway all but the one that prunes, of an Istio Gateway those that
-/// the operator wants copied.
-pub(crate) fn labels(gateway: &Gateway<'_>, copy: &Copy) -> BTreeMap<String, String> {
+/// The labels: for a Gateway API Gateway all except the one that prunes, for an Istio Gateway those in
+/// `copy_labels`.
+pub(crate) fn labels(gateway: &Gateway<'_>, options: &Options) -> BTreeMap<String, String> {
     select(&gateway.metadata.labels, |key| match gateway.kind {
-        GatewayKind::Istio => copy.takes_label(key),
+        GatewayKind::Istio => options.takes_label(key),
         GatewayKind::GatewayApi | GatewayKind::ListenerSet => key != APPLYSET_LABEL,
     })
 }
 
-/// The annotations: of an Istio Gateway those that the operator wants copied, of a Gateway API
-/// Gateway those that tell the ACME HTTP-01 solver where to answer (`setIssuerSpecificConfig` in
-/// certificate-shim/sync.go).
-pub(crate) fn annotations(gateway: &Gateway<'_>, copy: &Copy) -> BTreeMap<String, String> {
+/// The annotations: for an Istio Gateway those in `copy_annotations`, for a Gateway API Gateway those
+/// that configure the ACME HTTP-01 solver (`setIssuerSpecificConfig` in certificate-shim/sync.go).
+pub(crate) fn annotations(gateway: &Gateway<'_>, options: &Options) -> BTreeMap<String, String> {
     if gateway.kind == GatewayKind::Istio {
-        return select(&gateway.metadata.annotations, |key| copy.takes_annotation(key));
+        return select(&gateway.metadata.annotations, |key| options.takes_annotation(key));
     }
     let mut annotations = BTreeMap::new();
     let mut set = |key: &str, value: &str| {
@@ -63,47 +62,47 @@ pub(crate) fn edits_in_place(gateway: &Gateway<'_>) -> bool {
     gateway.kind != GatewayKind::Istio && gateway.annotation(annotation::HTTP01_EDIT_IN_PLACE) == Some("true")
 }
 
-/// Whether a ListenerSet wants its challenges answered by its parent: a truth value as Go's
-/// `strconv.ParseBool` reads it.
+/// Whether the parent of a ListenerSet answers its challenges: a boolean as parsed by Go's
+/// `strconv.ParseBool`.
 fn falls_back_to_parent(gateway: &Gateway<'_>) -> bool {
     let value = gateway.annotation(annotation::HTTP01_PARENT_REF_FALLBACK).unwrap_or_default();
     gateway.kind == GatewayKind::ListenerSet && matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
-impl Copy {
-    /// Whether Certificates take over the label of that key.
+impl Options {
+    /// Whether Certificates copy the label with that key.
     pub fn takes_label(&self, key: &str) -> bool {
-        is_copied(key, &self.labels)
+        is_copied(key, &self.copy_labels)
     }
 
-    /// Whether Certificates take over the annotation of that key.
+    /// Whether Certificates copy the annotation with that key.
     pub fn takes_annotation(&self, key: &str) -> bool {
-        is_copied(key, &self.annotations)
+        is_copied(key, &self.copy_annotations)
     }
 }
 
-/// Whether a copy list takes a key: by its name, or by a prefix `example.com/*`.
+/// Whether a copy list contains a key, or a matching prefix such as `example.com/*`.
 fn is_copied(key: &str, list: &[String]) -> bool {
     if key.starts_with(OWNER_PREFIX) {
         return false;
     }
-    // With `*` alone, whoever may edit a Gateway could point the HTTP-01 solver at another team's
-    // Gateway, choose the Secret that signs, or have the Certificate pruned.
+    // A `*` must not match these keys. Otherwise a user who may edit a Gateway could point the HTTP-01
+    // solver at another team's Gateway, choose the Secret that signs, or have the Certificate pruned.
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
-    let steers = prefix == "cert-manager.io"
+    let is_control_key = prefix == "cert-manager.io"
         || prefix.ends_with(".cert-manager.io")
         || key == APPLYSET_LABEL
         || key == LAST_APPLIED;
     list.iter().any(|entry| match entry.strip_suffix('*') {
-        Some(start) => !steers && key.starts_with(start),
+        Some(start) => !is_control_key && key.starts_with(start),
         None => entry == key,
     })
 }
 
-fn select(from: &BTreeMap<&str, &str>, takes: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-    let mut taken = BTreeMap::new();
-    for (key, value) in from.iter().filter(|(key, _)| takes(key)) {
-        taken.insert((*key).to_owned(), (*value).to_owned());
+fn select(from: &BTreeMap<&str, &str>, is_selected: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let mut selected = BTreeMap::new();
+    for (key, value) in from.iter().filter(|(key, _)| is_selected(key)) {
+        selected.insert((*key).to_owned(), (*value).to_owned());
     }
-    taken
+    selected
 }

@@ -1,26 +1,34 @@
-//! Names of Kubernetes objects: DNS labels and subdomains as RFC 1123 has them
-//! (`IsDNS1123Label`, `IsDNS1123Subdomain` in apimachinery's validation.go).
+//! Names of Kubernetes objects: DNS labels and subdomains as in RFC 1123 (`IsDNS1123Label`,
+//! `IsDNS1123Subdomain` in apimachinery's validation.go).
 
-/// The greatest length of a subdomain, in bytes.
+/// The maximum length of a subdomain, in bytes.
 pub const SUBDOMAIN_MAX: usize = 253;
-/// The greatest length of a label, in bytes.
+/// The maximum length of a label, in bytes.
 pub const LABEL_MAX: usize = 63;
 
-/// Whether it can be the name of a Namespace: lower-case letters, digits and inner hyphens, at most
-/// 63 of them.
+/// Whether a text is a valid name of a Namespace: at most 63 lower-case letters, digits and inner
+/// hyphens.
 pub fn is_label(text: &str) -> bool {
     text.len() <= LABEL_MAX && has_label_syntax(text)
 }
 
-/// Whether it can be the name of a Secret: labels joined by dots, at most 253 bytes together. A
-/// single label may be as long as that.
+/// Whether a text is a valid name of a Secret: labels joined by dots, at most 253 bytes in total. A
+/// single label can have that length.
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= SUBDOMAIN_MAX && has_subdomain_syntax(text)
 }
 
-/// [`is_subdomain`] without its limit.
+/// [`is_subdomain`] without the length limit.
 pub fn has_subdomain_syntax(text: &str) -> bool {
     text.split('.').all(has_label_syntax)
+}
+
+/// Whether a text is a DNS name without wildcard that a Gateway can serve and a certificate can
+/// contain. Underscores and single labels are allowed.
+pub fn is_dns_name(text: &str) -> bool {
+    let in_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() <= SUBDOMAIN_MAX
+        && text.split('.').all(|label| !label.is_empty() && label.bytes().all(in_label))
 }
 
 fn has_label_syntax(text: &str) -> bool {
@@ -50,8 +58,8 @@ mod tests {
     #[case::slash("a/b", false, false)]
     #[case::not_ascii("é", false, false)]
     #[case::query("ca?x", false, false)]
-    #[case::up("..", false, false)]
-    #[case::blank("a b", false, false)]
+    #[case::only_dots("..", false, false)]
+    #[case::space("a b", false, false)]
     #[case::percent("a%2fb", false, false)]
     #[case::hyphen_at_the_end_of_a_subdomain("a.b-", false, false)]
     fn syntax(#[case] text: &str, #[case] label: bool, #[case] subdomain: bool) {

@@ -1,4 +1,4 @@
-//! Certificates as the JSON objects that are created.
+//! The JSON objects of Certificates.
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +8,8 @@ use crate::template::{Algorithm, Encoding, PrivateKey, RotationPolicy, SecretTem
 use crate::value::duration;
 
 impl Certificate {
-    /// The whole object as it is created (`buildCertificates` in certificate-shim/sync.go). Fields
-    /// without content are left out, as cert-manager's types have it.
+    /// The complete object to create (`buildCertificates` in certificate-shim/sync.go). Empty fields
+    /// are omitted, as in cert-manager's types.
     pub fn to_json(&self) -> Value {
         let template = &self.template;
         let mut metadata = Object::default();
@@ -90,7 +90,7 @@ impl SecretTemplate {
     }
 }
 
-/// A JSON object in the making that leaves out what is empty, as Go's `omitempty` does.
+/// Builds a JSON object and omits empty fields, as Go's `omitempty` does.
 #[derive(Default)]
 struct Object(Map<String, Value>);
 

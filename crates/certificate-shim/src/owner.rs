@@ -1,10 +1,10 @@
-//! Whom a Certificate belongs to: an owner reference, or a record of the owner where the two live
-//! in different namespaces.
+//! The owner of a Certificate: an owner reference, or a record of the owner if the two are in different
+//! namespaces.
 //!
-//! Kubernetes does not know owners across namespaces: its garbage collector takes such an owner for
-//! gone and deletes the dependent. A Certificate of an Istio Gateway that lives elsewhere therefore
-//! carries the owner's namespace, name and uid as annotations, and a label by which all Certificates
-//! of one Gateway can be listed.
+//! Kubernetes does not support owners in other namespaces: its garbage collector considers them deleted
+//! and deletes the dependent. A Certificate in another namespace than its Istio Gateway therefore has
+//! the owner's namespace, name and uid in annotations, and a label to list all Certificates of one
+//! Gateway.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ pub const OWNER_NAME: &str = "gateway-certificates.io/owner-name";
 pub const OWNER_UID: &str = "gateway-certificates.io/owner-uid";
 /// Label: [`hash`] of the Gateway's namespace and name.
 pub const OWNER_HASH: &str = "gateway-certificates.io/owner-hash";
-/// What the keys of the owner record begin with.
+/// The prefix of the keys of the owner record.
 pub const OWNER_PREFIX: &str = "gateway-certificates.io/";
 
 /// The Gateway that a Certificate belongs to.
@@ -30,7 +30,7 @@ pub struct Owner {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its uid; empty on the way to being created.
+    /// Its uid; empty during creation.
     pub uid: String,
     /// [`hash`] of namespace and name.
     pub hash: String,
@@ -68,16 +68,21 @@ impl Owner {
     }
 }
 
-/// The label value under which the Certificates of a Gateway are listed: 16 hexadecimal digits, the
-/// 64-bit FNV-1a hash (<http://www.isthe.com/chongo/tech/comp/fnv/>) of `namespace/name`.
+/// The label value for listing the Certificates of a Gateway: 16 hexadecimal digits, the 64-bit FNV-1a
+/// hash (<http://www.isthe.com/chongo/tech/comp/fnv/>) of `namespace/name`.
 ///
-/// It is a key to list by and proves nothing, since names may be longer than a label value: whoever
-/// lists reads the annotations, which tell two Gateways of one hash apart. So it needs to be stable,
-/// short and spread, and need not withstand anybody who looks for collisions.
+/// Names can be longer than a label value, so the label contains a hash. It is used only to list
+/// Certificates, and does not prove ownership: the annotations distinguish Gateways with the same hash.
+/// The hash must be stable, short and well distributed. It does not have to resist deliberate
+/// collisions.
 pub fn hash(namespace: &str, name: &str) -> String {
+    fnv1a(namespace.bytes().chain([b'/']).chain(name.bytes()))
+}
+
+/// The 64-bit FNV-1a hash of some bytes, as 16 hexadecimal digits.
+pub fn fnv1a(bytes: impl Iterator<Item = u8>) -> String {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = namespace.bytes().chain([b'/']).chain(name.bytes());
     format!("{:016x}", bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)))
 }
 
@@ -93,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn namespace_and_name_are_kept_apart() {
+    fn namespace_and_name_are_separated() {
         assert_ne!(hash("a", "b-c"), hash("a-b", "c"));
         assert_ne!(hash("ab", "c"), hash("a", "bc"));
     }

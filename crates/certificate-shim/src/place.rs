@@ -57,31 +57,13 @@ pub enum ServerField {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, "certificateRefs")
-    }
-}
-
-impl Place {
-    /// The path as cert-manager's events have it: they say `certificateRef` for the list
-    /// `certificateRefs` (`validateGatewayListenerBlock` in certificate-shim/sync.go).
-    pub fn in_event(self) -> impl fmt::Display {
-        struct InEvent(Place);
-        impl fmt::Display for InEvent {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.write(f, "certificateRef")
-            }
-        }
-        InEvent(self)
-    }
-
-    fn write(self, f: &mut fmt::Formatter<'_>, certificate_refs: &str) -> fmt::Result {
         match self {
             Place::Listener(index, field) => {
                 write!(f, "spec.listeners[{index}].")?;
                 match field {
                     ListenerField::Hostname => f.write_str("hostname"),
                     ListenerField::Tls => f.write_str("tls"),
-                    ListenerField::CertificateRefs => write!(f, "tls.{certificate_refs}"),
+                    ListenerField::CertificateRefs => f.write_str("tls.certificateRefs"),
                     ListenerField::CertificateRef(index, field) => {
                         let field = match field {
                             RefField::Group => "group",
@@ -89,7 +71,7 @@ impl Place {
                             RefField::Name => "name",
                             RefField::Namespace => "namespace",
                         };
-                        write!(f, "tls.{certificate_refs}[{index}].{field}")
+                        write!(f, "tls.certificateRefs[{index}].{field}")
                     }
                     ListenerField::Mode => f.write_str("tls.mode"),
                 }
@@ -129,11 +111,5 @@ mod tests {
     #[case(Place::Server(5, ServerField::CredentialNames(1)), "spec.servers[5].tls.credentialNames[1]")]
     fn shown_as_a_path(#[case] place: Place, #[case] expected: &str) {
         assert_eq!(place.to_string(), expected);
-    }
-
-    #[test]
-    fn events_name_the_list_in_the_singular() {
-        let place = Place::Listener(3, ListenerField::CertificateRef(4, RefField::Kind));
-        assert_eq!(place.in_event().to_string(), "spec.listeners[3].tls.certificateRef[4].kind");
     }
 }

@@ -1,9 +1,10 @@
-//! The namespaces in which a Gateway's Secrets are read, hence where Certificates and namespaced
-//! Issuers live.
+//! The placement of a Gateway: the namespaces in which its Secrets are read. Its Certificates and
+//! namespaced Issuers are in the same namespaces.
 //!
-//! A Gateway API Gateway reads its Secrets in its own namespace. istiod reads an Istio Gateway's in
-//! the namespace of the gateway Pods that its selector picks; which those are is told by settings,
-//! never read from Pods or Services, because whoever can label those would steer where keys go.
+//! The Secrets of a Gateway API Gateway are read in its own namespace. istiod reads those of an Istio
+//! Gateway in the namespace of the gateway Pods that its selector matches. The settings list these
+//! Pods. Labels of real Pods or Services are not read, because a user who can set them would determine
+//! where keys are written.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +20,18 @@ pub struct GatewayNamespace {
 }
 
 impl GatewayNamespace {
-    /// Whether a selector picks these Pods: each of its pairs is among their labels. An empty
-    /// selector picks all.
+    /// Whether a selector matches these Pods: all of its pairs are in their labels. An empty selector
+    /// matches all.
     fn is_selected_by(&self, selector: &BTreeMap<&str, &str>) -> bool {
         selector.iter().all(|(key, value)| self.labels.get(*key).is_some_and(|label| label == value))
     }
 }
 
-/// The namespaces of a Gateway's Secrets, in the order of `known`, each once.
+/// The namespaces of a Gateway's Secrets, in the order of `known` and without duplicates.
 ///
-/// Without a list an Istio Gateway's placement is its own namespace. With one it is every entry
-/// that the selector picks; no entry means that nobody knows where its Secrets are read.
+/// If `known` is `None`, the placement of an Istio Gateway is its own namespace. Otherwise it is the
+/// namespaces of all entries that the selector matches. An empty placement means that the namespaces
+/// are unknown.
 pub fn placement<'a>(gateway: &Gateway<'a>, known: Option<&'a [GatewayNamespace]>) -> Vec<&'a str> {
     let (Some(known), Spec::Servers { selector, .. }) = (known, &gateway.spec) else {
         return vec![gateway.metadata.namespace];
@@ -58,19 +60,19 @@ mod tests {
         vec![
             entry(&[("istio", "ingressgateway"), ("app", "gw")], "istio-system"),
             entry(&[("istio", "ingressgateway"), ("zone", "b")], "istio-b"),
-            entry(&[("istio", "internal")], "annotation-istio-internal"),
-            entry(&[("istio", "internal"), ("zone", "b")], "annotation-istio-internal"),
+            entry(&[("istio", "internal")], "istio-internal"),
+            entry(&[("istio", "internal"), ("zone", "b")], "istio-internal"),
         ]
     }
 
     #[rstest]
     #[case::one_pair(json!({"istio": "ingressgateway"}), &["istio-system", "istio-b"])]
     #[case::both_pairs(json!({"istio": "ingressgateway", "zone": "b"}), &["istio-b"])]
-    #[case::each_namespace_once(json!({"istio": "internal"}), &["annotation-istio-internal"])]
+    #[case::each_namespace_once(json!({"istio": "internal"}), &["istio-internal"])]
     #[case::value_differs(json!({"istio": "egress"}), &[])]
-    #[case::a_pair_too_many(json!({"istio": "internal", "team": "a"}), &[])]
-    #[case::empty_selects_all(json!({}), &["istio-system", "istio-b", "annotation-istio-internal"])]
-    #[case::null_selects_all(json!(null), &["istio-system", "istio-b", "annotation-istio-internal"])]
+    #[case::additional_pair(json!({"istio": "internal", "team": "a"}), &[])]
+    #[case::empty_selects_all(json!({}), &["istio-system", "istio-b", "istio-internal"])]
+    #[case::null_selects_all(json!(null), &["istio-system", "istio-b", "istio-internal"])]
     fn istio_with_a_list(#[case] selector: Value, #[case] expected: &[&str]) {
         let object = json!({"spec": {"selector": selector}});
         let gateway = Gateway::read(GatewayKind::Istio, "team-a", &object).unwrap();
@@ -87,9 +89,9 @@ mod tests {
     #[rstest]
     #[case::istio_without_a_list(GatewayKind::Istio, false)]
     #[case::gateway_api(GatewayKind::GatewayApi, false)]
-    #[case::gateway_api_whatever_the_list(GatewayKind::GatewayApi, true)]
+    #[case::gateway_api_ignores_the_list(GatewayKind::GatewayApi, true)]
     #[case::listener_set(GatewayKind::ListenerSet, true)]
-    fn the_own_namespace(#[case] kind: GatewayKind, #[case] list: bool) {
+    fn the_gateways_namespace(#[case] kind: GatewayKind, #[case] list: bool) {
         let object = json!({"spec": {"selector": {"istio": "ingressgateway"}}});
         let known = known();
         let gateway = Gateway::read(kind, "team-a", &object).unwrap();

@@ -1,4 +1,4 @@
-//! The plan: which Certificates a Gateway asks for, and what stands in their way.
+//! The plan: the Certificates that a Gateway requests, and the errors that prevent them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,32 +6,36 @@ use std::sync::Arc;
 
 use crate::certificate::Certificate;
 use crate::collector::Collector;
-use crate::credential::Credential;
+use crate::credential::secret_of;
 use crate::fault::AnnotationFault;
 use crate::gateway::{Gateway, Spec};
 use crate::issuer_ref::IssuerRef;
 use crate::owner::Owner;
 use crate::place::{Place, ServerField};
-use crate::skip::{SkipReason, Skipped, Skips};
+use crate::skip::{ServerFault, SkipFault, Skipped, Skips};
 use crate::template::Template;
 use crate::{listeners, metadata, servers, translate};
 
-/// The labels and annotations that an Istio Gateway's Certificates take over from it: keys, or
-/// prefixes that end in `*`. Gateway API has cert-manager's own rule instead.
+/// The configuration of cert-manager and the controller that plans depend on.
 ///
-/// A prefix never takes what steers cert-manager or other tools: any key of `cert-manager.io` and of
-/// the groups below it, the label `applyset.kubernetes.io/part-of` and the annotation
-/// `kubectl.kubernetes.io/last-applied-configuration`. Such a key has to be listed by its name. The
-/// keys of the owner record are never taken.
+/// The copy lists contain the keys that Certificates of an Istio Gateway copy from it, or prefixes that
+/// end in `*`. Gateway API's Gateways use cert-manager's own rule instead. A prefix never matches keys
+/// that control cert-manager or other tools: the keys of `cert-manager.io` and of its subdomains, the
+/// label `applyset.kubernetes.io/part-of` and the annotation
+/// `kubectl.kubernetes.io/last-applied-configuration`. These must be listed by their full names. The
+/// keys of the owner record are never copied.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Copy {
-    /// Label keys.
-    pub labels: Vec<String>,
-    /// Annotation keys.
-    pub annotations: Vec<String>,
+pub struct Options {
+    /// The keys of the labels to copy.
+    pub copy_labels: Vec<String>,
+    /// The keys of the annotations to copy.
+    pub copy_annotations: Vec<String>,
+    /// The protocols of Gateway API listeners that count as TLS in addition to HTTPS and TLS, compared
+    /// case-sensitively (cert-manager's flag `--gateway-api-extra-protocols`).
+    pub extra_protocols: Vec<String>,
 }
 
-/// A Secret by its name.
+/// The namespace and name of a Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretName {
     /// Its namespace.
@@ -47,39 +51,38 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// What a Gateway asks for.
+/// The Certificates that a Gateway requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Listeners and servers that get no certificate although they look as if they wanted one, in
-    /// their order: for Gateway API exactly those of cert-manager's `BadConfig` events.
+    /// The listeners and servers that request a certificate but cannot get one, in order. For Gateway
+    /// API, these are exactly those in cert-manager's `BadConfig` events.
     pub skipped: Vec<Skipped>,
-    /// Annotations that cannot be read, cert-manager's first one first. None where there is no
-    /// Certificate that they could spoil.
+    /// The annotations that cannot be read, in cert-manager's order. Empty if there are no Certificates.
     pub faults: Vec<AnnotationFault>,
-    /// What of the Gateway's wishes contradicts itself.
+    /// The requests of the Gateway that contradict each other.
     pub contradictions: Vec<PlanFault>,
-    /// One Certificate for each Secret, in the order in which they are first named; for Istio
-    /// namespace after namespace of the placement. They hold what can be read even where something
-    /// else cannot, so that it can be judged: what is really issued is [`Plan::issued`].
+    /// One Certificate for each Secret, in the order in which the Secrets are first named. For Istio,
+    /// they are sorted by the namespaces of the placement first. If some annotations cannot be read,
+    /// the Certificates contain the others, so that these can be checked. [`Plan::issued`] returns the
+    /// Certificates that are actually created.
     pub certificates: Vec<Certificate>,
 }
 
-/// A contradiction among the wishes of an Istio Gateway.
+/// A contradiction between the requests of an Istio Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanFault {
-    /// Two credentials share a server, so that clients can choose between RSA and ECDSA, but the
-    /// annotations want Ed25519.
+    /// A server has two credentials, which must be RSA and ECDSA, but the annotations request Ed25519.
     PairOfEd25519 {
         /// The second credential.
         place: Place,
     },
-    /// One Secret is to hold keys of different kinds.
+    /// One Secret is requested with different keys.
     KeysDiffer {
         /// The Secret.
         secret: SecretName,
-        /// Where it is named first.
+        /// The place where it is named first.
         first: Place,
-        /// Where it is named with another kind of key.
+        /// The place where it is named with another key.
         other: Place,
     },
 }
@@ -88,24 +91,28 @@ impl fmt::Display for PlanFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlanFault::PairOfEd25519 { .. } => f.write_str(
-                "of two credentials one is RSA and the other ECDSA, but the annotations ask for Ed25519",
+                "two credentials need an RSA and an ECDSA key, but the annotations request Ed25519",
             ),
             PlanFault::KeysDiffer { secret, first, .. } => {
-                write!(f, "the Secret {secret} is to hold another kind of key than at {first}")
+                write!(f, "the Secret {secret} is requested with another key at {first}")
             }
         }
     }
 }
 
 impl Plan {
-    /// The Certificates that are created: all or none. One annotation that cannot be read stops
-    /// cert-manager from creating any, and our controller creates none for a Gateway that
-    /// contradicts itself.
+    /// The Certificates that are created: all or none. cert-manager creates none if an annotation
+    /// cannot be read, and the controller creates none if there are contradictions.
     pub fn issued(&self) -> &[Certificate] {
         if self.faults.is_empty() && self.contradictions.is_empty() { &self.certificates } else { &[] }
     }
 
-    /// The names of the Secrets that the Certificates are for, sorted.
+    /// The template of all Certificates; `None` if there are none.
+    pub fn template(&self) -> Option<&Template> {
+        self.certificates.first().map(|certificate| certificate.template.as_ref())
+    }
+
+    /// The names of the Certificates' Secrets, sorted.
     pub fn secrets(&self) -> Vec<SecretName> {
         let mut secrets: Vec<SecretName> = self.certificates.iter().map(Certificate::secret).collect();
         secrets.sort_unstable();
@@ -113,15 +120,15 @@ impl Plan {
     }
 }
 
-/// Plans the Certificates of a Gateway under an issuer, be it annotated with that issuer or not.
+/// Plans the Certificates of a Gateway with the given issuer, which can differ from the annotated one.
 ///
-/// `placement` are the namespaces of an Istio Gateway's Secrets; without any it gets no Certificate.
-/// A Gateway API Gateway has its Secrets in its own namespace, whatever the placement.
-pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], copy: &Copy) -> Plan {
+/// `placement` contains the namespaces of an Istio Gateway's Secrets. If it is empty, the Gateway gets
+/// no Certificates. It is ignored for Gateway API, where Secrets are in the Gateway's own namespace.
+pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], options: &Options) -> Plan {
     let mut template = Template::new(Owner::of(gateway), issuer.clone());
     let faults = translate::translate(&gateway.metadata.annotations, &mut template);
-    template.labels = metadata::labels(gateway, copy);
-    template.annotations = metadata::annotations(gateway, copy);
+    template.labels = metadata::labels(gateway, options);
+    template.annotations = metadata::annotations(gateway, options);
 
     let mut collector = Collector::default();
     let key = template.private_key;
@@ -129,7 +136,7 @@ pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], copy:
     match &gateway.spec {
         Spec::Listeners(listeners) => {
             skips = Skips::none_of(listeners.len());
-            listeners::collect(gateway, listeners, key, &mut collector, &mut skips);
+            listeners::collect(gateway, listeners, options, key, &mut collector, &mut skips);
         }
         Spec::Servers { servers, .. } => {
             skips = Skips::none_of(servers.len());
@@ -147,7 +154,7 @@ pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], copy:
         if draft.hosts.is_empty() && !template.has_names() {
             for place in draft.places {
                 if let Place::Server(index, _) = place {
-                    skips.push(Place::Server(index, ServerField::Hosts), SkipReason::NoName);
+                    skips.push(index, SkipFault::Server(ServerField::Hosts, ServerFault::NoName));
                 }
             }
             continue;
@@ -174,9 +181,9 @@ pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], copy:
     }
 }
 
-/// Every Secret that a Gateway names, in whatever listener or server and for whatever purpose, be it
-/// right or wrong there; sorted, each once. A name without namespace is one in each namespace of the
-/// placement for Istio.
+/// All Secrets that a Gateway names, in any listener or server and for any purpose, including invalid
+/// ones. They are sorted and without duplicates. For Istio, a name without a namespace stands for one
+/// Secret in each namespace of the placement.
 pub fn secrets_named(gateway: &Gateway<'_>, placement: &[&str]) -> Vec<SecretName> {
     let mut secrets: BTreeSet<(&str, &str)> = BTreeSet::new();
     match &gateway.spec {
@@ -192,7 +199,7 @@ pub fn secrets_named(gateway: &Gateway<'_>, placement: &[&str]) -> Vec<SecretNam
             for tls in servers.iter().filter_map(|server| server.tls.as_ref()) {
                 let one = [tls.credential_name, tls.ca_cert_credential_name];
                 let texts = one.into_iter().flatten().chain(tls.credential_names.iter().copied());
-                for credential in texts.filter_map(|text| Credential::parse_any(text).ok()) {
+                for credential in texts.filter_map(secret_of) {
                     match credential.namespace {
                         Some(namespace) => secrets.extend([(namespace, credential.name)]),
                         None => {

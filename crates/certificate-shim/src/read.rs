@@ -1,19 +1,23 @@
-//! JSON objects, read leniently: unknown fields are ignored, null is absent, and a field of the
-//! wrong type is reported with its path, never with its content.
+//! Reads JSON objects leniently: unknown fields are ignored, null counts as absent, and a field of the
+//! wrong type is reported with its path, but without its content.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
-/// A field that has another type than the API gives it.
+use crate::fault::SHOWN;
+use crate::value::quote::{quoted, shortened};
+
+/// A field has the wrong type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    /// Where, from the object's root: `spec.servers[0].hosts`. Empty for the object itself.
+    /// The path from the root: `spec.servers[0].hosts`. Empty for the object itself.
     pub path: String,
-    /// The type that belongs there: `a list`.
+    /// The expected type: `a list`.
     pub expected: &'static str,
-    /// The type that stands there: `a string`.
+    /// The actual type: `a string`.
     pub found: &'static str,
 }
 
@@ -26,7 +30,7 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// A path that is only written out when there is something to complain about.
+/// A path that is converted to text only for an error.
 #[derive(Clone, Copy)]
 enum Path<'p> {
     Root,
@@ -41,13 +45,13 @@ impl fmt::Display for Path<'_> {
             Path::Root => Ok(()),
             Path::Field(Path::Root, name) => f.write_str(name),
             Path::Field(parent, name) => write!(f, "{parent}.{name}"),
-            Path::Key(parent, key) => write!(f, "{parent}[{key}]"),
+            Path::Key(parent, key) => write!(f, "{parent}[{}]", shown_key(key)),
             Path::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
 }
 
-/// A place in a JSON object: what stands there, if anything does, and how it was reached.
+/// A place in a JSON object: its path and its value, if any.
 #[derive(Clone, Copy)]
 pub struct Node<'a, 'p> {
     value: Option<&'a Value>,
@@ -60,12 +64,12 @@ impl<'a, 'p> Node<'a, 'p> {
         Node { value: present(Some(value)), path: Path::Root }
     }
 
-    /// Whether anything stands here; null does not count.
+    /// Whether there is a value other than null.
     pub fn is_present(&self) -> bool {
         self.value.is_some()
     }
 
-    /// The field of that name. Fails where this is no object.
+    /// The field of that name. Fails if this is not an object.
     pub fn field<'q>(&'q self, name: &'q str) -> Result<Node<'a, 'q>, Malformed> {
         let value = match self.value {
             None => None,
@@ -75,14 +79,14 @@ impl<'a, 'p> Node<'a, 'p> {
         Ok(Node { value, path: Path::Field(&self.path, name) })
     }
 
-    /// The text in the field of that name. Fails where this is no object.
-    // It stands in so many places that its own call is worth several KiB of the module.
+    /// The text in the field of that name. Fails if this is not an object.
+    // Called in so many places that not inlining it saves several KiB of the module.
     #[inline(never)]
     pub fn text(&self, name: &str) -> Result<Option<&'a str>, Malformed> {
         self.field(name)?.string()
     }
 
-    /// The text that stands here.
+    /// The value as text.
     pub fn string(&self) -> Result<Option<&'a str>, Malformed> {
         match self.value {
             None => Ok(None),
@@ -91,7 +95,7 @@ impl<'a, 'p> Node<'a, 'p> {
         }
     }
 
-    /// The truth value that stands here.
+    /// The value as boolean.
     pub fn boolean(&self) -> Result<Option<bool>, Malformed> {
         match self.value {
             None => Ok(None),
@@ -100,7 +104,7 @@ impl<'a, 'p> Node<'a, 'p> {
         }
     }
 
-    /// The whole number that stands here.
+    /// The value as integer.
     pub fn integer(&self) -> Result<Option<i64>, Malformed> {
         match self.value {
             None => Ok(None),
@@ -109,7 +113,7 @@ impl<'a, 'p> Node<'a, 'p> {
         }
     }
 
-    /// The list that stands here, each item read by `item`; absent is empty.
+    /// The value as list, with each item read by `item`; empty if absent.
     pub fn list<T>(
         &self,
         mut item: impl FnMut(Node<'a, '_>) -> Result<T, Malformed>,
@@ -128,13 +132,13 @@ impl<'a, 'p> Node<'a, 'p> {
         }
     }
 
-    /// The list of texts that stands here; absent is empty, and so is a null among them.
+    /// The value as list of texts; empty if absent. A null in the list is an empty text.
     pub fn strings(&self) -> Result<Vec<&'a str>, Malformed> {
         self.list(|item| Ok(item.string()?.unwrap_or_default()))
     }
 
-    /// The map from text to text that stands here (labels, annotations); absent is empty, and a
-    /// null value is the empty text, as Go's decoder has it.
+    /// The value as map from text to text (labels, annotations); empty if absent. A null value is an
+    /// empty text, as in Go's decoder.
     pub fn string_map(&self) -> Result<BTreeMap<&'a str, &'a str>, Malformed> {
         match self.value {
             None => Ok(BTreeMap::new()),
@@ -150,6 +154,12 @@ impl<'a, 'p> Node<'a, 'p> {
         }
     }
 
+    /// The names of the fields; empty if this is not an object.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let fields = self.value.and_then(Value::as_object);
+        fields.into_iter().flat_map(|fields| fields.keys()).map(String::as_str)
+    }
+
     fn malformed(&self, expected: &'static str, found: &Value) -> Malformed {
         Malformed { path: self.path.to_string(), expected, found: type_name(found) }
     }
@@ -159,7 +169,21 @@ fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
 }
 
-/// What a person calls the type of a JSON value.
+/// A key of a map for messages: unchanged if it is valid in an object, otherwise quoted and shortened,
+/// so that control characters do not reach a terminal.
+pub fn shown_key(key: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    if key.len() <= KEY_MAX && key.bytes().all(is_plain) {
+        key.into()
+    } else {
+        quoted(&shortened(key, SHOWN)).into()
+    }
+}
+
+/// The maximum length of a key, in bytes: a subdomain, a slash and a name.
+const KEY_MAX: usize = 253 + 1 + 63;
+
+/// The name of the type of a JSON value, for messages.
 pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -182,7 +206,7 @@ mod tests {
     #[case::absent(json!({}), Ok(vec![]))]
     #[case::null(json!({"a": null}), Ok(vec![]))]
     #[case::null_below_null(json!({"a": {"b": null}}), Ok(vec![]))]
-    #[case::there(json!({"a": {"b": ["x", "y"]}}), Ok(vec!["x", "y"]))]
+    #[case::present(json!({"a": {"b": ["x", "y"]}}), Ok(vec!["x", "y"]))]
     #[case::null_item(json!({"a": {"b": ["x", null]}}), Ok(vec!["x", ""]))]
     #[case::parent_is_text(json!({"a": "x"}), Err("a: expected an object, found a string"))]
     #[case::text_for_list(json!({"a": {"b": "x"}}), Err("a.b: expected a list, found a string"))]

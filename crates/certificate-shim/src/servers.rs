@@ -1,10 +1,9 @@
-//! The Secrets and hosts that the servers of an Istio Gateway ask for, brought into the form of
-//! Gateway API's listeners.
+//! The Secrets and hosts for which the servers of an Istio Gateway request certificates.
 //!
-//! A server asks for a certificate where its protocol is HTTPS or TLS, its mode makes Istio
-//! terminate TLS, and it names a credential that is a Secret (`ServerTLSSettings` in Istio's
-//! networking/v1alpha3/gateway.proto). Everything else that names a credential is either none of
-//! ours (HTTP, PASSTHROUGH, ISTIO_MUTUAL) or a mistake, which is reported.
+//! A server requests a certificate if its protocol is HTTPS or TLS, Istio terminates TLS in its mode,
+//! and its credential is a Secret (`ServerTLSSettings` in Istio's networking/v1alpha3/gateway.proto).
+//! Other servers with a credential are either ignored (HTTP, PASSTHROUGH, ISTIO_MUTUAL) or invalid,
+//! which is reported.
 
 use std::borrow::Cow;
 
@@ -12,22 +11,22 @@ use crate::collector::Collector;
 use crate::credential::Credential;
 use crate::gateway::{Gateway, Server, ServerTls, host_name};
 use crate::place::{Place, ServerField};
-use crate::skip::{SkipReason, Skips};
+use crate::skip::{ServerFault, SkipFault, Skips};
 use crate::template::{Algorithm, PrivateKey};
 use crate::value::ip;
 
-/// A Secret that a server asks for.
-struct Ask<'a> {
+/// A Secret for which a server requests a certificate.
+struct Request<'a> {
     server: usize,
     place: Place,
-    /// The only namespace that it may be in; none is every one of the placement.
+    /// The only namespace of the Secret; if `None`, all of the placement.
     namespace: Option<&'a str>,
     name: &'a str,
     key: PrivateKey,
 }
 
-/// Collects what the servers ask for, namespace after namespace of the placement, and which of them
-/// cannot be served.
+/// Collects the requests of the servers, sorted by the namespaces of the placement, and the servers
+/// that cannot be served.
 pub(crate) fn collect<'a>(
     gateway: &Gateway<'a>,
     servers: &[Server<'a>],
@@ -36,19 +35,19 @@ pub(crate) fn collect<'a>(
     collector: &mut Collector<'a>,
     skips: &mut Skips,
 ) {
-    let mut asks: Vec<Ask<'a>> = Vec::new();
+    let mut requests: Vec<Request<'a>> = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let Some(tls) = tls_with_credentials(server) else { continue };
-        let mut skip = |field, reason| skips.push(Place::Server(index, field), reason);
+        let mut skip = |field, fault| skips.push(index, SkipFault::Server(field, fault));
         match tls.mode {
             Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL") => {}
             Some("ISTIO_MUTUAL" | "PASSTHROUGH" | "AUTO_PASSTHROUGH") => continue,
             Some(mode) => {
-                skip(ServerField::Mode, SkipReason::ServerMode(mode.to_owned()));
+                skip(ServerField::Mode, ServerFault::UnknownMode(mode.to_owned()));
                 continue;
             }
             None => {
-                skip(ServerField::Mode, SkipReason::NoMode);
+                skip(ServerField::Mode, ServerFault::NoMode);
                 continue;
             }
         }
@@ -57,7 +56,7 @@ pub(crate) fn collect<'a>(
             match target(gateway, placement, text, position) {
                 Ok((namespace, name)) => {
                     let key = if is_pair { paired(annotated, position) } else { annotated };
-                    asks.push(Ask {
+                    requests.push(Request {
                         server: index,
                         place: Place::Server(index, field),
                         namespace,
@@ -65,7 +64,7 @@ pub(crate) fn collect<'a>(
                         key,
                     });
                 }
-                Err(reason) => skip(field, reason),
+                Err(fault) => skip(field, fault),
             }
         }
         if is_pair && annotated.algorithm == Some(Algorithm::Ed25519) {
@@ -73,11 +72,13 @@ pub(crate) fn collect<'a>(
         }
     }
     for namespace in placement {
-        for ask in asks.iter().filter(|ask| ask.namespace.is_none_or(|only| only == *namespace)) {
-            let certificate = collector.certificate(namespace, ask.name, ask.place, ask.key);
-            let hosts = servers.get(ask.server).into_iter().flat_map(|server| &server.hosts).enumerate();
+        for request in
+            requests.iter().filter(|request| request.namespace.is_none_or(|only| only == *namespace))
+        {
+            let certificate = collector.certificate(namespace, request.name, request.place, request.key);
+            let hosts = servers.get(request.server).into_iter().flat_map(|server| &server.hosts).enumerate();
             for (position, host) in hosts {
-                let place = Place::Server(ask.server, ServerField::Host(position));
+                let place = Place::Server(request.server, ServerField::Host(position));
                 if let Some(name) = normalized(host) {
                     let is_ip = ip::is_ip(&name);
                     collector.host(certificate, name, is_ip, place);
@@ -87,36 +88,36 @@ pub(crate) fn collect<'a>(
     }
 }
 
-/// The TLS settings of a server whose port speaks TLS and that names a credential.
+/// The TLS settings of a server that serves TLS and has a credential.
 fn tls_with_credentials<'s, 'a>(server: &'s Server<'a>) -> Option<&'s ServerTls<'a>> {
     server.tls.as_ref().filter(|tls| server.speaks_tls() && tls.credentials().next().is_some())
 }
 
-/// The Secret that a credential asks for, and the one namespace that it may be in.
+/// The only namespace of a credential's Secret, and its name.
 fn target<'a>(
     gateway: &Gateway<'a>,
     placement: &[&'a str],
     text: &'a str,
     position: usize,
-) -> Result<(Option<&'a str>, &'a str), SkipReason> {
+) -> Result<(Option<&'a str>, &'a str), ServerFault> {
     if position > 1 {
-        return Err(SkipReason::ThirdCredential);
+        return Err(ServerFault::ThirdCredential);
     }
-    let credential = Credential::parse(text).map_err(SkipReason::Credential)?;
+    let credential = Credential::parse(text).map_err(ServerFault::Credential)?;
     if let Some(namespace) = credential.namespace {
-        // Without any placement that is the finding, not this.
+        // An empty placement is reported elsewhere.
         if !placement.is_empty() && !placement.contains(&namespace) {
-            return Err(SkipReason::NotInPlacement(namespace.to_owned()));
+            return Err(ServerFault::NotInPlacement(namespace.to_owned()));
         }
         if credential.gateway_scheme && namespace != gateway.metadata.namespace {
-            return Err(SkipReason::NotWithPods(namespace.to_owned()));
+            return Err(ServerFault::NotWithPods(namespace.to_owned()));
         }
     }
     Ok((credential.namespace, credential.name))
 }
 
-/// The private key of one of a pair of credentials: the first is as annotated, the second has the
-/// other of RSA and ECDSA, so that every client finds one that it knows.
+/// The private key of one of two credentials. The first is as annotated. The second is the other one of
+/// RSA and ECDSA, so that every client supports one of them.
 fn paired(annotated: PrivateKey, position: usize) -> PrivateKey {
     let first = annotated.effective_algorithm();
     match (position, first) {
@@ -126,7 +127,7 @@ fn paired(annotated: PrivateKey, position: usize) -> PrivateKey {
     }
 }
 
-/// The name in a certificate for an entry of `hosts`; none for `*`, which is no name.
+/// The name in the certificate for an entry of `hosts`; `None` for `*`.
 fn normalized(host: &str) -> Option<Cow<'_, str>> {
     Some(host_name(host)).filter(|name| !matches!(name.as_ref(), "" | "*"))
 }

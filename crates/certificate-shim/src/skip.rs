@@ -1,157 +1,108 @@
-//! Why a listener or a server gets no certificate although it looks as if it wanted one.
-
-use std::fmt;
+//! Why a listener or a server gets no certificate although it looks as if it requests one.
 
 use crate::credential::CredentialFault;
-use crate::place::Place;
-use crate::value::quote::{json_quoted, quoted};
+use crate::place::{ListenerField, Place, ServerField};
 
 /// A listener of a Gateway API Gateway that cert-manager skips with a `BadConfig` event, or a server
-/// of an Istio Gateway that our controller could not serve.
+/// of an Istio Gateway that our controller cannot issue for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Its index in the list of listeners or servers.
     pub index: usize,
-    /// Its `name`; empty where it has none.
+    /// Its `name`; empty if it has none.
     pub name: String,
-    /// What keeps it from being served: everything at once, in cert-manager's order.
+    /// Everything that is wrong with it, in cert-manager's order.
     pub faults: Vec<SkipFault>,
 }
 
-/// One thing that keeps a listener or server from being served.
+/// One fault of a listener or server: its field and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SkipFault {
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub reason: SkipReason,
+pub enum SkipFault {
+    /// Of a listener of Gateway API.
+    Listener(ListenerField, ListenerFault),
+    /// Of a server of an Istio Gateway.
+    Server(ServerField, ServerFault),
 }
 
-/// What keeps a listener or a server from being served.
+/// Why cert-manager skips a listener (`validateGatewayListenerBlock` in certificate-shim/sync.go).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SkipReason {
-    /// A listener without hostname.
+pub enum ListenerFault {
+    /// No `hostname`.
     NoHostname,
-    /// A listener without `tls`.
+    /// No `tls`.
     NoTls,
-    /// A listener without `certificateRefs`.
+    /// No `certificateRefs`.
     NoCertificateRefs,
-    /// A certificate reference with another group than core.
+    /// A certificate reference with a group other than core.
     Group(String),
-    /// A certificate reference with another kind than Secret.
+    /// A certificate reference with a kind other than Secret.
     Kind(String),
-    /// A certificate reference into another namespace. cert-manager takes an empty one for another.
+    /// A certificate reference to another namespace. cert-manager takes an empty one for another.
     ForeignNamespace(String),
-    /// No `tls.mode`: cert-manager wants it written out, and istiod takes it for `PASSTHROUGH`.
+    /// No `tls.mode`.
     NoMode,
-    /// A listener's `tls.mode` that cert-manager does not know.
-    Mode(String),
-    /// A server's `tls.mode` that Istio does not know.
-    ServerMode(String),
-    /// A server's credential name that is no Secret.
+    /// A `tls.mode` that cert-manager does not know.
+    UnknownMode(String),
+}
+
+/// Why a server of an Istio Gateway gets no certificate, or not for one of its credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerFault {
+    /// No `tls.mode`: istiod takes it for `PASSTHROUGH`.
+    NoMode,
+    /// A `tls.mode` that Istio does not know.
+    UnknownMode(String),
+    /// A credential that does not refer to a Secret for a server certificate.
     Credential(CredentialFault),
-    /// A server's Secret in a namespace where no gateway Pods run that could read it.
+    /// A Secret in a namespace without gateway Pods that could read it.
     NotInPlacement(String),
-    /// A server's Secret named with `kubernetes-gateway://` by a Gateway that does not live with the
-    /// gateway Pods: istiod does not serve it.
+    /// A Secret named with `kubernetes-gateway://` by a Gateway outside the gateway Pods' namespace:
+    /// istiod does not serve it.
     NotWithPods(String),
-    /// A third credential name: Istio takes two.
+    /// A third credential: Istio takes two.
     ThirdCredential,
-    /// A server's hosts leave no name for the Secret's certificate, nor do the annotations.
+    /// Neither the hosts of one of the server's Secrets nor the annotations give the certificate a name.
     NoName,
 }
 
-/// What is wrong with each listener or server, by its index.
+/// The values of `tls.mode` of an Istio server (`ServerTLSSettings.TLSmode` in Istio's gateway.proto).
+pub const SERVER_MODES: &[&str] =
+    &["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "PASSTHROUGH", "AUTO_PASSTHROUGH"];
+
+impl SkipFault {
+    /// Its place in the Gateway, given the index of the listener or server.
+    pub fn place(&self, index: usize) -> Place {
+        match self {
+            SkipFault::Listener(field, _) => Place::Listener(index, *field),
+            SkipFault::Server(field, _) => Place::Server(index, *field),
+        }
+    }
+}
+
+/// The faults of each listener or server, by its index.
 pub(crate) struct Skips(Vec<Vec<SkipFault>>);
 
 impl Skips {
-    /// Nothing wrong with so many of them.
+    /// No faults, for that many listeners or servers.
     pub fn none_of(count: usize) -> Self {
         Skips((0..count).map(|_| Vec::new()).collect())
     }
 
-    /// Notes what is wrong at a place, unless the same was noted just before.
-    pub fn push(&mut self, place: Place, reason: SkipReason) {
-        let (Place::Listener(index, _) | Place::Server(index, _)) = place;
-        let fault = SkipFault { place, reason };
+    /// Adds a fault, unless the same one was added last.
+    pub fn push(&mut self, index: usize, fault: SkipFault) {
         if let Some(faults) = self.0.get_mut(index).filter(|faults| faults.last() != Some(&fault)) {
             faults.push(fault);
         }
     }
 
-    /// Whether something is wrong with one of them.
+    /// Whether that listener or server has a fault.
     pub fn contains(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(|faults| !faults.is_empty())
     }
 
-    /// Those that something is wrong with.
+    /// Those with a fault.
     pub fn into_skipped(self, name: impl Fn(usize) -> String) -> Vec<Skipped> {
         let skipped = |(index, faults)| Skipped { index, name: name(index), faults };
         self.0.into_iter().enumerate().filter(|(_, faults)| !faults.is_empty()).map(skipped).collect()
     }
 }
-
-impl Skipped {
-    /// The text of cert-manager's event about a listener.
-    pub fn event(&self) -> String {
-        let texts: Vec<String> = self.faults.iter().map(SkipFault::to_string).collect();
-        format!("Skipped a listener block: {}", aggregate(&texts))
-    }
-}
-
-/// Several errors as one text (`NewAggregate` in apimachinery's util/errors): a single one is bare.
-fn aggregate(texts: &[String]) -> String {
-    match texts {
-        [one] => one.clone(),
-        several => format!("[{}]", several.join(", ")),
-    }
-}
-
-/// The text that cert-manager's event has for it; for servers, in its manner.
-impl fmt::Display for SkipFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place.in_event(), self.reason)
-    }
-}
-
-/// The text without the place (`validateGatewayListenerBlock` in certificate-shim/sync.go).
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut invalid = |value: &str, what| write!(f, "Invalid value: {}: {what}", json_quoted(value));
-        let text = match self {
-            SkipReason::NoHostname => "Required value: the hostname cannot be empty",
-            SkipReason::NoTls => "Required value: the TLS block cannot be empty",
-            SkipReason::NoCertificateRefs => "Required value: listener has no certificateRefs",
-            SkipReason::NoMode => "Required value: the mode field is required",
-            SkipReason::Group(group) => return unsupported(f, group, &["core", ""]),
-            SkipReason::Kind(kind) => return unsupported(f, kind, &["Secret", ""]),
-            SkipReason::Mode(mode) => return unsupported(f, mode, &["Terminate"]),
-            SkipReason::ServerMode(mode) => return unsupported(f, mode, SERVER_MODES),
-            SkipReason::ForeignNamespace(namespace) => {
-                return invalid(namespace, "cross-namespace secret references are not allowed in listeners");
-            }
-            SkipReason::NotInPlacement(namespace) => {
-                return invalid(namespace, "no gateway Pods that this Gateway selects run in that namespace");
-            }
-            SkipReason::NotWithPods(namespace) => {
-                return invalid(
-                    namespace,
-                    "istiod serves kubernetes-gateway:// only to a Gateway in the Secret's own namespace",
-                );
-            }
-            SkipReason::Credential(fault) => return fault.fmt(f),
-            SkipReason::ThirdCredential => "Istio takes two credential names at most",
-            SkipReason::NoName => "no host gives a name for the certificate",
-        };
-        f.write_str(text)
-    }
-}
-
-fn unsupported(f: &mut fmt::Formatter<'_>, value: &str, supported: &[&str]) -> fmt::Result {
-    let supported: Vec<String> = supported.iter().map(|word| quoted(word)).collect();
-    write!(f, "Unsupported value: {}: supported values: {}", json_quoted(value), supported.join(", "))
-}
-
-/// What `tls.mode` of an Istio server may be (`ServerTLSSettings.TLSmode` in Istio's gateway.proto).
-pub const SERVER_MODES: &[&str] =
-    &["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "PASSTHROUGH", "AUTO_PASSTHROUGH"];

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::certificate::wildcard_over;
 use crate::issuer_ref::IssuerRef;
+use crate::names::Names;
 use crate::owner::Owner;
 use crate::value::usage;
 
@@ -81,13 +81,36 @@ impl Template {
             && self.email_addresses.is_empty())
     }
 
-    /// Drops what stands twice in `alt_names` and `ip_sans`, and alternative names that a wildcard
-    /// among them covers.
+    /// Whether the two ask for the same, labels aside.
+    pub fn is_alike(&self, other: &Template) -> bool {
+        self.asks_alike(other)
+            && self.common_name == other.common_name
+            && self.alt_names == other.alt_names
+            && self.ip_sans == other.ip_sans
+            && self.revision_history_limit == other.revision_history_limit
+    }
+
+    /// Whether the two ask for the same, labels and names aside.
+    pub fn asks_alike(&self, other: &Template) -> bool {
+        self.owner == other.owner
+            && self.issuer_ref == other.issuer_ref
+            && self.annotations == other.annotations
+            && self.email_addresses == other.email_addresses
+            && self.subject == other.subject
+            && self.duration == other.duration
+            && self.renew_before == other.renew_before
+            && self.renew_before_percentage == other.renew_before_percentage
+            && self.usages == other.usages
+            && self.private_key == other.private_key
+            && self.secret_template == other.secret_template
+    }
+
+    /// Drops duplicates in `alt_names` and `ip_sans`, and alternative names that a wildcard among
+    /// them covers.
     pub(crate) fn make_names_distinct(&mut self) {
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        self.alt_names.retain(|name| seen.insert(name.to_ascii_lowercase()));
-        self.alt_names
-            .retain(|name| !wildcard_over(&name.to_ascii_lowercase()).is_some_and(|w| seen.contains(&w)));
+        let mut names = Names::default();
+        self.alt_names.retain(|name| names.insert(name));
+        self.alt_names.retain(|name| !names.has_wildcard_over(name));
         let mut seen = BTreeSet::new();
         self.ip_sans.retain(|address| seen.insert(address.clone()));
     }

@@ -1,5 +1,5 @@
-//! What the annotations ask of a Certificate (`translateAnnotations` in certificate-shim/helper.go,
-//! as of release 1.21).
+//! The fields of a Certificate that annotations set (`translateAnnotations` in
+//! certificate-shim/helper.go, as of release 1.21).
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::fault::{AnnotationFault, FaultKind};
 use crate::template::{Algorithm, Encoding, RotationPolicy, Template};
 use crate::value::{csv, duration, integer, secret_template, usage};
 
-/// Writes what can be read of the annotations into the template, and tells what cannot, in the order
-/// in which cert-manager reads them.
+/// Copies the annotations to the template. Returns those that cannot be read, in the order in which
+/// cert-manager reads them.
 pub(crate) fn translate(annotations: &BTreeMap<&str, &str>, template: &mut Template) -> Vec<AnnotationFault> {
     let mut reader = Reader { annotations, faults: Vec::new() };
 
     template.common_name = reader.text(annotation::COMMON_NAME).to_owned();
     template.alt_names = items(reader.text(annotation::ALT_NAMES));
     template.ip_sans = items(reader.text(annotation::IP_SANS));
-    // Unlike the two above, an empty value is one empty address, which the webhook refuses.
+    // Unlike the two above, an empty value is one empty address, which the webhook rejects.
     template.email_addresses = reader
         .value(annotation::EMAIL_SANS)
         .map_or_else(Vec::new, |value| value.split(',').map(str::to_owned).collect());
@@ -51,7 +51,7 @@ pub(crate) fn translate(annotations: &BTreeMap<&str, &str>, template: &mut Templ
         .read(annotation::PRIVATE_KEY_ALGORITHM, |value| Algorithm::parse(value).ok_or(FaultKind::Word));
     key.encoding =
         reader.read(annotation::PRIVATE_KEY_ENCODING, |value| Encoding::parse(value).ok_or(FaultKind::Word));
-    // What a size may be depends on the algorithm; nothing is known of it where that is unknown.
+    // The valid sizes depend on the algorithm. They are not checked if the algorithm is invalid.
     let algorithm = match key.algorithm {
         None if reader.value(annotation::PRIVATE_KEY_ALGORITHM).is_some() => None,
         _ => Some(key.effective_algorithm()),
@@ -74,12 +74,12 @@ struct Reader<'r, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
-    /// The value as it is; absent is as if it were empty.
+    /// The value; empty if absent.
     fn text(&self, key: &str) -> &'a str {
         self.value(key).unwrap_or_default()
     }
 
-    /// The value as `parse` reads it; none where it is absent or cannot be read.
+    /// The parsed value; `None` if it is absent or cannot be parsed.
     fn read<T>(
         &mut self,
         key: &'static str,
@@ -89,7 +89,7 @@ impl<'a> Reader<'_, 'a> {
         parse(value).map_err(|kind| self.fault(key, value, kind)).ok()
     }
 
-    // The two are kept out of the dozen instances of `read`, for the sake of the module's size.
+    // These two are not inlined into the dozen instances of `read`, to keep the module small.
     #[inline(never)]
     fn value(&self, key: &str) -> Option<&'a str> {
         self.annotations.get(key).copied()
@@ -101,7 +101,7 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-/// The items of a list without any further syntax; of an empty one there are none.
+/// The items of a list that are separated by commas, without quoting.
 fn items(value: &str) -> Vec<String> {
     if value.is_empty() { Vec::new() } else { value.split(',').map(str::to_owned).collect() }
 }
@@ -114,7 +114,7 @@ fn read_integer(value: &str) -> Result<i32, FaultKind> {
     integer::parse_i32(value).map_err(FaultKind::Integer)
 }
 
-/// Reads a key size in bits. Of Ed25519 every number is taken, as cert-manager does.
+/// Parses a key size in bits. For Ed25519, every number is accepted, as in cert-manager.
 fn read_size(value: &str, algorithm: Option<Algorithm>) -> Result<i64, FaultKind> {
     let size = integer::parse_i64(value).map_err(FaultKind::Integer)?;
     match (algorithm, size) {

@@ -1,5 +1,4 @@
-//! The grammars of annotation values: those of Go's standard library, which cert-manager reads them
-//! with.
+//! The grammars of annotation values: those of Go's standard library, which cert-manager uses.
 
 pub mod csv;
 pub mod duration;

@@ -1,9 +1,9 @@
-//! What cert-manager's webhook refuses of a Certificate (`ValidateCertificateSpec` in cert-manager's
-//! internal/apis/certmanager/validation/certificate.go, as of release 1.21).
+//! The fields of a Certificate that cert-manager's webhook rejects (`ValidateCertificateSpec` in
+//! cert-manager's internal/apis/certmanager/validation/certificate.go, as of release 1.21).
 //!
-//! The shim lets values pass that the webhook then refuses: the Certificate cannot be created, and
-//! the shim's log is the only place that tells. What the shim cannot produce (key sizes and usages
-//! that are out of range) is not looked for again.
+//! certificate-shim accepts some values that the webhook then rejects. The Certificate is not created,
+//! and the error appears only in cert-manager's log. Errors that certificate-shim itself detects
+//! (invalid key sizes and usages) are not checked again.
 
 mod label;
 
@@ -17,13 +17,13 @@ use crate::template::Template;
 use crate::value::quote::quoted;
 use crate::value::{duration, ip, mail};
 
-/// A field that the webhook refuses.
+/// A field that the webhook rejects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The field.
     pub field: Field,
-    /// The webhook's text: the field, the value and what is wrong with it. Mail addresses are told
-    /// in own words.
+    /// The webhook's text: the field, the value and the problem. For email addresses, the problem is
+    /// worded differently.
     pub text: String,
 }
 
@@ -33,10 +33,10 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// A field that the webhook can refuse. Shown as its path in the Certificate.
+/// A field that the webhook can reject. It is displayed as its path in the Certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
-    /// The spec as a whole.
+    /// The whole spec.
     Spec,
     /// The Secret's name.
     SecretName,
@@ -48,13 +48,13 @@ pub enum Field {
     CommonName,
     /// An IP address, by its index.
     IpAddress(usize),
-    /// A mail address, by its index.
+    /// An email address, by its index.
     EmailAddress(usize),
     /// The duration.
     Duration,
-    /// How long before the end it is renewed.
+    /// The time between renewal and expiry.
     RenewBefore,
-    /// The share of the lifetime that is left when it is renewed.
+    /// The percentage of the lifetime that is left at renewal.
     RenewBeforePercentage,
     /// The Secret's labels.
     SecretLabels,
@@ -63,7 +63,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// The annotation that the field comes from; none where it comes from listeners or servers.
+    /// The annotation that sets the field; `None` if listeners or servers set it.
     pub fn annotation(self) -> Option<&'static str> {
         match self {
             Field::Spec | Field::SecretName => None,
@@ -100,15 +100,15 @@ impl fmt::Display for Field {
     }
 }
 
-/// The greatest length of a common name, in bytes (RFC 5280, ub-common-name).
+/// The maximum length of a common name, in bytes (RFC 5280, ub-common-name).
 const COMMON_NAME_MAX: usize = 64;
 const MINUTE: i64 = 60_000_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// The duration of a Certificate that asks for none (`DefaultCertificateDuration` in
+/// The default duration of a Certificate (`DefaultCertificateDuration` in
 /// pkg/apis/certmanager/v1/const.go), in nanoseconds.
 pub const DEFAULT_DURATION: i64 = 2160 * HOUR;
 
-/// What the webhook refuses of a Certificate, in its order.
+/// The fields of a Certificate that the webhook rejects, in its order.
 pub fn validate(certificate: &Certificate) -> Vec<FieldError> {
     let template = &certificate.template;
     let mut errors = Errors::default();
@@ -119,8 +119,7 @@ pub fn validate(certificate: &Certificate) -> Vec<FieldError> {
     errors.0
 }
 
-/// What the webhook refuses of a Certificate besides what it refuses of all Certificates of the
-/// Gateway.
+/// The fields that the webhook rejects in this Certificate, without those in the template.
 pub fn validate_own(certificate: &Certificate) -> Vec<FieldError> {
     let mut errors = Errors::default();
     errors.secret_name(&certificate.secret_name);
@@ -128,8 +127,8 @@ pub fn validate_own(certificate: &Certificate) -> Vec<FieldError> {
     errors.0
 }
 
-/// What the webhook refuses of all Certificates of the Gateway. IP addresses are counted without
-/// the hosts that are some.
+/// The fields of the template that the webhook rejects, and so in all Certificates of the Gateway. The
+/// indices of IP addresses do not include hosts that are IP addresses.
 pub fn validate_template(template: &Template) -> Vec<FieldError> {
     let mut errors = Errors::default();
     errors.issuer_ref(template);
@@ -141,12 +140,12 @@ pub fn validate_template(template: &Template) -> Vec<FieldError> {
 struct Errors(Vec<FieldError>);
 
 impl Errors {
-    fn push(&mut self, field: Field, what: fmt::Arguments<'_>) {
-        self.0.push(FieldError { field, text: format!("{field}: {what}") });
+    fn push(&mut self, field: Field, problem: fmt::Arguments<'_>) {
+        self.0.push(FieldError { field, text: format!("{field}: {problem}") });
     }
 
-    fn invalid(&mut self, field: Field, value: impl fmt::Display, what: impl fmt::Display) {
-        self.push(field, format_args!("Invalid value: {value}: {what}"));
+    fn invalid(&mut self, field: Field, value: impl fmt::Display, problem: impl fmt::Display) {
+        self.push(field, format_args!("Invalid value: {value}: {problem}"));
     }
 
     fn secret_name(&mut self, secret_name: &str) {
@@ -157,7 +156,7 @@ impl Errors {
             self.invalid(Field::SecretName, quoted(secret_name), "must be no more than 253 characters");
         }
         if !secret_name.is_empty() && !name::has_subdomain_syntax(secret_name) {
-            self.invalid(Field::SecretName, quoted(secret_name), label::NO_SUBDOMAIN);
+            self.invalid(Field::SecretName, quoted(secret_name), label::NOT_A_SUBDOMAIN);
         }
     }
 
@@ -173,16 +172,16 @@ impl Errors {
             } else {
                 ""
             };
-            let what = format_args!("must be one of Issuer or ClusterIssuer{hint}");
-            self.invalid(Field::IssuerKind, quoted(&reference.kind), what);
+            let problem = format_args!("must be one of Issuer or ClusterIssuer{hint}");
+            self.invalid(Field::IssuerKind, quoted(&reference.kind), problem);
         }
     }
 
     fn names(&mut self, certificate: &Certificate) {
         if certificate.hosts.is_empty() && !certificate.template.has_names() {
-            let what = "at least one of commonName (from the commonName field or from a literalSubject), dnsNames, \
+            let problem = "at least one of commonName (from the commonName field or from a literalSubject), dnsNames, \
                         emailSANs, ipAddresses, otherNames, or uriSANs must be set";
-            self.invalid(Field::Spec, "\"\"", what);
+            self.invalid(Field::Spec, "\"\"", problem);
         }
     }
 
@@ -200,8 +199,8 @@ impl Errors {
         }
         for (index, address) in template.email_addresses.iter().enumerate() {
             if !mail::is_plain_address(address) {
-                let what = "invalid email address: it is not of the form local@domain";
-                self.invalid(Field::EmailAddress(index), quoted(address), what);
+                let problem = "invalid email address: it is not of the form local@domain";
+                self.invalid(Field::EmailAddress(index), quoted(address), problem);
             }
         }
         self.durations(template);
@@ -227,7 +226,7 @@ impl Errors {
         }
     }
 
-    /// `ValidateDuration`. The percentage alone is not looked at.
+    /// `ValidateDuration`. A percentage without durations is not checked.
     fn durations(&mut self, template: &Template) {
         if template.duration.is_none() && template.renew_before.is_none() {
             return;
@@ -239,9 +238,10 @@ impl Errors {
         if let (Some(renew_before), Some(percentage)) =
             (template.renew_before, template.renew_before_percentage)
         {
-            let what = "renewBefore and renewBeforePercentage are mutually exclusive and cannot both be set";
-            self.invalid(Field::RenewBefore, renew_before, what);
-            self.invalid(Field::RenewBeforePercentage, percentage, what);
+            let problem =
+                "renewBefore and renewBeforePercentage are mutually exclusive and cannot both be set";
+            self.invalid(Field::RenewBefore, renew_before, problem);
+            self.invalid(Field::RenewBeforePercentage, percentage, problem);
         }
         if let Some(renew_before) = template.renew_before {
             if renew_before < 5 * MINUTE {
@@ -253,30 +253,31 @@ impl Errors {
             }
             if renew_before >= whole {
                 let (longer, shorter) = (duration::format(whole), duration::format(renew_before));
-                let what =
+                let problem =
                     format_args!("certificate duration {longer} must be greater than renewBefore {shorter}");
-                self.invalid(Field::RenewBefore, renew_before, what);
+                self.invalid(Field::RenewBefore, renew_before, problem);
             }
         }
         if let Some(percentage) = template.renew_before_percentage {
             let renew_before = remaining(whole, percentage);
             if renew_before < 5 * MINUTE {
-                let what = "certificate renewBeforePercentage must result in a renewBefore greater than 5m0s";
-                self.invalid(Field::RenewBeforePercentage, percentage, what);
+                let problem =
+                    "certificate renewBeforePercentage must result in a renewBefore greater than 5m0s";
+                self.invalid(Field::RenewBeforePercentage, percentage, problem);
             }
             if renew_before >= whole {
-                let what =
+                let problem =
                     "certificate renewBeforePercentage must result in a renewBefore less than duration";
-                self.invalid(Field::RenewBeforePercentage, percentage, what);
+                self.invalid(Field::RenewBeforePercentage, percentage, problem);
             }
         }
     }
 }
 
-/// What the webhook takes for the time before the end at which it is renewed: a duration less so many
-/// percent of it, in floating point, with a difference that wraps around. A result beyond 64 bits is the least number there is
-/// on amd64, which most controllers run on.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as Go does it")]
+/// The time between renewal and expiry that the webhook computes from a percentage. It uses floating
+/// point and a subtraction that wraps around. A result that does not fit in 64 bits is the smallest
+/// number, as on amd64.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as in Go")]
 fn remaining(whole: i64, percentage: i32) -> i64 {
     let share = f64::from(100_i32.wrapping_sub(percentage));
     let left = whole as f64 * share / 100.0;

@@ -1,4 +1,4 @@
-//! The annotation reference in docs/ is the table of the code.
+//! docs/annotations.md is generated from the table of annotations.
 
 #[test]
 fn the_reference_is_up_to_date() {

@@ -1,10 +1,10 @@
-//! What Gateway API's Gateways and ListenerSets ask for. How annotations are read is told by the
-//! conformance corpus; here is what it does not hold.
+//! The Certificates of Gateway API's Gateways and ListenerSets. These tests contain what is not in the
+//! conformance corpus.
 
 use certificate_shim::gateway::{Gateway, GatewayKind};
 use certificate_shim::issuer_ref::{IssuerRef, resolve};
 use certificate_shim::listener_set::{inherit, is_orphaned};
-use certificate_shim::plan::{Copy, Plan, plan, secrets_named};
+use certificate_shim::plan::{Options, Plan, plan, secrets_named};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -26,12 +26,13 @@ fn object(listeners: &[Value], annotations: Value) -> Value {
 fn planned(kind: GatewayKind, object: &Value) -> Plan {
     let gateway = Gateway::read(kind, "team-a", object).unwrap();
     let issuer = IssuerRef { name: "ca".into(), kind: "Issuer".into(), group: "cert-manager.io".into() };
-    let copy = Copy { labels: vec!["app".into()], annotations: vec!["*".into()] };
+    let copy =
+        Options { copy_labels: vec!["app".into()], copy_annotations: vec!["*".into()], ..Options::default() };
     plan(&gateway, &issuer, &["elsewhere"], &copy)
 }
 
 #[test]
-fn the_placement_and_the_copy_lists_are_istios() {
+fn the_placement_and_the_copy_lists_apply_only_to_istio() {
     let annotations = json!({"example.com/a": "b"});
     let plan = planned(GatewayKind::GatewayApi, &object(&[listener("a", "a.com", "web")], annotations));
     let metadata = plan.certificates[0].to_json()["metadata"].take();
@@ -51,10 +52,10 @@ fn the_placement_and_the_copy_lists_are_istios() {
 #[case::set(Some("true"), &["Gateway", "parent", "team-a"])]
 #[case::one(Some("1"), &["Gateway", "parent", "team-a"])]
 #[case::capital(Some("T"), &["Gateway", "parent", "team-a"])]
-#[case::no_truth_value(Some("yes"), &["ListenerSet", "web"])]
+#[case::not_a_boolean(Some("yes"), &["ListenerSet", "web"])]
 #[case::mixed_case(Some("tRUE"), &["ListenerSet", "web"])]
 #[case::false_(Some("false"), &["ListenerSet", "web"])]
-fn where_a_listener_set_is_solved(#[case] fallback: Option<&str>, #[case] expected: &[&str]) {
+fn the_solver_of_a_listener_set(#[case] fallback: Option<&str>, #[case] expected: &[&str]) {
     let annotations = json!({"acme.cert-manager.io/http01-parentreffallback": fallback});
     let plan = planned(GatewayKind::ListenerSet, &object(&[listener("a", "a.com", "web")], annotations));
     let certificate = &plan.certificates[0];
@@ -63,12 +64,12 @@ fn where_a_listener_set_is_solved(#[case] fallback: Option<&str>, #[case] expect
 }
 
 #[rstest]
-#[case::names_the_parents(json!({"issuer": "p"}), json!({}), Some(("p", "Issuer", "cert-manager.io")))]
+#[case::name_of_the_parent(json!({"issuer": "p"}), json!({}), Some(("p", "Issuer", "cert-manager.io")))]
 #[case::own_name_stays(json!({"issuer": "p"}), json!({"cluster-issuer": "s"}), Some(("s", "ClusterIssuer", "cert-manager.io")))]
 #[case::empty_own_name_stays(json!({"issuer": "p"}), json!({"issuer": ""}), Some(("", "Issuer", "cert-manager.io")))]
 #[case::kind_is_overwritten(json!({"issuer-kind": "P", "issuer-group": "p"}), json!({"issuer": "s", "issuer-kind": "S"}), Some(("s", "P", "p")))]
-#[case::kind_stays_where_the_parent_has_none(json!({"issuer": "p"}), json!({"issuer-kind": "S"}), Some(("p", "S", "cert-manager.io")))]
-#[case::nothing_else(json!({"duration": "1h"}), json!({}), None)]
+#[case::kind_stays_if_the_parent_has_none(json!({"issuer": "p"}), json!({"issuer-kind": "S"}), Some(("p", "S", "cert-manager.io")))]
+#[case::other_annotations(json!({"duration": "1h"}), json!({}), None)]
 fn inherited(#[case] parent: Value, #[case] set: Value, #[case] expected: Option<(&str, &str, &str)>) {
     let annotated = |annotations: Value| {
         let keys = annotations.as_object().unwrap().iter();
@@ -87,7 +88,7 @@ fn inherited(#[case] parent: Value, #[case] set: Value, #[case] expected: Option
 }
 
 #[rstest]
-#[case::parent_is_there(json!({"name": "p"}), Some(json!({})), false)]
+#[case::parent_exists(json!({"name": "p"}), Some(json!({})), false)]
 #[case::parent_is_missing(json!({"name": "p"}), None, true)]
 #[case::parent_is_being_deleted(json!({"name": "p"}), Some(json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})), true)]
 #[case::parent_has_no_name(json!({}), Some(json!({})), true)]
@@ -101,7 +102,7 @@ fn orphaned(#[case] reference: Value, #[case] parent: Option<Value>, #[case] exp
 }
 
 #[test]
-fn every_annotation_fault_is_told_in_cert_managers_order() {
+fn all_annotation_faults_are_in_cert_managers_order() {
     let annotations = json!({
         "cert-manager.io/secret-template": "{",
         "cert-manager.io/private-key-rotation-policy": "Sometimes",
@@ -146,13 +147,13 @@ fn every_annotation_fault_is_told_in_cert_managers_order() {
     assert_eq!(duration.value, format!("{}…", "9".repeat(64)));
     let size = &plan.faults[9];
     assert_eq!(
-        size.error,
+        size.to_string(),
         "invalid ingress annotation \"cert-manager.io/private-key-size\": invalid private key size for ECDSA algorithm \"1024\""
     );
 }
 
 #[test]
-fn a_size_is_not_judged_by_an_algorithm_that_is_unknown() {
+fn a_size_is_not_checked_if_the_algorithm_is_invalid() {
     let annotations =
         json!({"cert-manager.io/private-key-algorithm": "ecdsa", "cert-manager.io/private-key-size": "256"});
     let plan = planned(GatewayKind::GatewayApi, &object(&[listener("a", "a.com", "web")], annotations));
@@ -163,7 +164,7 @@ fn a_size_is_not_judged_by_an_algorithm_that_is_unknown() {
 }
 
 #[test]
-fn places_lead_back_to_the_listeners() {
+fn places_are_paths_of_listeners() {
     let mut both = listener("a", "a.com", "x");
     both["tls"]["certificateRefs"] = json!([{"name": "y"}, {"name": "x"}]);
     let plan = planned(GatewayKind::GatewayApi, &object(&[listener("b", "b.com", "x"), both], json!({})));
@@ -178,7 +179,7 @@ fn places_lead_back_to_the_listeners() {
 }
 
 #[test]
-fn every_secret_that_is_named_is_told() {
+fn all_named_secrets_are_listed() {
     let listeners = json!([
         {"protocol": "HTTP", "tls": {"certificateRefs": [{"name": "b"}, {"name": "a", "namespace": "other"}]}},
         {"tls": {"mode": "Passthrough", "certificateRefs": [{"name": "b"}, {"name": "c", "kind": "ConfigMap", "namespace": ""}]}},

@@ -1,14 +1,16 @@
-//! What Istio's Gateways ask for: a table of servers, and the Certificates and complaints that
-//! come of them.
+//! The Certificates and errors of Istio's Gateways.
 
 use certificate_shim::Certificate;
+use certificate_shim::credential::CredentialFault;
 use certificate_shim::gateway::{Gateway, GatewayKind};
 use certificate_shim::issuer_ref::IssuerRef;
-use certificate_shim::plan::{Copy, Plan, PlanFault, plan, secrets_named};
+use certificate_shim::plan::{Options, Plan, PlanFault, plan, secrets_named};
+use certificate_shim::skip::{ServerFault, SkipFault};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 const PODS: &[&str] = &["istio-system"];
+const CREDENTIAL: &str = "tls.credentialName";
 
 /// A server on an HTTPS port that terminates TLS with a credential.
 fn simple(credential: &str, hosts: &[&str]) -> Value {
@@ -39,7 +41,7 @@ fn gateway(servers: &[Value], annotations: &[(&str, &str)]) -> Value {
     })
 }
 
-fn planned(object: &Value, placement: &[&str], copy: &Copy) -> Plan {
+fn planned(object: &Value, placement: &[&str], copy: &Options) -> Plan {
     let gateway = Gateway::read(GatewayKind::Istio, "team-a", object).unwrap();
     let issuer = IssuerRef { name: "ca".into(), kind: "Issuer".into(), group: "cert-manager.io".into() };
     plan(&gateway, &issuer, placement, copy)
@@ -56,8 +58,16 @@ fn certificates(plan: &Plan) -> Vec<String> {
     plan.certificates.iter().map(shown).collect()
 }
 
-fn skipped(plan: &Plan) -> Vec<String> {
-    plan.skipped.iter().flat_map(|skipped| &skipped.faults).map(ToString::to_string).collect()
+/// The faults of the servers, each with its path.
+fn skipped(plan: &Plan) -> Vec<(String, ServerFault)> {
+    let mut found = Vec::new();
+    for skipped in &plan.skipped {
+        for fault in &skipped.faults {
+            let SkipFault::Server(_, server_fault) = fault else { panic!("{fault:?} of an Istio Gateway") };
+            found.push((fault.place(skipped.index).to_string(), server_fault.clone()));
+        }
+    }
+    found
 }
 
 #[rstest]
@@ -81,54 +91,45 @@ fn skipped(plan: &Plan) -> Vec<String> {
 #[case::files(server("HTTPS", json!({"mode": "SIMPLE", "serverCertificate": "/c", "privateKey": "/k"}), &["a.com"]), &[])]
 #[case::empty_credential(simple("", &["a.com"]), &[])]
 #[case::no_credentials(pair(&[], &["a.com"]), &[])]
-#[case::mode_left_out_without_credential(server("HTTPS", json!({}), &["a.com"]), &[])]
+#[case::no_mode_and_no_credential(server("HTTPS", json!({}), &["a.com"]), &[])]
 fn servers_that_need_a_certificate(#[case] server: Value, #[case] expected: &[&str]) {
-    let plan = planned(&gateway(&[server], &[]), PODS, &Copy::default());
+    let plan = planned(&gateway(&[server], &[]), PODS, &Options::default());
     assert_eq!(certificates(&plan), expected);
-    assert_eq!(skipped(&plan), Vec::<String>::new());
+    assert_eq!(skipped(&plan), []);
     assert_eq!(plan.issued(), plan.certificates);
 }
 
 #[rstest]
-#[case::mode_left_out(
-    server("HTTPS", json!({"credentialName": "web"}), &["a.com"]),
-    "spec.servers[0].tls.mode: Required value: the mode field is required"
-)]
+#[case::mode_left_out(server("HTTPS", json!({"credentialName": "web"}), &["a.com"]), "tls.mode", ServerFault::NoMode)]
 #[case::unknown_mode(
     server("HTTPS", json!({"mode": "simple", "credentialName": "web"}), &["a.com"]),
-    "spec.servers[0].tls.mode: Unsupported value: \"simple\": supported values: \"SIMPLE\", \"MUTUAL\", \
-     \"OPTIONAL_MUTUAL\", \"ISTIO_MUTUAL\", \"PASSTHROUGH\", \"AUTO_PASSTHROUGH\""
+    "tls.mode",
+    ServerFault::UnknownMode("simple".into())
 )]
-#[case::star_only(simple("web", &["*"]), "spec.servers[0].hosts: no host gives a name for the certificate")]
-#[case::star_with_namespace(simple("web", &["ns/*"]), "spec.servers[0].hosts: no host gives a name for the certificate")]
-#[case::no_hosts(simple("web", &[]), "spec.servers[0].hosts: no host gives a name for the certificate")]
-#[case::upper_case(simple("Web", &["a.com"]), "spec.servers[0].tls.credentialName: it cannot be the name of a Secret")]
-#[case::path(simple("../web", &["a.com"]), "spec.servers[0].tls.credentialName: its namespace cannot be the name of a Namespace")]
-#[case::empty_among_several(pair(&["web", ""], &["*"]), "spec.servers[0].tls.credentialNames[1]: it names no Secret")]
-#[case::ca(
-    simple("web-cacert", &["a.com"]),
-    "spec.servers[0].tls.credentialName: istiod serves a Secret with the suffix -cacert as a CA, never as a server certificate"
+#[case::star_only(simple("web", &["*"]), "hosts", ServerFault::NoName)]
+#[case::star_with_namespace(simple("web", &["ns/*"]), "hosts", ServerFault::NoName)]
+#[case::no_hosts(simple("web", &[]), "hosts", ServerFault::NoName)]
+#[case::upper_case(simple("Web", &["a.com"]), CREDENTIAL, ServerFault::Credential(CredentialFault::Name))]
+#[case::empty_among_several(
+    pair(&["web", ""], &["*"]),
+    "tls.credentialNames[1]",
+    ServerFault::Credential(CredentialFault::NoName)
 )]
-#[case::config_map(simple("configmap://ns/ca", &["a.com"]), "spec.servers[0].tls.credentialName: it is a ConfigMap, which holds CAs only")]
-#[case::builtin(simple("builtin://", &["a.com"]), "spec.servers[0].tls.credentialName: it is the workload's own certificate")]
-#[case::sds(simple("sds://web", &["a.com"]), "spec.servers[0].tls.credentialName: it is served by an external SDS provider")]
-#[case::invalid(simple("invalid://", &["a.com"]), "spec.servers[0].tls.credentialName: invalid:// is never valid")]
-#[case::unknown_scheme(simple("vault://web", &["a.com"]), "spec.servers[0].tls.credentialName: istiod does not know its scheme")]
-#[case::foreign_namespace(
-    simple("team-b/web", &["a.com"]),
-    "spec.servers[0].tls.credentialName: Invalid value: \"team-b\": no gateway Pods that this Gateway selects run in that namespace"
-)]
+#[case::ca(simple("web-cacert", &["a.com"]), CREDENTIAL, ServerFault::Credential(CredentialFault::CaSuffix))]
+#[case::foreign_namespace(simple("team-b/web", &["a.com"]), CREDENTIAL, ServerFault::NotInPlacement("team-b".into()))]
 #[case::own_namespace_where_no_pods_run(
     simple("kubernetes-gateway://team-a/web", &["a.com"]),
-    "spec.servers[0].tls.credentialName: Invalid value: \"team-a\": no gateway Pods that this Gateway selects run in that namespace"
+    CREDENTIAL,
+    ServerFault::NotInPlacement("team-a".into())
 )]
 #[case::gateway_scheme_from_elsewhere(
     simple("kubernetes-gateway://istio-system/web", &["a.com"]),
-    "spec.servers[0].tls.credentialName: Invalid value: \"istio-system\": istiod serves kubernetes-gateway:// only to a Gateway in the Secret's own namespace"
+    CREDENTIAL,
+    ServerFault::NotWithPods("istio-system".into())
 )]
-fn servers_that_cannot_be_served(#[case] server: Value, #[case] expected: &str) {
-    let plan = planned(&gateway(&[server], &[]), PODS, &Copy::default());
-    assert_eq!(skipped(&plan).first().map(String::as_str), Some(expected));
+fn servers_that_cannot_be_served(#[case] server: Value, #[case] field: &str, #[case] expected: ServerFault) {
+    let plan = planned(&gateway(&[server], &[]), PODS, &Options::default());
+    assert_eq!(skipped(&plan).first(), Some(&(format!("spec.servers[0].{field}"), expected)));
     assert_eq!((plan.skipped[0].index, plan.skipped[0].name.as_str()), (0, "s"));
     assert_eq!(certificates(&plan), Vec::<String>::new());
 }
@@ -144,7 +145,7 @@ fn servers_that_cannot_be_served(#[case] server: Value, #[case] expected: &str) 
 #[case::order_is_kept(&["b.com", "a.com"], "b.com a.com")]
 #[case::twice(&["a.com", "a.com"], "a.com")]
 #[case::twice_once_normalized(&["a.com", "ns/A.com."], "a.com")]
-#[case::star_beside_a_name(&["*", "a.com"], "a.com")]
+#[case::star_and_a_name(&["*", "a.com"], "a.com")]
 #[case::v4(&["192.0.2.1"], "192.0.2.1")]
 #[case::v6(&["2001:DB8::1"], "2001:db8::1")]
 #[case::addresses_after_names(&["192.0.2.1", "a.com"], "a.com 192.0.2.1")]
@@ -152,9 +153,10 @@ fn servers_that_cannot_be_served(#[case] server: Value, #[case] expected: &str) 
 #[case::covered_by_an_earlier_one(&["*.x.com", "a.x.com"], "*.x.com")]
 #[case::not_covered_two_labels_down(&["*.x.com", "a.b.x.com"], "*.x.com a.b.x.com")]
 #[case::not_covered_at_the_top(&["*.x.com", "x.com"], "*.x.com x.com")]
+#[case::wildcards_cover_no_addresses(&["*.0.2.1", "192.0.2.1"], "*.0.2.1 192.0.2.1")]
 #[case::wildcards_cover_no_wildcards(&["*.x.com", "*.a.x.com"], "*.x.com *.a.x.com")]
 fn names_from_hosts(#[case] hosts: &[&str], #[case] expected: &str) {
-    let plan = planned(&gateway(&[simple("web", hosts)], &[]), PODS, &Copy::default());
+    let plan = planned(&gateway(&[simple("web", hosts)], &[]), PODS, &Options::default());
     assert_eq!(certificates(&plan), [format!("istio-system/web: {expected}")]);
 }
 
@@ -165,17 +167,18 @@ fn names_from_hosts(#[case] hosts: &[&str], #[case] expected: &str) {
 #[case::covers_a_host(&["a.x.com", "x.com"], ("alt-names", "*.x.com"), "x.com *.x.com")]
 #[case::covers_the_only_host(&["a.x.com"], ("alt-names", "*.x.com"), "*.x.com")]
 #[case::covered_among_themselves(&["a.com"], ("alt-names", "a.x.com,*.x.com"), "a.com *.x.com")]
-#[case::blanks_are_kept(&["a.com"], ("alt-names", "b.com, c.com"), "a.com b.com  c.com")]
+#[case::spaces_are_kept(&["a.com"], ("alt-names", "b.com, c.com"), "a.com b.com  c.com")]
 #[case::address(&["a.com"], ("ip-sans", "192.0.2.1"), "a.com 192.0.2.1")]
 #[case::address_not_twice(&["192.0.2.1"], ("ip-sans", "192.0.2.1,192.0.2.2,192.0.2.2"), "192.0.2.1 192.0.2.2")]
+#[case::address_as_alternative_name(&["192.0.2.1"], ("alt-names", "192.0.2.1"), "192.0.2.1 192.0.2.1")]
 #[case::star_with_alternative_name(&["*"], ("alt-names", "a.com"), "a.com")]
 #[case::star_with_address(&["*"], ("ip-sans", "192.0.2.1"), "192.0.2.1")]
 #[case::star_with_common_name(&["*"], ("common-name", "a.com"), "")]
 #[case::star_with_mail_address(&["*"], ("email-sans", "a@a.com"), "")]
 fn names_from_annotations(#[case] hosts: &[&str], #[case] annotation: (&str, &str), #[case] expected: &str) {
-    let plan = planned(&gateway(&[simple("web", hosts)], &[annotation]), PODS, &Copy::default());
+    let plan = planned(&gateway(&[simple("web", hosts)], &[annotation]), PODS, &Options::default());
     assert_eq!(certificates(&plan), [format!("istio-system/web: {expected}")]);
-    assert_eq!(skipped(&plan), Vec::<String>::new());
+    assert_eq!(skipped(&plan), []);
 }
 
 #[rstest]
@@ -201,9 +204,9 @@ fn names_from_annotations(#[case] hosts: &[&str], #[case] annotation: (&str, &st
 #[case::own_namespace(&[simple("kubernetes-gateway://team-a/x", &["a.com"])], &["team-a"], &["team-a/x: a.com"])]
 #[case::no_placement(&[simple("x", &["a.com"]), simple("team-b/y", &["b.com"])], &[], &[])]
 fn secrets(#[case] servers: &[Value], #[case] placement: &[&str], #[case] expected: &[&str]) {
-    let plan = planned(&gateway(servers, &[]), placement, &Copy::default());
+    let plan = planned(&gateway(servers, &[]), placement, &Options::default());
     assert_eq!(certificates(&plan), expected);
-    assert_eq!(skipped(&plan), Vec::<String>::new());
+    assert_eq!(skipped(&plan), []);
     assert!(plan.contradictions.is_empty());
 }
 
@@ -219,70 +222,73 @@ fn secrets(#[case] servers: &[Value], #[case] placement: &[&str], #[case] expect
     &[json!({"algorithm": "ECDSA", "size": 384}), json!({"algorithm": "RSA"})])]
 #[case::pair_with_size_alone(&[pair(&["x", "y"], &["a.com"])], &[("private-key-size", "3072")],
     &[json!({"algorithm": "RSA", "size": 3072}), json!({"algorithm": "ECDSA", "size": 256})])]
-#[case::the_rest_holds_for_both(&[pair(&["x", "y"], &["a.com"])], &[("private-key-encoding", "PKCS8"), ("private-key-rotation-policy", "Never")],
+#[case::other_fields_apply_to_both(&[pair(&["x", "y"], &["a.com"])], &[("private-key-encoding", "PKCS8"), ("private-key-rotation-policy", "Never")],
     &[json!({"algorithm": "RSA", "encoding": "PKCS8", "rotationPolicy": "Never"}),
       json!({"algorithm": "ECDSA", "encoding": "PKCS8", "rotationPolicy": "Never", "size": 256})])]
-#[case::same_key_said_otherwise(&[simple("x", &["a.com"]), pair(&["x", "y"], &["b.com"])], &[],
+#[case::same_key_in_another_form(&[simple("x", &["a.com"]), pair(&["x", "y"], &["b.com"])], &[],
     &[json!(null), json!({"algorithm": "ECDSA", "size": 256})])]
 fn private_keys(#[case] servers: &[Value], #[case] annotations: &[(&str, &str)], #[case] expected: &[Value]) {
-    let plan = planned(&gateway(servers, annotations), PODS, &Copy::default());
+    let plan = planned(&gateway(servers, annotations), PODS, &Options::default());
     let keys: Vec<Value> = plan.issued().iter().map(|c| c.to_json()["spec"]["privateKey"].take()).collect();
     assert_eq!(keys, expected);
 }
 
 #[rstest]
 #[case::pair_of_ed25519(&[pair(&["x", "y"], &["a.com"])], &[("private-key-algorithm", "Ed25519")],
-    "of two credentials one is RSA and the other ECDSA, but the annotations ask for Ed25519")]
+    "two credentials need an RSA and an ECDSA key, but the annotations request Ed25519")]
 #[case::second_elsewhere_alone(&[pair(&["x", "y"], &["a.com"]), simple("y", &["b.com"])], &[],
-    "the Secret istio-system/y is to hold another kind of key than at spec.servers[0].tls.credentialNames[1]")]
+    "the Secret istio-system/y is requested with another key at spec.servers[0].tls.credentialNames[1]")]
 #[case::swapped(&[pair(&["x", "y"], &["a.com"]), pair(&["y", "x"], &["b.com"])], &[],
-    "the Secret istio-system/y is to hold another kind of key than at spec.servers[0].tls.credentialNames[1]")]
+    "the Secret istio-system/y is requested with another key at spec.servers[0].tls.credentialNames[1]")]
 #[case::the_same_twice(&[pair(&["x", "x"], &["a.com"])], &[],
-    "the Secret istio-system/x is to hold another kind of key than at spec.servers[0].tls.credentialNames[0]")]
+    "the Secret istio-system/x is requested with another key at spec.servers[0].tls.credentialNames[0]")]
 #[case::another_size(&[simple("y", &["b.com"]), pair(&["x", "y"], &["a.com"])], &[("private-key-algorithm", "ECDSA")],
-    "the Secret istio-system/y is to hold another kind of key than at spec.servers[0].tls.credentialName")]
+    "the Secret istio-system/y is requested with another key at spec.servers[0].tls.credentialName")]
 fn contradictions(#[case] servers: &[Value], #[case] annotations: &[(&str, &str)], #[case] expected: &str) {
-    let plan = planned(&gateway(servers, annotations), PODS, &Copy::default());
+    let plan = planned(&gateway(servers, annotations), PODS, &Options::default());
     assert_eq!(plan.contradictions.first().map(PlanFault::to_string).as_deref(), Some(expected));
-    assert!(!plan.certificates.is_empty(), "names have to be judged all the same");
+    assert!(!plan.certificates.is_empty(), "names are checked nevertheless");
     assert!(plan.issued().is_empty());
 }
 
 #[test]
-fn a_third_credential_is_refused_and_the_others_are_planned() {
-    let plan = planned(&gateway(&[pair(&["x", "y", "z"], &["a.com"])], &[]), PODS, &Copy::default());
+fn a_third_credential_is_skipped_and_the_others_are_planned() {
+    let plan = planned(&gateway(&[pair(&["x", "y", "z"], &["a.com"])], &[]), PODS, &Options::default());
     assert_eq!(certificates(&plan), ["istio-system/x: a.com", "istio-system/y: a.com"]);
     assert_eq!(
         skipped(&plan),
-        ["spec.servers[0].tls.credentialNames[2]: Istio takes two credential names at most"]
+        [("spec.servers[0].tls.credentialNames[2]".to_owned(), ServerFault::ThirdCredential)]
     );
 }
 
 #[test]
-fn one_bad_server_takes_no_other_down() {
+fn an_invalid_server_does_not_affect_others() {
     let servers = [simple("Bad", &["a.com"]), simple("web", &["b.com"]), simple("none", &["*"])];
-    let plan = planned(&gateway(&servers, &[]), PODS, &Copy::default());
+    let plan = planned(&gateway(&servers, &[]), PODS, &Options::default());
     assert_eq!(certificates(&plan), ["istio-system/web: b.com"]);
     assert_eq!(plan.skipped.iter().map(|skipped| skipped.index).collect::<Vec<_>>(), [0, 2]);
 }
 
 #[test]
-fn what_is_wrong_with_a_server_is_told_together() {
-    let plan = planned(&gateway(&[pair(&["Bad", "web"], &["*"])], &[]), PODS, &Copy::default());
+fn all_faults_of_a_server_are_listed() {
+    let plan = planned(&gateway(&[pair(&["Bad", "web"], &["*"])], &[]), PODS, &Options::default());
     assert_eq!(plan.skipped.len(), 1);
     assert_eq!(
         skipped(&plan),
         [
-            "spec.servers[0].tls.credentialNames[0]: it cannot be the name of a Secret",
-            "spec.servers[0].hosts: no host gives a name for the certificate",
+            (
+                "spec.servers[0].tls.credentialNames[0]".to_owned(),
+                ServerFault::Credential(CredentialFault::Name)
+            ),
+            ("spec.servers[0].hosts".to_owned(), ServerFault::NoName),
         ]
     );
 }
 
 #[test]
-fn places_lead_back_to_the_gateway() {
+fn places_are_paths_in_the_gateway() {
     let servers = [simple("x", &["*", "a.com"]), pair(&["y", "x"], &["ns/B.com", "a.com"])];
-    let plan = planned(&gateway(&servers, &[]), PODS, &Copy::default());
+    let plan = planned(&gateway(&servers, &[]), PODS, &Options::default());
     let x = &plan.certificates[0];
     let places: Vec<String> = x.places.iter().map(ToString::to_string).collect();
     assert_eq!(places, ["spec.servers[0].tls.credentialName", "spec.servers[1].tls.credentialNames[1]"]);
@@ -291,10 +297,10 @@ fn places_lead_back_to_the_gateway() {
 }
 
 #[test]
-fn annotation_faults_are_told_where_a_certificate_is_left() {
+fn annotation_faults_are_reported_if_there_is_a_certificate() {
     let annotations = [("duration", "90d"), ("usages", "bogus")];
     let keys = |hosts: &[&str]| {
-        let plan = planned(&gateway(&[simple("web", hosts)], &annotations), PODS, &Copy::default());
+        let plan = planned(&gateway(&[simple("web", hosts)], &annotations), PODS, &Options::default());
         assert!(plan.issued().is_empty());
         plan.faults.iter().map(|fault| fault.key).collect::<Vec<_>>()
     };
@@ -303,12 +309,12 @@ fn annotation_faults_are_told_where_a_certificate_is_left() {
 }
 
 #[test]
-fn the_whole_certificate_beside_the_gateway() {
+fn the_complete_certificate_in_the_gateways_namespace() {
     let object = gateway(
         &[simple("web", &["a.com", "192.0.2.1"])],
         &[("duration", "90m"), ("subject-countries", "DE")],
     );
-    let copy = Copy { labels: vec!["team".into()], annotations: vec![] };
+    let copy = Options { copy_labels: vec!["team".into()], ..Options::default() };
     let plan = planned(&object, &["team-a"], &copy);
     assert_eq!(
         plan.certificates[0].to_json(),
@@ -339,7 +345,7 @@ fn the_whole_certificate_beside_the_gateway() {
 
 #[test]
 fn in_another_namespace_the_owner_is_recorded() {
-    let mut plan = planned(&gateway(&[simple("web", &["a.com"])], &[]), PODS, &Copy::default());
+    let mut plan = planned(&gateway(&[simple("web", &["a.com"])], &[]), PODS, &Options::default());
     plan.certificates.iter_mut().for_each(|certificate| certificate.issue_temporary = true);
     assert_eq!(
         plan.certificates[0].to_json()["metadata"],
@@ -362,10 +368,10 @@ fn in_another_namespace_the_owner_is_recorded() {
 #[case::by_name(&["example.com/a"], &["example.com/a"])]
 #[case::by_prefix(&["example.com/*"], &["example.com/a", "example.com/b"])]
 #[case::absent(&["example.com/c"], &[])]
-#[case::name_is_no_prefix(&["example.com/"], &[])]
-#[case::star_leaves_out_what_steers(&["*"], &["example.com/a", "example.com/b", "plain"])]
-#[case::prefix_leaves_out_what_steers(&["cert-manager.io/*", "acme.cert-manager.io/*", "kubectl.kubernetes.io/*"], &[])]
-#[case::what_steers_by_its_name(&["venafi.cert-manager.io/custom-fields"], &["venafi.cert-manager.io/custom-fields"])]
+#[case::name_is_not_a_prefix(&["example.com/"], &[])]
+#[case::star_excludes_control_keys(&["*"], &["example.com/a", "example.com/b", "plain"])]
+#[case::prefix_excludes_control_keys(&["cert-manager.io/*", "acme.cert-manager.io/*", "kubectl.kubernetes.io/*"], &[])]
+#[case::control_key_by_name(&["venafi.cert-manager.io/custom-fields"], &["venafi.cert-manager.io/custom-fields"])]
 #[case::never_the_owner_record(&["gateway-certificates.io/owner-uid", "gateway-certificates.io/*"], &[])]
 fn copied(#[case] list: &[&str], #[case] expected: &[&str]) {
     let keys = [
@@ -386,7 +392,11 @@ fn copied(#[case] list: &[&str], #[case] expected: &[&str]) {
     object["metadata"]["labels"] = entries.into();
     let list: Vec<String> = list.iter().map(|key| (*key).to_owned()).collect();
 
-    let plan = planned(&object, &["team-a"], &Copy { labels: list.clone(), annotations: list });
+    let plan = planned(
+        &object,
+        &["team-a"],
+        &Options { copy_labels: list.clone(), copy_annotations: list, ..Options::default() },
+    );
     assert_eq!(plan.certificates[0].annotations().into_keys().collect::<Vec<_>>(), expected);
     let labels = plan.certificates[0].labels();
     assert!(labels.iter().all(|(key, value)| plan.certificates[0].label(key) == Some(value)));
@@ -398,7 +408,7 @@ fn copied(#[case] list: &[&str], #[case] expected: &[&str]) {
     {"tls": {"credentialName": "a", "caCertCredentialName": "ca-cacert"}},
     {"tls": {"credentialNames": ["b", "c"]}}
 ]), &["p/a", "p/b", "p/c", "p/ca-cacert", "q/a", "q/b", "q/c", "q/ca-cacert"])]
-#[case::whatever_the_server_is(json!([
+#[case::any_server(json!([
     {"port": {"protocol": "HTTP"}, "tls": {"mode": "PASSTHROUGH", "credentialName": "a"}}
 ]), &["p/a", "q/a"])]
 #[case::namespace_given(json!([{"tls": {"credentialName": "kubernetes://other/a"}}]), &["other/a"])]

@@ -1,9 +1,9 @@
-//! What cert-manager's webhook refuses of the Certificates that the shim makes.
+//! The Certificates that cert-manager's webhook rejects.
 
 use certificate_shim::Certificate;
 use certificate_shim::gateway::{Gateway, GatewayKind};
 use certificate_shim::issuer_ref::resolve;
-use certificate_shim::plan::{Copy, plan};
+use certificate_shim::plan::{Options, plan};
 use certificate_shim::webhook::{validate, validate_own, validate_template};
 use rstest::rstest;
 use serde_json::json;
@@ -22,11 +22,11 @@ fn certificate(secret: &str, annotations: &[(&str, &str)]) -> Certificate {
         ]},
     });
     let gateway = Gateway::read(GatewayKind::GatewayApi, "ns", &object).unwrap();
-    let plan = plan(&gateway, &resolve(&gateway).unwrap().reference, &[], &Copy::default());
+    let plan = plan(&gateway, &resolve(&gateway).unwrap().reference, &[], &Options::default());
     plan.issued()[0].clone()
 }
 
-fn refused(certificate: &Certificate) -> Vec<String> {
+fn rejected(certificate: &Certificate) -> Vec<String> {
     validate(certificate).into_iter().map(|error| error.text).collect()
 }
 
@@ -38,14 +38,14 @@ fn refused(certificate: &Certificate) -> Vec<String> {
 #[case::at_least(&[("duration", "1h"), ("renew-before", "5m")])]
 #[case::just_below_the_default(&[("renew-before", "2159h59m59.999999999s")])]
 #[case::percentage_of_an_hour(&[("duration", "1h"), ("renew-before-percentage", "91")])]
-#[case::percentage_alone_is_not_looked_at(&[("renew-before-percentage", "101")])]
+#[case::percentage_alone_is_not_checked(&[("renew-before-percentage", "101")])]
 #[case::addresses(&[("ip-sans", "::1,192.0.2.2")])]
 #[case::mail(&[("email-sans", "a@b")])]
 #[case::external_kind(&[("issuer-kind", "AWSPCAIssuer"), ("issuer-group", "awspca.cert-manager.io")])]
 #[case::empty_kind(&[("issuer-kind", "")])]
 #[case::template(&[("secret-template", r#"{"labels": {"a.b/C_d": "", "x": "Y.z"}, "annotations": {"Example.COM/a": "any thing"}}"#)])]
 fn accepted(#[case] annotations: &[(&str, &str)]) {
-    assert_eq!(refused(&certificate("web", annotations)), Vec::<String>::new());
+    assert_eq!(rejected(&certificate("web", annotations)), Vec::<String>::new());
 }
 
 #[rstest]
@@ -60,7 +60,7 @@ fn accepted(#[case] annotations: &[(&str, &str)]) {
     "a@b, c@d",
     "spec.emailAddresses[1]: Invalid value: \" c@d\": invalid email address: it is not of the form local@domain"
 )]
-#[case::no_mail(
+#[case::empty_mail(
     "email-sans",
     "",
     "spec.emailAddresses[0]: Invalid value: \"\": invalid email address: it is not of the form local@domain"
@@ -80,7 +80,7 @@ fn accepted(#[case] annotations: &[(&str, &str)]) {
     "4m59s",
     "spec.renewBefore: Invalid value: 299000000000: certificate renewBefore must be greater than 5m0s"
 )]
-#[case::renewed_at_once(
+#[case::renewed_immediately(
     "renew-before",
     "2160h",
     "spec.renewBefore: Invalid value: 7776000000000000: certificate duration 2160h0m0s must be greater than renewBefore 2160h0m0s"
@@ -101,10 +101,10 @@ fn accepted(#[case] annotations: &[(&str, &str)]) {
     "spec.secretTemplate.annotations: Invalid value: \"a/b/c\": a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 )]
 #[case::too_large("secret-template", &format!(r#"{{"annotations": {{"a": "{}"}}}}"#, "v".repeat(262_144)), "spec.secretTemplate.annotations: Too long: may not be more than 262144 bytes")]
-fn refused_for_one_annotation(#[case] key: &str, #[case] value: &str, #[case] expected: &str) {
+fn rejected_for_one_annotation(#[case] key: &str, #[case] value: &str, #[case] expected: &str) {
     let certificate = certificate("web", &[(key, value)]);
     let errors = validate(&certificate);
-    assert_eq!(refused(&certificate), [expected]);
+    assert_eq!(rejected(&certificate), [expected]);
     assert_eq!(errors[0].field.annotation(), Some(format!("cert-manager.io/{key}").as_str()));
     assert_eq!(errors[0].to_string(), expected);
     assert_eq!(validate_own(&certificate), []);
@@ -126,18 +126,19 @@ fn refused_for_one_annotation(#[case] key: &str, #[case] value: &str, #[case] ex
     &["spec.renewBeforePercentage: Invalid value: -2147483648: certificate renewBeforePercentage must result in a renewBefore greater than 5m0s"])]
 #[case::percentage_beyond_64_bits(&[("duration", "2562047h"), ("renew-before-percentage", "-100")],
     &["spec.renewBeforePercentage: Invalid value: -100: certificate renewBeforePercentage must result in a renewBefore greater than 5m0s"])]
-fn refused_for_several_annotations(#[case] annotations: &[(&str, &str)], #[case] expected: &[&str]) {
-    assert_eq!(refused(&certificate("web", annotations)), expected);
+fn rejected_for_several_annotations(#[case] annotations: &[(&str, &str)], #[case] expected: &[&str]) {
+    assert_eq!(rejected(&certificate("web", annotations)), expected);
 }
 
 #[rstest]
 #[case::empty("", &["Required value: must be specified"])]
 #[case::upper_case("Web", &["Invalid value: \"Web\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"])]
 #[case::too_long(&"a".repeat(254), &[&format!("Invalid value: \"{}\": must be no more than 253 characters", "a".repeat(254)) as &str])]
-fn refused_for_the_secrets_name(#[case] secret: &str, #[case] expected: &[&str]) {
+fn rejected_for_the_secrets_name(#[case] secret: &str, #[case] expected: &[&str]) {
     let certificate = certificate(secret, &[]);
-    let expected: Vec<String> = expected.iter().map(|what| format!("spec.secretName: {what}")).collect();
-    assert_eq!(refused(&certificate), expected);
+    let expected: Vec<String> =
+        expected.iter().map(|problem| format!("spec.secretName: {problem}")).collect();
+    assert_eq!(rejected(&certificate), expected);
     assert_eq!(validate_own(&certificate).len(), expected.len());
     assert_eq!(validate_template(&certificate.template), []);
 }
@@ -147,7 +148,7 @@ fn a_certificate_needs_a_name() {
     let mut certificate = certificate("web", &[]);
     certificate.hosts.clear();
     assert_eq!(
-        refused(&certificate),
+        rejected(&certificate),
         [
             "spec: Invalid value: \"\": at least one of commonName (from the commonName field or from a literalSubject), \
          dnsNames, emailSANs, ipAddresses, otherNames, or uriSANs must be set"

@@ -1,5 +1,5 @@
-//! What the watches have brought: objects, who owns and who claims what, and whether all of it is
-//! there. The rules look issuers, Namespaces and Certificates up here.
+//! The caches of the watched objects, with indices of owners and claims, and whether they are complete.
+//! The rules look up issuers, Namespaces and Certificates here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,20 +17,20 @@ use tokio::time::Instant;
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, KnownCertificate, KnownGateway, value_of};
 
-/// How long the watch may take to bring a Certificate that was created. One that was deleted at once
-/// may never come.
+/// The time to wait until the watch delivers a Certificate that was created. If it was deleted
+/// immediately, the watch might never deliver it.
 const EXPECTED: Duration = Duration::from_secs(10);
 
-/// How far a watch is.
+/// The state of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Not everything has been listed yet.
+    /// The first list is not complete.
     Pending,
     /// The API server does not serve the kind.
     NotServed,
-    /// We may not list it: what the API server said.
+    /// The API server forbids listing the kind, with this message.
     Denied(String),
-    /// Everything is there.
+    /// The list is complete.
     Synced,
 }
 
@@ -53,14 +53,14 @@ struct Inner {
     certificates: Store<SecretName, KnownCertificate>,
     /// Issuers, Namespaces and Pods, each kind in its own store, at the index of its watch.
     others: BTreeMap<usize, Store<Key, Value>>,
-    /// The Certificates that belong to a Gateway, be it there or not.
+    /// The Certificates that belong to a Gateway, which does not have to exist.
     owned: BTreeMap<Key, BTreeSet<SecretName>>,
-    /// Certificates by the Secret that they write, where that has another name.
+    /// Certificates by the Secret that they write, if it has another name.
     writers: BTreeMap<SecretName, BTreeSet<SecretName>>,
     /// The Gateways that plan a Secret.
     claims: BTreeMap<SecretName, BTreeSet<Key>>,
-    /// Certificates that were created and that the watch has not brought yet, with the time until
-    /// which it is waited for.
+    /// Certificates that were created and that the watch has not delivered yet, with the time until
+    /// which they are expected.
     expected: BTreeMap<SecretName, Instant>,
 }
 
@@ -74,7 +74,7 @@ struct Watch {
 #[derive(Debug)]
 struct Store<K, V> {
     objects: BTreeMap<K, Arc<V>>,
-    /// What a list has brought so far, until it is complete.
+    /// The objects of a list that is not complete yet.
     listed: BTreeMap<K, Arc<V>>,
 }
 
@@ -84,7 +84,7 @@ impl<K, V> Default for Store<K, V> {
     }
 }
 
-/// An object before and after.
+/// An object before and after a change.
 struct Change<K, V> {
     key: K,
     old: Option<Arc<V>>,
@@ -92,12 +92,12 @@ struct Change<K, V> {
 }
 
 impl<K: Ord + Clone, V: PartialEq> Store<K, V> {
-    /// Takes an event; what it changes.
+    /// Applies an event and returns the changes.
     fn apply(&mut self, event: Event<(K, V)>) -> Vec<Change<K, V>> {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply((key, value)) => {
-                // What has not changed is shared with what was there before.
+                // An unchanged object is shared with the previous list.
                 let same = self.objects.get(&key).filter(|old| ***old == value).cloned();
                 self.listed.insert(key, same.unwrap_or_else(|| Arc::new(value)));
             }
@@ -135,10 +135,10 @@ impl<K: Ord + Clone, V: PartialEq> Store<K, V> {
     }
 }
 
-/// What is known of one Gateway.
+/// The cached objects of one Gateway.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// The Gateway; none where there is none.
+    /// The Gateway; `None` if it does not exist.
     pub gateway: Option<Arc<KnownGateway>>,
     /// The Certificates that belong to it, by name.
     pub certificates: Vec<Arc<KnownCertificate>>,
@@ -157,12 +157,12 @@ impl Caches {
         &self.0.kinds
     }
 
-    /// Takes an event of a watch; the Gateways that have to be looked at.
+    /// Applies an event of a watch and returns the Gateways to reconcile.
     pub fn apply(&self, index: usize, event: Event<DynamicObject>) -> BTreeSet<Key> {
         let Some(kind) = self.0.kinds.get(index) else { return BTreeSet::new() };
         let is_done = matches!(event, Event::InitDone);
         let settings = &self.0.settings;
-        // What is remembered is worked out before the others have to wait.
+        // The cached value is computed before the lock is taken.
         let (mut wake, mut inner): (BTreeSet<Key>, _) = match kind.role {
             Role::Gateways => {
                 let event = map(event, |object| {
@@ -200,30 +200,30 @@ impl Caches {
         wake
     }
 
-    /// Notes how far a watch is; the Gateways that have to be looked at.
+    /// Sets the state of a watch and returns the Gateways to reconcile.
     pub fn set_state(&self, index: usize, state: State) -> BTreeSet<Key> {
         let wake = self.write().set_state(index, state);
         self.tell();
         wake
     }
 
-    /// Notes how a kind is served.
+    /// Sets the served versions of a kind.
     pub fn set_served(&self, index: usize, served: Option<Served>) {
         if let Some(watch) = self.write().watches.get_mut(index) {
             watch.served = served;
         }
     }
 
-    /// How the kind of that role is served.
+    /// The served versions of the kind with that role.
     pub fn served(&self, role: Role) -> Option<Served> {
         let index = self.0.kinds.iter().position(|kind| kind.role == role)?;
         self.read().watches.get(index)?.served.clone()
     }
 
-    /// What keeps work from being done; empty where everything is there.
+    /// The reasons why nothing can be reconciled; empty if the caches are complete.
     ///
-    /// Nothing is judged on half of the objects. Issuers and Namespaces that cannot be had are a
-    /// rule's business.
+    /// Nothing is decided with incomplete caches. Issuers and Namespaces that cannot be listed are
+    /// reported by rules.
     pub fn missing(&self) -> Vec<String> {
         let inner = self.read();
         let mut missing = Vec::new();
@@ -245,8 +245,8 @@ impl Caches {
         missing
     }
 
-    /// What keeps this replica from being ready to take over; empty where nothing does. That a kind is
-    /// not served is no fault of ours.
+    /// The reasons why this replica is not ready to take over; empty if it is ready. A kind that is not
+    /// served is not a reason.
     pub fn unsettled(&self) -> Vec<String> {
         let inner = self.read();
         let watches = self.0.kinds.iter().zip(&inner.watches);
@@ -258,18 +258,18 @@ impl Caches {
         unsettled.collect()
     }
 
-    /// Tells whether anything is [`Caches::missing`], and when that changes.
+    /// Receives whether nothing is [`Caches::missing`], and changes of that.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.0.ready.subscribe()
     }
 
-    /// Every Gateway that has to be looked at once: those that are annotated, and those, there or
-    /// not, that own a Certificate.
+    /// All Gateways to reconcile at a start: those that are annotated, and those that own a Certificate,
+    /// which do not have to exist.
     pub fn all(&self) -> BTreeSet<Key> {
         self.read().all()
     }
 
-    /// What is known of one Gateway.
+    /// The cached objects of one Gateway.
     pub fn view(&self, key: &Key) -> View {
         let inner = self.read();
         let names = inner.owned.get(key).into_iter().flatten();
@@ -279,12 +279,12 @@ impl Caches {
         }
     }
 
-    /// The Certificate of that name.
+    /// The Certificate with that name.
     pub fn certificate(&self, name: &SecretName) -> Option<Arc<KnownCertificate>> {
         self.read().certificates.objects.get(name).cloned()
     }
 
-    /// Notes that a Certificate was created, so that it is not created again before the watch brings it.
+    /// Records that a Certificate was created, so that it is not created again before the watch delivers it.
     pub fn expect(&self, name: &SecretName) {
         let mut inner = self.write();
         if !inner.certificates.objects.contains_key(name) {
@@ -292,17 +292,17 @@ impl Caches {
         }
     }
 
-    /// Whether a Certificate was created that the watch has not brought yet.
+    /// Whether a Certificate was created that the watch has not delivered yet.
     pub fn is_expected(&self, name: &SecretName) -> bool {
         self.read().expected.get(name).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// The first Certificate of another name that writes that Secret.
+    /// The first Certificate with another name that writes that Secret.
     pub fn other_writer(&self, secret: &SecretName) -> Option<SecretName> {
         self.read().writers.get(secret)?.first().cloned()
     }
 
-    /// The other Gateways that plan that Secret and come before this one.
+    /// The other Gateways that plan that Secret and take precedence over this one.
     pub fn earlier_claims(&self, secret: &SecretName, gateway: &KnownGateway) -> Vec<Arc<KnownGateway>> {
         let inner = self.read();
         let claims = inner.claims.get(secret).into_iter().flatten().filter(|key| **key != gateway.key);
@@ -319,7 +319,7 @@ impl Caches {
         inner.gateways.objects.values().filter(|gateway| gateway.is_annotated()).cloned().collect()
     }
 
-    /// The labels of all Pods, with their namespaces; none where Pods are not watched or not listed.
+    /// The labels of all Pods, with their namespaces; `None` if Pods are not watched or not listed yet.
     pub fn pods(&self) -> Option<Vec<(String, Arc<Value>)>> {
         let index = self.0.kinds.iter().position(|kind| kind.role == Role::Pods)?;
         let inner = self.read();
@@ -351,7 +351,7 @@ impl Inner {
         self.watches.get(index).map(|watch| &watch.state)
     }
 
-    /// What could not be looked up before may be there now, and the other way round.
+    /// Sets a state. Since it changes the results of lookups, all Gateways are reconciled.
     fn set_state(&mut self, index: usize, state: State) -> BTreeSet<Key> {
         match self.watches.get_mut(index) {
             Some(watch) if watch.state != state => {
@@ -372,7 +372,7 @@ impl Inner {
         for secret in &before {
             if let Some(claims) = self.claims.get_mut(secret) {
                 claims.remove(key);
-                // Whoever waited for it, and whoever has to wait for it now.
+                // Gateways that waited for the Secret, or have to wait for it now.
                 wake.extend(claims.iter().cloned());
                 if claims.is_empty() {
                     self.claims.remove(secret);
@@ -422,7 +422,7 @@ impl Inner {
         wake
     }
 
-    /// The Gateways that an issuer, a Namespace or a Pod concerns.
+    /// The Gateways that depend on an issuer, a Namespace or a Pod.
     fn other_changed(&self, kind: &Kind, key: &Key) -> BTreeSet<Key> {
         let concerns = |gateway: &&Arc<KnownGateway>| match kind.role {
             Role::Issuers => gateway
@@ -449,8 +449,8 @@ fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, va
     }
 }
 
-/// What is remembered of an issuer, a Namespace or a Pod: of issuers what rules read, of the others
-/// their labels.
+/// The cached part of an issuer, a Namespace or a Pod: for issuers the fields that rules read, for the
+/// others their labels.
 fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
     let key = Key {
         namespace: object.metadata.namespace.clone().unwrap_or_default(),
@@ -479,7 +479,7 @@ fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
     (key, value)
 }
 
-/// The same event about something else than its object.
+/// Converts the object of an event.
 pub fn map<T, U>(event: Event<T>, change: impl FnOnce(T) -> U) -> Event<U> {
     match event {
         Event::Init => Event::Init,
@@ -504,12 +504,31 @@ impl Cluster for Caches {
         match inner.state(index).unwrap_or(&State::Pending) {
             State::Synced => {}
             State::NotServed => return Err(LookupError::KindNotServed),
-            State::Denied(said) => return Err(LookupError::Unavailable(said.clone())),
-            State::Pending => return Err(LookupError::Unavailable("it is not listed yet".to_owned())),
+            State::Denied(_) => return Err(LookupError::Forbidden),
+            State::Pending => return Err(LookupError::Unavailable("not listed yet".to_owned())),
         }
         let key = Key { namespace, name: object.name.clone() };
         let found = inner.others.get(&index).and_then(|store| store.objects.get(&key));
         found.map(|found| Value::clone(found)).ok_or(LookupError::NotFound)
+    }
+
+    fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
+        let kind = &object.kind;
+        match error {
+            LookupError::NotFound => format!("Create the {kind} first."),
+            LookupError::KindNotServed => {
+                format!("Platform team: install the CRD of {kind}, or correct its version in issuer_kinds.")
+            }
+            LookupError::Forbidden | LookupError::NotGranted(_) => {
+                format!(
+                    "Platform team: grant get, list and watch on {} to the controller.",
+                    object.resource()
+                )
+            }
+            LookupError::Unavailable(_) | LookupError::Undetermined(_) => {
+                "The controller tries again. If it persists, check its log.".to_owned()
+            }
+        }
     }
 }
 
@@ -560,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_tells_what_changed() {
+    fn a_list_returns_the_changes() {
         let caches = caches();
         let (one, other) = (shop("one").build(), gateway("team-a", "other").build());
         assert_eq!(caches.list(GATEWAYS, &[one.clone(), other.clone()]), ["team-a/one", "team-a/other"]);
@@ -570,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_list_takes_nothing_away() {
+    fn an_incomplete_list_removes_nothing() {
         let caches = caches();
         caches.list(GATEWAYS, &[shop("one").build()]);
         caches.apply(GATEWAYS, Event::Init);
@@ -578,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_wakes_nobody() {
+    fn a_status_wakes_no_gateway() {
         let caches = caches();
         caches.put(GATEWAYS, shop("one").build());
         let made = certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "one").build();
@@ -590,24 +609,24 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_secret_is_woken() {
+    fn gateways_that_wait_for_a_secret_are_woken() {
         let caches = caches();
         caches.put(GATEWAYS, shop("one").build());
         assert_eq!(caches.put(GATEWAYS, shop("two").build()), ["team-a/one", "team-a/two"]);
-        // A Certificate that was in the way goes, be it of that name or a writer of the Secret.
+        // A conflicting Certificate is deleted: one of that name, or another writer of the Secret.
         for in_the_way in [certificate("team-a", "shop-tls"), certificate("team-a", "x").writes("shop-tls")] {
             let in_the_way = in_the_way.build();
             caches.put(CERTIFICATES, in_the_way.clone());
             assert_eq!(caches.remove(CERTIFICATES, in_the_way), ["team-a/one", "team-a/two"]);
         }
-        // The other one names another Secret.
+        // The other Gateway uses another Secret.
         let renamed = gateway("team-a", "one").server("new-tls", &["shop.example.com"]).build();
         assert_eq!(caches.put(GATEWAYS, renamed), ["team-a/one", "team-a/two"]);
         assert_eq!(caches.put(GATEWAYS, gateway("team-a", "one").build()), ["team-a/one"]);
     }
 
     #[test]
-    fn a_gateway_that_is_gone_is_looked_at_as_long_as_it_owns_something() {
+    fn a_deleted_gateway_is_reconciled_while_it_owns_certificates() {
         let caches = caches();
         let made = certificate("istio-system", "shop-tls").recorded("team-a", "one").build();
         assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
@@ -617,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_wakes_those_that_name_it() {
+    fn an_issuer_wakes_the_gateways_that_use_it() {
         let caches = caches();
         caches.put(GATEWAYS, shop("one").build());
         caches.put(
@@ -643,7 +662,7 @@ mod tests {
         }
         assert!(*ready.borrow());
         caches.set_state(CLUSTER_ISSUERS, State::NotServed);
-        assert!(*ready.borrow(), "rules tell what an issuer is that is not served");
+        assert!(*ready.borrow(), "rules report an issuer kind that is not served");
         caches.set_state(GATEWAYS, State::NotServed);
         assert!(!*ready.borrow());
         assert_eq!(caches.missing(), ["gateways.networking.istio.io is not served"]);
@@ -651,7 +670,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_up_is_not_taken_for_absent() {
+    fn failed_lookups_do_not_count_as_absent() {
         let caches = caches();
         let issuer = ObjectRef {
             api_version: "cert-manager.io/v1".to_owned(),
@@ -662,7 +681,7 @@ mod tests {
         let get = || caches.get(&issuer, &[], false).map(drop);
         assert!(matches!(get(), Err(LookupError::Unavailable(_))));
         caches.set_state(CLUSTER_ISSUERS, State::Denied("you may not".to_owned()));
-        assert_eq!(get(), Err(LookupError::Unavailable("you may not".to_owned())));
+        assert_eq!(get(), Err(LookupError::Forbidden));
         caches.set_state(CLUSTER_ISSUERS, State::NotServed);
         assert_eq!(get(), Err(LookupError::KindNotServed));
         caches.list(CLUSTER_ISSUERS, &[]);

@@ -1,4 +1,4 @@
-//! What has to be done for one Gateway, told from the caches alone.
+//! Decides what to do for one Gateway, from the caches alone.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use certificate_shim::Certificate;
 use certificate_shim::annotation::ISSUE_TEMPORARY_CERTIFICATE;
 use certificate_shim::plan::SecretName;
 use gateway_rules::lookup::Lookups;
-use gateway_rules::rules::Asker;
-use gateway_rules::{Judgement, Settings, judge};
+use gateway_rules::rule::Caller;
+use gateway_rules::{CheckResult, Settings, check};
 use serde_json::{Value, json};
 
 use crate::cache::Caches;
@@ -16,65 +16,65 @@ use crate::objects::{KnownCertificate, KnownGateway};
 use crate::wanted::{Refusal, refusals_of_all, refusals_of_unplanned, wanted};
 use crate::writes::{difference, ours};
 
-/// What has to be done for one Gateway.
+/// The changes to make for one Gateway.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Decision {
     /// Certificates to create, in the order of the plan.
     pub create: Vec<Planned>,
     /// Certificates to change, in the order of the plan.
     pub change: Vec<Planned>,
-    /// Certificates to delete, unless a live look at the Gateway says otherwise.
+    /// Certificates to delete, unless a live request shows that the Gateway still needs them.
     pub delete: Vec<Arc<KnownCertificate>>,
-    /// What it does not get.
+    /// The Certificates that it does not get.
     pub refused: Vec<Refused>,
-    /// Whether the caches are behind what was done, so that it has to be looked at again.
+    /// Whether the caches do not contain the latest writes yet, so that it must be reconciled again.
     pub again: bool,
 }
 
-/// A Certificate as it is to be.
+/// The desired state of a Certificate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
-    /// Its Secret, and its own name.
+    /// The Secret, which has the same name as the Certificate.
     pub secret: SecretName,
-    /// The whole object.
+    /// The complete object.
     pub body: Value,
-    /// Of a change, the first field that differs.
+    /// The first field that differs; empty for a new Certificate.
     pub field: String,
 }
 
 /// Certificates that are withheld.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Which; none is all of the Gateway's.
+    /// The Certificate's Secret; `None` for all Certificates of the Gateway.
     pub secret: Option<SecretName>,
-    /// Why, at least one.
+    /// The reasons, at least one.
     pub refusals: Vec<Refusal>,
-    /// Whether it is tried again without anything that tells us so: what it rests on is not watched.
+    /// Whether to retry without a watch event, because the reason is not watched.
     pub retry: bool,
 }
 
 impl Refused {
-    /// One Certificate that is withheld for a reason of the controller's own.
+    /// One Certificate that the controller withholds, not a rule.
     pub fn one(secret: &SecretName, refusal: Refusal) -> Self {
         Refused { secret: Some(secret.clone()), refusals: vec![refusal], retry: false }
     }
 
-    /// The same, tried again and again.
+    /// The same, with retries.
     pub fn retried(self) -> Self {
         Refused { retry: true, ..self }
     }
 
-    /// What is told about it.
+    /// The text for the Event.
     pub fn text(&self) -> String {
         let why: Vec<&str> = self.refusals.iter().map(|refusal| refusal.text.as_str()).collect();
         match &self.secret {
-            Some(secret) => format!("no Certificate {secret} is created or changed: {}", why.join(" ")),
-            None => format!("no Certificate is created or changed: {}", why.join(" ")),
+            Some(secret) => format!("Certificate {secret} withheld: {}", why.join(" ")),
+            None => format!("All Certificates withheld: {}", why.join(" ")),
         }
     }
 }
 
-/// Decides about a Gateway that is there, given the Certificates that belong to it.
+/// Decides about an existing Gateway and the Certificates that belong to it.
 pub fn decide(
     gateway: &KnownGateway,
     certificates: &[Arc<KnownCertificate>],
@@ -93,24 +93,24 @@ pub fn decide(
         return decision;
     }
     let object = gateway.object();
-    let Some(judgement) = judgement(gateway, &object, caches, settings) else {
+    let Some(result) = result(gateway, &object, caches, settings) else {
         let why = gateway.obscure.as_deref().unwrap_or_default();
         let refusal =
-            Refusal::new("unreadable", format!("the Gateway cannot be read ({why})"), "Correct it.");
+            Refusal::new("unreadable", format!("the Gateway cannot be read ({why})"), "Correct that field.");
         decision.refused = vec![Refused { secret: None, refusals: vec![refusal], retry: false }];
         return decision;
     };
-    let of_all = refusals_of_all(&judgement);
-    // What the annotations say cannot be done, whatever is there.
-    let mut is_withheld = judgement.plan.issued().is_empty() || !judgement.issuer_is_sound;
+    let of_all = refusals_of_all(&result);
+    // The annotations cannot be carried out, whatever Certificates exist.
+    let mut is_withheld = result.plan.issued().is_empty() || !result.issuer_is_sound;
     let served = caches.served(Role::Gateways);
-    for wanted in wanted(&judgement) {
+    for wanted in wanted(&result) {
         let secret = wanted.certificate.secret();
         let known = caches.certificate(&secret);
-        let keep_temporary = !judgement.issuers_are_known;
+        let keep_temporary = !result.issuers_are_known;
         let Some(step) = step(wanted.certificate, known.as_deref(), gateway, keep_temporary, served.as_ref())
         else {
-            // It is as it is to be: there is nothing to withhold.
+            // The Certificate is up to date, so there is nothing to withhold.
             continue;
         };
         if !of_all.is_empty() {
@@ -126,14 +126,13 @@ pub fn decide(
                 },
                 Step::Change(planned) => decision.change.push(planned),
                 Step::LeaveToOwner => {
-                    decision
-                        .refused
-                        .push(Refused::one(&secret, foreign(&secret, "it is not this Gateway's")));
+                    let problem = format!("the Certificate {secret} belongs to another owner");
+                    decision.refused.push(Refused::one(&secret, foreign(problem)));
                 }
             }
         }
     }
-    for (secret, refusal) in refusals_of_unplanned(&judgement) {
+    for (secret, refusal) in refusals_of_unplanned(&result) {
         decision.refused.push(Refused::one(&secret, refusal));
     }
     if !of_all.is_empty() && is_withheld {
@@ -142,15 +141,15 @@ pub fn decide(
     decision
 }
 
-/// What a Certificate lacks of being as it is to be.
+/// The step that brings a Certificate to its desired state.
 enum Step {
     Create(Planned),
     Change(Planned),
     LeaveToOwner,
 }
 
-/// The step that a Certificate needs; none where it is as it is to be, or on its way out: when it is
-/// gone, it is created anew.
+/// The step that a Certificate needs; `None` if it is up to date or being deleted. Once it is deleted,
+/// it is created again.
 fn step(
     certificate: &Certificate,
     known: Option<&KnownCertificate>,
@@ -174,17 +173,17 @@ fn step(
     Some(Step::Change(Planned { secret, body, field }))
 }
 
-fn judgement(
+fn result(
     gateway: &KnownGateway,
     object: &Value,
     caches: &Caches,
     settings: &Settings,
-) -> Option<Judgement> {
+) -> Option<CheckResult> {
     let view = gateway.view(object).ok()?;
-    Some(judge(&view, settings, &Lookups::new(caches, false), Asker::Controller))
+    Some(check(&view, settings, &Lookups::new(caches, settings.lookups), Caller::Controller))
 }
 
-/// Why a Certificate that is not there is not created now.
+/// The reason not to create a missing Certificate now.
 fn hindrance(
     secret: &SecretName,
     gateway: &KnownGateway,
@@ -192,45 +191,39 @@ fn hindrance(
     settings: &Settings,
 ) -> Option<Refused> {
     if let Some(other) = caches.other_writer(secret) {
-        let what = format!("the Certificate {other} writes that Secret");
-        return Some(Refused::one(secret, foreign(secret, &what)));
+        let problem = format!("the Certificate {other} writes the Secret {secret}");
+        return Some(Refused::one(secret, foreign(problem)));
     }
     let earlier = caches.earlier_claims(secret, gateway);
     let first = earlier.iter().find(|other| may_have(other, secret, caches, settings))?;
     let refusal = Refusal::new(
         "claimed",
-        format!("the Gateway {} is older and names the Secret, too", first.key),
-        "Name another Secret.",
+        format!("the older Gateway {} also names the Secret", first.key),
+        "Use another Secret.",
     );
-    // What keeps the other from having it may be anything that its rules look up.
+    // Whether the other Gateway gets it can depend on anything that its rules look up.
     Some(Refused::one(secret, refusal).retried())
 }
 
-/// Whether a Gateway would get the Certificate of that Secret if it asked now.
+/// Whether the rules would give the Certificate of that Secret to a Gateway now.
 fn may_have(gateway: &KnownGateway, secret: &SecretName, caches: &Caches, settings: &Settings) -> bool {
     if gateway.is_going {
         return false;
     }
     let object = gateway.object();
-    let Some(judgement) = judgement(gateway, &object, caches, settings) else { return false };
-    wanted(&judgement)
-        .iter()
-        .any(|wanted| wanted.refusals.is_empty() && wanted.certificate.secret() == *secret)
+    let Some(result) = result(gateway, &object, caches, settings) else { return false };
+    wanted(&result).iter().any(|wanted| wanted.refusals.is_empty() && wanted.certificate.secret() == *secret)
 }
 
-/// That a Certificate is another's.
-pub fn foreign(secret: &SecretName, what: &str) -> Refusal {
-    Refusal::new(
-        "certificate-not-owned",
-        format!("the Certificate {secret} is another's: {what}"),
-        "Name another Secret, or have that Certificate removed.",
-    )
+/// The refusal because of a Certificate with another owner. `problem` is a clause.
+pub fn foreign(problem: impl AsRef<str>) -> Refusal {
+    Refusal::new("certificate-not-owned", problem, "Use another Secret, or delete that Certificate.")
 }
 
 /// The object of a Certificate.
 ///
-/// The owner reference names the Gateway in a version that is served, or the garbage collector does
-/// not find it; the one that is there stays as long as it is served.
+/// The owner reference must have a version that is served, or the garbage collector does not find the
+/// Gateway. An existing reference keeps its version as long as it is served.
 fn body(
     certificate: &Certificate,
     keep_temporary: bool,
@@ -258,7 +251,7 @@ mod tests {
     use kube::runtime::watcher::Event;
     use rstest::rstest;
 
-    /// Caches that hold those objects, all of them synced.
+    /// Synced caches with those objects.
     struct World {
         caches: Caches,
         settings: Arc<Settings>,
@@ -313,7 +306,7 @@ mod tests {
         gateway("team-a", "shop").server("shop-tls", &["shop.example.com"])
     }
 
-    /// The Certificate as the API server has it after our POST.
+    /// The Certificate as the API server stores it after the controller's POST.
     fn made_for(gateway: GatewayFixture, settings: Value) -> Value {
         let object = gateway.build();
         let world = world(settings, vec![issuer("True"), object.clone()]);
@@ -340,19 +333,19 @@ mod tests {
     }
 
     #[rstest]
-    #[case::nothing_there(shop(), vec![], &["create team-a/shop-tls"])]
-    #[case::as_it_is_to_be(shop(), vec![made_for(shop(), json!({}))], &[])]
+    #[case::no_certificate(shop(), vec![], &["create team-a/shop-tls"])]
+    #[case::up_to_date(shop(), vec![made_for(shop(), json!({}))], &[])]
     #[case::another_host(gateway("team-a", "shop").server("shop-tls", &["new.example.com"]), vec![made_for(shop(), json!({}))], &["change team-a/shop-tls spec.dnsNames"])]
     #[case::another_secret(gateway("team-a", "shop").server("new-tls", &["shop.example.com"]), vec![made_for(shop(), json!({}))], &["create team-a/new-tls", "delete team-a/shop-tls"])]
     #[case::a_new_uid(shop().metadata("uid", json!("new")), vec![made_for(shop(), json!({}))], &["change team-a/shop-tls metadata.ownerReferences"])]
     #[case::being_deleted(shop().metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z")), vec![], &[])]
-    #[case::somebody_elses(shop(), foreign_one(certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "other")), &["refuse team-a/shop-tls secret-not-owned"])]
-    #[case::nobodys(shop(), foreign_one(certificate("team-a", "shop-tls")), &["refuse team-a/shop-tls secret-not-owned"])]
+    #[case::another_owner(shop(), foreign_one(certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "other")), &["refuse team-a/shop-tls secret-not-owned"])]
+    #[case::no_owner(shop(), foreign_one(certificate("team-a", "shop-tls")), &["refuse team-a/shop-tls secret-not-owned"])]
     #[case::another_writer(shop(), foreign_one(certificate("team-a", "by-hand").writes("shop-tls")), &["refuse team-a/shop-tls certificate-not-owned"])]
-    #[case::a_mode_that_serves_nothing(shop().mode("PASSTHROUGHH"), vec![], &["refuse team-a/shop-tls tls-mode-unsupported", "refuse all nothing-issued"])]
+    #[case::unknown_mode(shop().mode("PASSTHROUGHH"), vec![], &["refuse team-a/shop-tls tls-mode-unsupported"])]
     #[case::unreadable_value(shop().annotations(json!({"cert-manager.io/duration": "90d"})), vec![made_for(shop(), json!({}))], &["refuse all annotation-invalid"])]
     #[case::of_another_namespace(shop(), foreign_one(certificate("team-b", "x-tls").recorded("team-a", "shop")), &["create team-a/shop-tls", "delete team-b/x-tls"])]
-    fn beside_the_gateway(
+    fn in_the_gateways_namespace(
         #[case] gateway: GatewayFixture,
         #[case] certificates: Vec<Value>,
         #[case] expected: &[&str],
@@ -363,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_are_off_do_not_open_what_is_anothers() {
+    fn certificates_of_other_owners_are_kept_if_rules_are_off() {
         let settings = json!({"rules": {"secret-not-owned": "off"}});
         let objects = vec![issuer("True"), shop().build(), certificate("team-a", "shop-tls").build()];
         assert_eq!(
@@ -373,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn without_annotation_what_was_made_goes() {
+    fn without_annotation_certificates_are_deleted() {
         let made = made_for(shop(), json!({}));
         let mut object = shop().build();
         object["metadata"]["annotations"] = json!({});
@@ -400,7 +393,7 @@ mod tests {
             moved.summary("team-a/shop"),
             ["create gateways/shop-tls", "delete istio-system/shop-tls"]
         );
-        // Nobody knows any more where its Secrets are read: what is there stays.
+        // The placement is unknown now, so existing Certificates are kept.
         let lost =
             json!({"gateway_namespaces": [{"labels": {"istio": "other"}, "namespace": "istio-system"}]});
         assert_eq!(world(lost, objects).summary("team-a/shop"), ["refuse all gateway-namespace-unknown"]);
@@ -413,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_one_is_first() {
+    fn the_older_gateway_gets_the_secret() {
         let objects = vec![
             issuer("True"),
             claimant("new", "2026-01-02T00:00:00Z").build(),
@@ -425,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_one_that_may_not_have_it_holds_nobody_up() {
+    fn an_older_gateway_that_is_rejected_does_not_block_others() {
         let refused =
             claimant("old", "2026-01-01T00:00:00Z").annotations(json!({"cert-manager.io/duration": "90d"}));
         let objects = vec![issuer("True"), claimant("new", "2026-01-02T00:00:00Z").build(), refused.build()];
@@ -433,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_it_keeps_it() {
+    fn an_existing_certificate_is_kept() {
         let young = claimant("new", "2026-01-02T00:00:00Z");
         let made = made_for(claimant("new", "2026-01-02T00:00:00Z"), json!({}));
         let objects =
@@ -454,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_created_is_waited_for() {
+    async fn a_created_certificate_is_expected() {
         let world = world(json!({}), vec![issuer("True"), shop().build()]);
         world.caches.expect(&world.decide("team-a/shop").create[0].secret);
         assert_eq!(world.decide("team-a/shop"), Decision { again: true, ..Decision::default() });
@@ -463,14 +456,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_it_is_to_be_is_not_refused() {
+    fn a_certificate_that_is_up_to_date_is_not_withheld() {
         let made = made_for(shop(), json!({}));
         let world = world(json!({}), vec![issuer("False"), shop().build(), made]);
         assert_eq!(world.summary("team-a/shop"), Vec::<String>::new());
     }
 
     #[test]
-    fn not_before_the_issuer_is_ready() {
+    fn a_certificate_waits_for_its_issuer() {
         let summary = |ready| world(json!({}), vec![issuer(ready), shop().build()]).summary("team-a/shop");
         assert_eq!(summary("False"), ["refuse all issuer-not-ready"]);
         assert_eq!(summary("True"), ["create team-a/shop-tls"]);

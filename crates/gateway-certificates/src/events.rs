@@ -1,8 +1,8 @@
-//! Events on Gateways: what was created, changed, deleted and refused.
+//! Events on Gateways: Certificates that are created, changed, deleted or withheld.
 //!
-//! kube-runtime's Recorder counts repetitions as long as it lives; after a restart it would write every
-//! refusal again. Here a refusal's Event has a name that follows from what it says, and one that
-//! is still there is not written again.
+//! kube-runtime's Recorder counts repetitions only in memory, so after a restart it would write every
+//! refusal again. Here the name of a refusal's Event is derived from its content, and an Event that
+//! still exists is not written again.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use crate::metrics::Metrics;
 use crate::objects::Key;
 use crate::said::said;
 
-/// The most bytes of a note (`noteLengthLimit` in Kubernetes' pkg/apis/events/validation).
+/// The maximum length of a note in bytes (`noteLengthLimit` in Kubernetes' pkg/apis/events/validation).
 const NOTE: usize = 1024;
-/// How many Events may wait to be written.
+/// The maximum number of Events that wait to be written.
 const WAITING: usize = 20_000;
-/// How long the Events that wait when the controller stops may take.
+/// The time to write the remaining Events when the controller stops.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// What an Event is about.
+/// The reason of an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// A Certificate was created.
@@ -37,14 +37,14 @@ pub enum Reason {
     UpdateCertificate,
     /// A Certificate was deleted.
     DeleteCertificate,
-    /// A Certificate, or all of them, are withheld.
+    /// A Certificate, or all Certificates, are withheld.
     RefuseCertificate,
-    /// The Pods that the Gateway selects run elsewhere than settings say.
+    /// The Pods that the Gateway selects run in other namespaces than the settings say.
     PlacementMismatch,
 }
 
 impl Reason {
-    /// The word that stands in the Event.
+    /// The word in the Event.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::CreateCertificate => "CreateCertificate",
@@ -67,17 +67,17 @@ pub struct Note {
     pub gateway: Key,
     /// Its uid.
     pub uid: String,
-    /// What it is about.
+    /// The reason.
     pub reason: Reason,
-    /// What is said.
+    /// The text.
     pub text: String,
-    /// What tells it from another Event of the same words: the resourceVersion of what was written;
-    /// empty for what holds as long as it is not mended.
+    /// Distinguishes Events with the same text: the resourceVersion of the written object. Empty for a
+    /// problem that persists until it is fixed.
     pub occasion: String,
 }
 
 impl Note {
-    /// The name of the Event: the Gateway's, as far as it fits, and a hash of what is said.
+    /// The name of the Event: the name of the Gateway, truncated if necessary, and a hash of the content.
     fn name(&self) -> String {
         let said = format!("{}/{}/{}/{}", self.uid, self.reason.as_str(), self.occasion, self.text);
         let gateway: String = self.gateway.name.chars().take(200).collect();
@@ -85,7 +85,7 @@ impl Note {
     }
 }
 
-/// Takes Events and writes them one after the other.
+/// Queues Events and writes them one after the other.
 #[derive(Debug, Clone)]
 pub struct Events {
     sender: mpsc::Sender<Note>,
@@ -93,7 +93,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Starts writing. The task ends when the last of the senders is gone.
+    /// Starts the task that writes Events. It ends when the last sender is dropped.
     pub fn start(client: Client, api_version: String, metrics: Metrics) -> (Self, JoinHandle<()>) {
         let (sender, mut notes) = mpsc::channel::<Note>(WAITING);
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| MANAGER.to_owned());
@@ -102,14 +102,14 @@ impl Events {
             while let Some(note) = notes.recv().await {
                 if let Err(error) = write(&client, &api_version, &instance, &note, &counted).await {
                     counted.events_dropped.inc();
-                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), error = said(&error), "an Event was not written");
+                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), error = said(&error), "cannot write the Event");
                 }
             }
         });
         (Events { sender, metrics }, task)
     }
 
-    /// Has an Event written. It is dropped where too many wait.
+    /// Queues an Event. It is dropped if too many Events wait.
     pub fn publish(&self, note: Note) {
         tracing::info!(gateway = %note.gateway, reason = note.reason.as_str(), note = note.text, "event");
         if self.sender.try_send(note).is_err() {
@@ -117,7 +117,7 @@ impl Events {
         }
     }
 
-    /// Waits until what was published is written, but not for long.
+    /// Waits until the queued Events are written, but at most for a few seconds.
     pub async fn finish(self, task: JoinHandle<()>) {
         drop(self);
         let _ = tokio::time::timeout(LAST_WORDS, task).await;
@@ -169,9 +169,9 @@ async fn write(
     }
 }
 
-/// At most as much as an Event takes, cut at a character.
+/// Truncates a text to the maximum length of a note.
 fn shortened(text: &str) -> String {
-    const MORE: &str = "..";
+    const MORE: &str = "...";
     if text.len() <= NOTE {
         return text.to_owned();
     }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_follows_from_what_is_said() {
+    fn the_name_is_derived_from_the_content() {
         assert_eq!(note("a", "").name(), note("a", "").name());
         assert_ne!(note("a", "").name(), note("b", "").name());
         assert_ne!(note("a", "1").name(), note("a", "2").name());
@@ -205,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn a_note_fits() {
+    fn a_long_note_is_truncated() {
         assert_eq!(shortened("a"), "a");
         let cut = shortened(&"ä".repeat(1000));
-        assert!(cut.len() <= NOTE && cut.len() > NOTE - 4 && cut.ends_with(".."), "{}", cut.len());
+        assert!(cut.len() <= NOTE && cut.len() > NOTE - 4 && cut.ends_with("..."), "{}", cut.len());
     }
 }

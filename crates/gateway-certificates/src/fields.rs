@@ -1,19 +1,21 @@
-//! Field ownership: which fields of a Certificate are ours, by its `metadata.managedFields`.
+//! Field ownership: the fields of a Certificate that the controller owns, from its
+//! `metadata.managedFields`.
 //!
-//! What we own has to be what we want: a field of ours that somebody else changed is theirs then, and
-//! one that the plan dropped is ours still, so that a comparison with the owned part finds both.
+//! The owned fields must be equal to the desired ones. If another client changes a field, that client
+//! owns it. If a field is removed from the plan, the controller still owns it. Comparing the owned part
+//! with the desired state finds both.
 //!
-//! The API server notes a POST and an apply of one manager as two entries
+//! The API server records a POST and an apply of one manager as two entries
 //! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply>).
-//! As long as the entry of the POST is there, a field that the apply leaves out stays. So [`as_applied`]
-//! turns it into one of an apply before the first change.
+//! While the entry of the POST exists, a field that the apply omits is not removed. Therefore
+//! [`as_applied`] converts it to an apply entry before the first change.
 
 use serde_json::{Map, Value, json};
 
-/// Our name among field managers.
+/// The controller's name as field manager.
 pub const MANAGER: &str = "gateway-certificates";
 
-/// The part of an object that we own.
+/// The part of an object that the controller owns.
 pub fn owned(object: &Value) -> Value {
     let fields = union(entries(object).filter(|entry| is_ours(entry)));
     match fields.is_empty() {
@@ -22,8 +24,8 @@ pub fn owned(object: &Value) -> Value {
     }
 }
 
-/// `metadata.managedFields` with all of our entries as one of an apply; none where that is so
-/// already.
+/// `metadata.managedFields` with all of the controller's entries merged into one apply entry; `None` if
+/// that is already the case.
 pub fn as_applied(object: &Value) -> Option<Value> {
     let updated = entries(object).find(|entry| is_ours(entry) && entry["operation"] != "Apply")?;
     let mut rest: Vec<Value> = entries(object).filter(|entry| !is_ours(entry)).cloned().collect();
@@ -64,9 +66,9 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     }
 }
 
-/// The part of a value that a set of fields names (`FieldsV1` in apimachinery's
-/// meta/v1/types.go): `f:` names a field, `k:` the item of a list with those keys, `v:` the item of a
-/// set, `.` the value without its content, and nothing at all the value as it is.
+/// The part of a value that a field set selects (`FieldsV1` in apimachinery's meta/v1/types.go): `f:`
+/// selects a field, `k:` a list item by its keys, `v:` an item of a set, `.` the value without its
+/// content, and an empty set the complete value.
 fn project(value: &Value, fields: &Map<String, Value>) -> Value {
     let none = Map::new();
     let below = |key: &str| fields.get(key).map(|fields| fields.as_object().unwrap_or(&none));
@@ -125,22 +127,22 @@ mod tests {
     }
 
     #[rstest]
-    #[case::nobody(json!([]), json!({}))]
+    #[case::no_manager(json!([]), json!({}))]
     #[case::another_manager(json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]), json!({}))]
     #[case::our_status(json!([{"manager": MANAGER, "subresource": "status", "fieldsV1": {"f:spec": {}}}]), json!({}))]
-    #[case::whole(json!([entry("Apply", json!({"f:spec": {"f:issuerRef": {}}}))]), json!({"spec": {"issuerRef": {"name": "le", "kind": "Issuer"}}}))]
+    #[case::complete(json!([entry("Apply", json!({"f:spec": {"f:issuerRef": {}}}))]), json!({"spec": {"issuerRef": {"name": "le", "kind": "Issuer"}}}))]
     #[case::one_field(json!([entry("Update", json!({"f:spec": {".": {}, "f:issuerRef": {".": {}, "f:name": {}}}}))]), json!({"spec": {"issuerRef": {"name": "le"}}}))]
     #[case::without_content(json!([entry("Update", json!({"f:metadata": {"f:labels": {".": {}}}}))]), json!({"metadata": {"labels": {}}}))]
     #[case::an_atomic_list(json!([entry("Update", json!({"f:spec": {"f:dnsNames": {}}}))]), json!({"spec": {"dnsNames": ["x", "y"]}}))]
     #[case::an_item_by_key(json!([entry("Update", json!({"f:metadata": {"f:ownerReferences": {".": {}, "k:{\"uid\":\"u2\"}": {}}}}))]), json!({"metadata": {"ownerReferences": [{"uid": "u2", "name": "y"}]}}))]
     #[case::an_item_of_a_set(json!([entry("Update", json!({"f:spec": {"f:dnsNames": {"v:\"y\"": {}}}}))]), json!({"spec": {"dnsNames": ["y"]}}))]
-    #[case::a_field_that_went(json!([entry("Update", json!({"f:spec": {"f:secretName": {}, "f:duration": {}}}))]), json!({"spec": {"secretName": "a"}}))]
+    #[case::a_removed_field(json!([entry("Update", json!({"f:spec": {"f:secretName": {}, "f:duration": {}}}))]), json!({"spec": {"secretName": "a"}}))]
     #[case::both_entries(
         json!([entry("Update", json!({"f:metadata": {"f:labels": {"f:ours": {}}}})), entry("Apply", json!({"f:spec": {"f:secretName": {}}}))]),
         json!({"metadata": {"labels": {"ours": "1"}}, "spec": {"secretName": "a"}})
     )]
     #[case::no_fields(json!([{"manager": MANAGER}, 3]), json!({}))]
-    fn what_is_ours(#[case] entries: Value, #[case] expected: Value) {
+    fn the_owned_part(#[case] entries: Value, #[case] expected: Value) {
         assert_eq!(owned(&object(entries)), expected);
     }
 
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(as_applied(&object(json!([]))), None);
     }
 
-    /// Objects of objects, texts and lists, as a Certificate's.
+    /// Nested objects with texts, numbers and lists, as in a Certificate.
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             "[a-c]{1,2}".prop_map(Value::from),
@@ -170,7 +172,7 @@ mod tests {
         })
     }
 
-    /// The fields of everything in a value, as the API server notes them.
+    /// The field set of a complete value, as the API server records it.
     fn fields_of(value: &Value) -> Value {
         let Value::Object(object) = value else { return json!({}) };
         let mut fields = Map::from_iter([(".".to_owned(), json!({}))]);
@@ -180,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn who_wrote_all_owns_all(spec in value()) {
+        fn the_manager_of_all_fields_owns_everything(spec in value()) {
             let mut object = json!({"spec": spec});
             let fields = json!({"f:spec": fields_of(&object["spec"])});
             object["metadata"] = json!({"managedFields": [entry("Update", fields)]});
@@ -188,7 +190,7 @@ mod tests {
         }
 
         #[test]
-        fn an_apply_owns_what_post_and_apply_owned(all in value(), one in value(), other in value()) {
+        fn the_merged_entry_owns_the_fields_of_both(all in value(), one in value(), other in value()) {
             let entries = [("Update", one), ("Apply", other)]
                 .map(|(operation, part)| entry(operation, json!({"f:spec": fields_of(&part)})));
             let mut object = json!({"spec": all, "metadata": {"managedFields": entries}});
@@ -199,7 +201,7 @@ mod tests {
         }
 
         #[test]
-        fn fields_that_make_no_sense_are_no_panic(object in value(), fields in value()) {
+        fn invalid_field_sets_do_not_panic(object in value(), fields in value()) {
             let mut object = json!({"spec": object});
             object["metadata"] = json!({"managedFields": [entry("Update", json!({"f:spec": fields}))]});
             owned(&object);

@@ -12,7 +12,7 @@ use kube::error::DiscoveryError;
 use certificate_shim::gateway::ISTIO_GROUP;
 use certificate_shim::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND, ISSUER_KIND};
 
-/// What a kind is watched for.
+/// The purpose of a watched kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Istio's Gateways.
@@ -21,7 +21,7 @@ pub enum Role {
     Certificates,
     /// A kind of issuer.
     Issuers,
-    /// Namespaces, whose labels tell tenants.
+    /// Namespaces. Their labels determine the tenants.
     Namespaces,
     /// Pods, to compare them with the settings.
     Pods,
@@ -30,17 +30,17 @@ pub enum Role {
 /// A kind that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kind {
-    /// What for.
+    /// The purpose.
     pub role: Role,
-    /// Its API group; empty for the core group.
+    /// The API group; empty for the core group.
     pub group: String,
-    /// Its kind.
+    /// The kind.
     pub kind: String,
-    /// The version to watch; none is the most stable one that is served.
+    /// The version to watch; if `None`, the most stable one that is served.
     pub version: Option<String>,
 }
 
-/// The kinds that are watched under these settings.
+/// The kinds that are watched with these settings.
 pub fn watched(settings: &Settings, pods: bool) -> Vec<Kind> {
     let kind = |role, group: &str, kind: &str, version: Option<&str>| Kind {
         role,
@@ -69,25 +69,25 @@ pub fn watched(settings: &Settings, pods: bool) -> Vec<Kind> {
 }
 
 impl Kind {
-    /// Its [`resource`].
+    /// The [`resource`] of the kind.
     pub fn resource(&self) -> String {
         resource(&self.group, &self.kind)
     }
 }
 
-/// How the API server serves a kind.
+/// The served versions of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
-    /// The version that is taken: the most stable one.
+    /// The version that is used: the most stable one, unless the kind has a version.
     pub resource: ApiResource,
-    /// All versions as they stand in `apiVersion`, the most stable one first.
+    /// All versions in the form of `apiVersion`, the most stable one first.
     pub api_versions: Vec<String>,
 }
 
-/// Asks how a kind is served; none where it is not.
+/// Discovers the served versions of a kind; `None` if it is not served.
 ///
 /// # Errors
-/// Where the API server does not tell.
+/// Discovery fails.
 pub async fn discover(client: &Client, kind: &Kind) -> kube::Result<Option<Served>> {
     let built_in = match kind.role {
         Role::Namespaces => Some(ApiResource::erase::<Namespace>(&())),
@@ -106,7 +106,7 @@ pub async fn discover(client: &Client, kind: &Kind) -> kube::Result<Option<Serve
         Err(error) => return Err(error),
     };
     let mut served: Option<Served> = None;
-    // Most stable first.
+    // The most stable version comes first.
     for version in group.versions() {
         let found = group.versioned_resources(version).into_iter().find(|(resource, capabilities)| {
             resource.kind == kind.kind && capabilities.supports_operation(verbs::WATCH)
@@ -132,8 +132,8 @@ mod tests {
     use serde_json::{Value, json};
 
     #[rstest]
-    #[case::least(json!({}), false, &["gateways.networking.istio.io", "certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io"])]
-    #[case::most(
+    #[case::minimum(json!({}), false, &["gateways.networking.istio.io", "certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io"])]
+    #[case::maximum(
         json!({
             "issuer_kinds": [{"group": "awspca.cert-manager.io", "kind": "AWSPCAIssuer", "api_version": "v1beta1", "scope": "Namespaced"}],
             "tenants": [{"name": "a", "namespace_selector": {"match_labels": {"team": "a"}}, "issuers": [], "dns_names": []}],
@@ -142,7 +142,7 @@ mod tests {
         &["gateways.networking.istio.io", "certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io", "awspcaissuers.awspca.cert-manager.io", "namespaces", "pods"]
     )]
     #[case::tenants_by_name(json!({"tenants": [{"name": "a", "namespaces": ["a"], "issuers": [], "dns_names": []}]}), false, &["gateways.networking.istio.io", "certificates.cert-manager.io", "issuers.cert-manager.io", "clusterissuers.cert-manager.io"])]
-    fn what_is_watched(#[case] settings: Value, #[case] pods: bool, #[case] expected: &[&str]) {
+    fn watched_kinds(#[case] settings: Value, #[case] pods: bool, #[case] expected: &[&str]) {
         let settings = Settings::read(&settings).unwrap();
         let resources: Vec<_> = watched(&settings, pods).iter().map(Kind::resource).collect();
         assert_eq!(resources, expected);

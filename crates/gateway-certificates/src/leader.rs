@@ -1,4 +1,4 @@
-//! Leader election by a Lease: one replica works, the others are ready to.
+//! Leader election with a Lease: one replica works, the others are ready to take over.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use tokio::sync::watch;
 
 use crate::said::said;
 
-/// How long a Lease holds without being renewed, in seconds.
+/// The duration of the Lease, in seconds.
 const DURATION: u64 = 15;
-/// How long before its end it is renewed, in seconds.
+/// The time between the renewal and the expiry of the Lease, in seconds.
 const GRACE: u64 = 10;
-/// The longest that a request for the Lease may take: less than what is left when a renewal is due.
+/// The timeout of requests for the Lease, which is shorter than the time left for a renewal.
 pub const TIMEOUT: Duration = Duration::from_millis(1500);
-/// After a failure, how long nothing further has to fail until the Lease counts as renewed. A
-/// renewal is two requests.
+/// The time without another failure after which the Lease counts as renewed. A renewal is two
+/// requests.
 const SETTLED: Duration = Duration::from_secs(4);
 
-/// How often a replica that waits looks whether the Lease has been released.
+/// The interval at which a waiting replica checks whether the Lease has been released.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Where the Lease is.
+/// The namespace and name of the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseName {
     /// Its namespace.
@@ -33,10 +33,10 @@ pub struct LeaseName {
     pub name: String,
 }
 
-/// Joins the election. `client` has to give up on requests after [`TIMEOUT`].
+/// Joins the election. Requests of `client` must time out after [`TIMEOUT`].
 ///
 /// # Errors
-/// Where the Lease can neither be read nor created.
+/// The Lease can neither be read nor created.
 pub async fn join(
     client: Client,
     lease: &LeaseName,
@@ -51,11 +51,11 @@ pub async fn join(
         .await
 }
 
-/// Takes part in the election and tells who leads, for good.
+/// Takes part in the election and updates `leads`, forever.
 ///
-/// The manager says when the Lease changes hands, and when it cannot be renewed, but not when that
-/// is over. Work rests from the first failure until the manager has had time to fail again and did
-/// not: it renews long before the Lease ends, so that nobody else leads meanwhile.
+/// The manager reports a change of leadership, and a failed renewal, but not the next successful
+/// renewal. Work is therefore paused after a failure until the manager has had time to fail again and
+/// did not. It renews the Lease long before it expires, so no other replica can lead meanwhile.
 pub async fn take_part(manager: &LeaseManager, leads: &watch::Sender<bool>) {
     let mut holds = false;
     loop {
@@ -72,12 +72,12 @@ pub async fn take_part(manager: &LeaseManager, leads: &watch::Sender<bool>) {
         };
         match outcome {
             Ok(now) => {
-                tracing::info!(leads = now, "the Lease changed hands");
+                tracing::info!(leads = now, "leadership changed");
                 holds = now;
                 leads.send_replace(now);
             }
             Err(error) => {
-                tracing::warn!(error = said(&error), "the Lease cannot be read or renewed");
+                tracing::warn!(error = said(&error), "cannot read or renew the Lease");
                 leads.send_replace(false);
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -85,10 +85,10 @@ pub async fn take_part(manager: &LeaseManager, leads: &watch::Sender<bool>) {
     }
 }
 
-/// Ends when nobody holds the Lease while this replica does not lead.
+/// Ends when the Lease has no holder while this replica does not lead.
 ///
-/// The manager of a replica that waits sleeps until the Lease would have run out, and does not see
-/// that it was released before. Whoever joins anew gets it at once.
+/// The manager of a waiting replica sleeps until the Lease would expire, and does not notice that it
+/// was released earlier. A replica that joins again gets it immediately.
 pub async fn vacancy(client: Client, lease: &LeaseName, leads: &watch::Sender<bool>) {
     let leases: Api<Lease> = Api::namespaced(client, &lease.namespace);
     loop {
@@ -96,7 +96,7 @@ pub async fn vacancy(client: Client, lease: &LeaseName, leads: &watch::Sender<bo
         if *leads.borrow() {
             continue;
         }
-        // An API server that does not answer is the manager's to tell.
+        // The manager reports an API server that does not answer.
         let Ok(found) = leases.get_opt(&lease.name).await else { continue };
         let holder = found.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
         if holder.is_none_or(|holder| holder.is_empty()) {

@@ -1,13 +1,13 @@
-//! The controller that creates and keeps the cert-manager Certificates of annotated Istio Gateways.
+//! The controller that creates and maintains the cert-manager Certificates of annotated Istio Gateways.
 //!
-//! cert-manager watches Gateway API, never Istio's Gateways; this closes the gap, under the very rules
-//! that the policy judges them by at admission. Read it in this order:
+//! cert-manager watches the Gateways of Gateway API, but not those of Istio. This controller closes the
+//! gap, with the same rules that the policy checks at admission. Read it in this order:
 //!
-//! * [`kinds`], [`mod@watch`], [`objects`], [`cache`]: what is watched, and what is remembered of it;
-//! * [`queue`]: which Gateway is looked at next;
-//! * [`wanted`], [`mod@decide`]: what has to be done for one, from the caches alone;
-//! * [`mod@reconcile`], [`writes`], [`fields`]: how it is done;
-//! * [`events`], [`metrics`], [`pods`], [`mod@said`]: what is told;
+//! * [`kinds`], [`mod@watch`], [`objects`], [`cache`]: the watched objects, and the cached parts of them;
+//! * [`queue`]: the Gateways to reconcile next;
+//! * [`wanted`], [`mod@decide`]: the decision about one Gateway, from the caches alone;
+//! * [`mod@reconcile`], [`writes`], [`fields`]: carrying it out;
+//! * [`events`], [`metrics`], [`pods`], [`mod@said`]: reporting;
 //! * [`settings`], [`leader`], [`serve`], [`mod@run`]: the process;
 //! * [`mod@render`]: the same without a cluster.
 

@@ -10,7 +10,7 @@ use gateway_certificates::{render, run, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Creates and keeps the cert-manager Certificates of annotated Istio Gateways.
+/// Creates and maintains the cert-manager Certificates of annotated Istio Gateways.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -24,37 +24,37 @@ enum Command {
     Render(RenderArgs),
 }
 
-/// Runs the controller until it is told to stop (SIGTERM or SIGINT).
+/// Runs the controller until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// How to reach the cluster; unless given, what KUBECONFIG names, or else the Pod's ServiceAccount
+    /// Kubeconfig of the cluster; default: the environment variable KUBECONFIG, or the Pod's ServiceAccount
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The policy's settings, YAML or JSON
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Where metrics (/metrics) and health (/healthz, /readyz) are served; port 8080 of every address unless given
+    /// Address for metrics (/metrics) and health (/healthz, /readyz); default: port 8080 of every address
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// The namespace of the Lease by which replicas agree on a leader; the Pod's own unless given
+    /// Namespace of the Lease for leader election; default: the namespace of the Pod
     #[arg(long, value_name = "NAMESPACE")]
     lease_namespace: Option<String>,
-    /// The name of that Lease
+    /// Name of the Lease
     #[arg(long, value_name = "NAME", default_value = "gateway-certificates")]
     lease_name: String,
-    /// Lead at once: for a single replica
+    /// Lead at once, without an election: for a single replica
     #[arg(long, conflicts_with_all = ["lease_namespace", "lease_name"])]
     no_leader_election: bool,
-    /// Compare gateway_namespaces with the Pods that the Gateways select, and report where they differ
+    /// Compare gateway_namespaces with the Pods that Gateways select, and report differences
     #[arg(long)]
     watch_pods: bool,
-    /// In a Gateway's own namespace, too, leave Secrets alone that cert-manager did not make
+    /// Also in a Gateway's own namespace, do not overwrite Secrets that cert-manager did not write
     #[arg(long)]
     check_own_secrets: bool,
-    /// How many Gateways are worked on at once
+    /// Number of Gateways that are reconciled in parallel
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
-    /// How log lines are written
+    /// Format of log lines; RUST_LOG sets the level
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
 }
@@ -65,22 +65,22 @@ enum LogFormat {
     Text,
 }
 
-/// Prints the Certificates that would be made of the Istio Gateways in manifests, without a cluster.
+/// Prints the Certificates of the Istio Gateways in manifests, without a cluster.
 ///
-/// Issuers are looked up in the same files: one without a status counts as Ready, one that is not there may be in the
-/// cluster. Of two Gateways that claim one Secret, the one that stands first gets it. Manifests carry no uid, so
-/// owner references are left out. What is refused goes to standard error.
+/// Issuers are looked up in the same files. One without a status counts as Ready. One that is not in the files can
+/// exist in the cluster. If two Gateways name one Secret, the first one in the files gets it. Manifests carry no uid, so
+/// owner references are omitted. Rejected Certificates are reported on standard error.
 ///
-/// Ends with 0 if every Gateway gets its Certificates, 1 if one is refused, 2 if something keeps them from being told.
+/// Exit code: 0 if every Gateway gets its Certificates, 1 if one is rejected, 2 if files or settings cannot be read.
 #[derive(Debug, Args)]
 struct RenderArgs {
-    /// YAML and JSON files, folders (hidden ones are left out), or - for standard input
+    /// YAML and JSON files, folders (hidden ones are skipped), or - for standard input
     #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The policy's settings, YAML or JSON
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// The namespace of objects that name none
+    /// Namespace of objects that do not specify one
     #[arg(short, long, default_value = "default")]
     namespace: String,
 }
@@ -130,7 +130,7 @@ fn render_command(args: &RenderArgs) -> ExitCode {
         Err(error) => return fail(&error.to_string(), 2),
     };
     rendering.notes.iter().for_each(|note| say("note", note));
-    rendering.refusals.iter().for_each(|refusal| say("refused", refusal));
+    rendering.refusals.iter().for_each(|refusal| say("rejected", refusal));
     let _ = std::io::stdout().write_all(rendering.certificates.as_bytes());
     if rendering.refusals.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
@@ -140,12 +140,12 @@ fn fail(error: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A reader that went away (`| head`) is no reason to complain.
-fn say(what: &str, text: &str) {
-    let _ = writeln!(std::io::stderr(), "{what}: {text}");
+/// Prints to standard error and ignores a closed pipe (`| head`).
+fn say(prefix: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{prefix}: {text}");
 }
 
-/// Ends with the first SIGTERM or SIGINT.
+/// A future that ends with the first SIGTERM or SIGINT.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -157,9 +157,9 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Writes log lines to standard error; RUST_LOG says how much.
+/// Writes log lines to standard error; RUST_LOG sets the level.
 fn log(format: LogFormat) {
-    // What a request failed with is told with what it was for.
+    // Failed requests are logged together with their purpose elsewhere.
     const DEFAULT: &str = "info,kube_client::client::builder=off";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

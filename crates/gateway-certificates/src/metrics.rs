@@ -1,4 +1,4 @@
-//! What is counted, in the format of Prometheus.
+//! The metrics, in the format of Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     writes: IntCounterVec,
     refused: IntGaugeVec,
-    /// Gateways that are due or worked on.
+    /// Gateways that are due or being reconciled.
     pub queue_depth: IntGauge,
     /// Gateways that wait for a retry.
     pub queue_waiting: IntGauge,
     /// 1 while this replica leads.
     pub leader: IntGauge,
-    /// Gateways whose selected Pods run elsewhere than settings say.
+    /// Gateways with selected Pods in other namespaces than the settings say.
     pub placement_mismatches: IntGauge,
-    /// Events that were not written, because too many were waiting or the API server refused them.
+    /// Events that were not written, because too many waited or the API server rejected them.
     pub events_dropped: IntCounter,
 }
 
@@ -27,7 +27,7 @@ impl Metrics {
     /// New metrics, all zero.
     ///
     /// # Errors
-    /// Two metrics of one name, or a name that Prometheus does not know: a fault of this code.
+    /// Two metrics have the same name, or a name is invalid: a bug in this code.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new_custom(Some("gateway_certificates".to_owned()), None)?;
         let counters = |name: &str, help: &str, labels: &[&str]| {
@@ -41,25 +41,29 @@ impl Metrics {
             Ok::<_, prometheus::Error>(gauge)
         };
         let refused = IntGaugeVec::new(
-            Opts::new("refused", "Gateways that a rule keeps from a Certificate now."),
+            Opts::new("refused", "Gateways that currently get no Certificate because of a rule."),
             &["rule"],
         )?;
         registry.register(Box::new(refused.clone()))?;
         let events_dropped = IntCounter::new("events_dropped_total", "Events that could not be written.")?;
         registry.register(Box::new(events_dropped.clone()))?;
         Ok(Metrics {
-            reconciles: counters("reconciles_total", "Looks at a Gateway, by outcome.", &["outcome"])?,
+            reconciles: counters(
+                "reconciles_total",
+                "Reconciliations of Gateways, by outcome.",
+                &["outcome"],
+            )?,
             writes: counters(
                 "api_writes_total",
                 "Writes to the API server, by resource, verb and outcome.",
                 &["resource", "verb", "outcome"],
             )?,
-            queue_depth: gauge("queue_depth", "Gateways that are due or worked on.")?,
+            queue_depth: gauge("queue_depth", "Gateways that are due or being reconciled.")?,
             queue_waiting: gauge("queue_waiting", "Gateways that wait for a retry.")?,
             leader: gauge("leader", "1 while this replica leads.")?,
             placement_mismatches: gauge(
                 "placement_mismatches",
-                "Gateways whose selected Pods run elsewhere than gateway_namespaces says.",
+                "Gateways with selected Pods in other namespaces than the settings say.",
             )?,
             events_dropped,
             refused,
@@ -67,7 +71,7 @@ impl Metrics {
         })
     }
 
-    /// Counts a look at a Gateway.
+    /// Counts a reconciliation of a Gateway.
     pub fn reconciled(&self, outcome: &str) {
         self.reconciles.with_label_values(&[outcome]).inc();
     }
@@ -77,14 +81,14 @@ impl Metrics {
         self.writes.with_label_values(&[resource, verb, if is_ok { "ok" } else { "error" }]).inc();
     }
 
-    /// Sets how many Gateways each rule keeps from a Certificate.
+    /// Sets the number of Gateways that get no Certificate because of each rule.
     pub fn set_refused(&self, by_rule: &BTreeMap<&'static str, i64>) {
         for (rule, count) in by_rule {
             self.refused.with_label_values(&[rule]).set(*count);
         }
     }
 
-    /// All of them as Prometheus reads them.
+    /// All metrics, in the text format of Prometheus.
     pub fn text(&self) -> String {
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
@@ -99,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_prometheus_reads() {
+    fn the_text_format() {
         let metrics = Metrics::new().unwrap();
         metrics.reconciled("unchanged");
         metrics.wrote("certificates", "create", true);

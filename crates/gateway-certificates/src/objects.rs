@@ -1,5 +1,5 @@
-//! What is remembered of the cluster's objects: no more than decides, so that thousands fit in little
-//! memory.
+//! The cached parts of the cluster's objects: only the fields that decisions depend on, so that thousands
+//! of objects need little memory.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use certificate_shim::plan::{SecretName, plan};
 use certificate_shim::read::Malformed;
 use certificate_shim::{Gateway, annotation};
 use gateway_rules::Settings;
-use gateway_rules::certificates::claim;
+use gateway_rules::ownership::declared_owner;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
 use crate::fields;
 
-/// Names a Gateway.
+/// The namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Its namespace.
@@ -33,7 +33,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// An Istio Gateway as it is remembered.
+/// The cached part of an Istio Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGateway {
     /// Its namespace and name.
@@ -44,18 +44,18 @@ pub struct KnownGateway {
     pub created: String,
     /// Whether it is being deleted.
     pub is_going: bool,
-    /// The issuer that its annotations name; none where it is not annotated.
+    /// The issuer that its annotations name; `None` if it is not annotated.
     pub issuer: Option<IssuerRef>,
     /// The Secrets that it plans Certificates for, sorted.
     pub planned: Vec<SecretName>,
-    /// Why nobody can tell what it plans: that is no reason to take anything away.
+    /// The reason why its plan is unknown. In this case, nothing is deleted.
     pub obscure: Option<String>,
-    /// The object as JSON without what nothing reads; empty where it is not annotated.
+    /// The object as JSON without unused fields; empty if it is not annotated.
     json: Box<str>,
 }
 
 impl KnownGateway {
-    /// Remembers a Gateway.
+    /// Extracts the cached part of a Gateway.
     pub fn of(object: &DynamicObject, settings: &Settings) -> Self {
         let metadata = &object.metadata;
         let key = Key {
@@ -88,7 +88,7 @@ impl KnownGateway {
             Ok(None) => {}
             Ok(Some((issuer, planned))) => {
                 if planned.is_none() {
-                    self.obscure = Some("its selector picks none of the known gateways".to_owned());
+                    self.obscure = Some("the selector matches none of the known gateways".to_owned());
                 }
                 self.issuer = Some(issuer);
                 self.planned = planned.unwrap_or_default();
@@ -96,7 +96,7 @@ impl KnownGateway {
         }
     }
 
-    /// Whether it carries an issuer annotation.
+    /// Whether it has an issuer annotation.
     pub fn is_annotated(&self) -> bool {
         !self.json.is_empty()
     }
@@ -106,37 +106,37 @@ impl KnownGateway {
         self.planned.binary_search(secret).is_ok()
     }
 
-    /// Whether it comes first where two claim one Secret: the older one, then the one with the
-    /// smaller uid.
+    /// Whether it takes precedence if two Gateways claim one Secret: the older one, then the one with
+    /// the smaller uid.
     pub fn is_before(&self, other: &Self) -> bool {
         (&self.created, &self.uid) < (&other.created, &other.uid)
     }
 
-    /// The object; null where it is not annotated.
+    /// The object; null if it is not annotated.
     pub fn object(&self) -> Value {
         serde_json::from_str(&self.json).unwrap_or_default()
     }
 
-    /// The object as the rules read it.
+    /// The Gateway for the rules.
     ///
     /// # Errors
-    /// The field that has another type than the API gives it.
+    /// A field has the wrong type.
     pub fn view<'o>(&'o self, object: &'o Value) -> Result<Gateway<'o>, Malformed> {
         Gateway::read(GatewayKind::Istio, &self.key.namespace, object)
     }
 }
 
-/// The issuer that a Gateway's annotations name, and the Secrets that it plans Certificates for; those
-/// are unknown where its placement is.
+/// The issuer that a Gateway's annotations name, and the Secrets that it plans Certificates for, which
+/// are unknown if its placement is unknown.
 fn planned(gateway: &Gateway<'_>, settings: &Settings) -> Option<(IssuerRef, Option<Vec<SecretName>>)> {
     let issuer = issuer_ref::resolve(gateway)?.reference;
     let placement = placement(gateway, settings.gateway_namespaces.as_deref());
-    let planned = || plan(gateway, &issuer, &placement, &settings.copy).secrets();
+    let planned = || plan(gateway, &issuer, &placement, &settings.plan).secrets();
     let planned = (!placement.is_empty()).then(planned);
     Some((issuer, planned))
 }
 
-/// The parts of a Gateway that the plan and the rules read.
+/// The fields of a Gateway that the plan and the rules read.
 fn small(object: &DynamicObject, settings: &Settings) -> Value {
     const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     let metadata = &object.metadata;
@@ -144,7 +144,7 @@ fn small(object: &DynamicObject, settings: &Settings) -> Value {
         .annotations
         .iter()
         .flatten()
-        .filter(|(key, _)| *key != LAST_APPLIED || settings.copy.annotations.contains(key))
+        .filter(|(key, _)| *key != LAST_APPLIED || settings.plan.copy_annotations.contains(key))
         .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
         .collect();
     let spec = |field: &str| object.data.pointer(&format!("/spec/{field}")).cloned().unwrap_or_default();
@@ -160,10 +160,10 @@ fn small(object: &DynamicObject, settings: &Settings) -> Value {
     })
 }
 
-/// A Certificate as it is remembered.
+/// The cached part of a Certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownCertificate {
-    /// Its namespace and name; the name is that of its Secret where it is ours.
+    /// Its namespace and name; the controller's Certificates have the name of their Secret.
     pub name: SecretName,
     /// `spec.secretName`.
     pub secret_name: String,
@@ -171,13 +171,13 @@ pub struct KnownCertificate {
     pub uid: String,
     /// Whether it is being deleted.
     pub is_going: bool,
-    /// The Istio Gateway that it belongs to; none where it belongs to something else or nobody.
+    /// The Istio Gateway that it belongs to; `None` if it belongs to something else or has no owner.
     pub owner: Option<KnownOwner>,
-    /// Whether it asks for a temporary certificate.
+    /// Whether it requests a temporary certificate.
     pub asks_for_temporary: bool,
-    /// The part of it that we own, as JSON; empty where it belongs to no Istio Gateway.
+    /// The part that the controller owns, as JSON; empty if it belongs to no Istio Gateway.
     owned: Box<str>,
-    /// What tells whom it belongs to, as JSON.
+    /// The fields that identify its owner, as JSON.
     identity: Box<str>,
 }
 
@@ -186,12 +186,12 @@ pub struct KnownCertificate {
 pub struct KnownOwner {
     /// Its namespace and name.
     pub key: Key,
-    /// The version under which the owner reference names it; none where annotations do.
+    /// The apiVersion in the owner reference; `None` if annotations record the owner.
     pub api_version: Option<String>,
 }
 
 impl KnownCertificate {
-    /// Remembers a Certificate.
+    /// Extracts the cached part of a Certificate.
     pub fn of(object: &DynamicObject) -> Self {
         let object = value_of(object);
         let text =
@@ -215,32 +215,32 @@ impl KnownCertificate {
         }
     }
 
-    /// Whether it belongs to that Gateway, or to an earlier one of its namespace and name.
+    /// Whether it belongs to that Gateway, or to an earlier one with the same namespace and name.
     pub fn belongs_to(&self, key: &Key) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.key == *key)
     }
 
-    /// The part of it that we own; null where it belongs to no Istio Gateway.
+    /// The part that the controller owns; null if it belongs to no Istio Gateway.
     pub fn owned(&self) -> Value {
         serde_json::from_str(&self.owned).unwrap_or_default()
     }
 
-    /// The object, as far as it tells whom it belongs to.
+    /// The object, reduced to the fields that identify its owner.
     pub fn identity(&self) -> Value {
         serde_json::from_str(&self.identity).unwrap_or_default()
     }
 }
 
-/// A whole object.
+/// The complete object as JSON.
 pub fn value_of(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
 /// The Istio Gateway that a Certificate belongs to.
 pub fn owner(certificate: &Value) -> Option<KnownOwner> {
-    let claim = claim(certificate)?;
+    let declared = declared_owner(certificate)?;
     let istio = GatewayKind::Istio;
-    if (claim.group, claim.kind) != (istio.group(), istio.kind()) {
+    if (declared.group, declared.kind) != (istio.group(), istio.kind()) {
         return None;
     }
     let references = certificate.pointer("/metadata/ownerReferences").and_then(Value::as_array);
@@ -250,8 +250,8 @@ pub fn owner(certificate: &Value) -> Option<KnownOwner> {
         .find(|reference| reference["controller"] == true)
         .and_then(|reference| reference["apiVersion"].as_str());
     Some(KnownOwner {
-        key: Key { namespace: claim.namespace.to_owned(), name: claim.name.to_owned() },
-        api_version: if claim.recorded { None } else { version.map(str::to_owned) },
+        key: Key { namespace: declared.namespace.to_owned(), name: declared.name.to_owned() },
+        api_version: if declared.is_recorded { None } else { version.map(str::to_owned) },
     })
 }
 
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_plans() {
+    fn the_plan_of_a_gateway() {
         let two = || {
             gateway("team-a", "shop").server("b-tls", &["b.example.com"]).server("a-tls", &["a.example.com"])
         };
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_without_annotation_is_a_name() {
+    fn without_annotation_only_the_name_is_cached() {
         let mut object = gateway("team-a", "shop").server("a-tls", &["a.example.com"]).build();
         object["metadata"]["annotations"] = json!({"a": "b"});
         let known = known(object, json!({}));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn last_applied_is_not_kept() {
+    fn last_applied_is_not_cached() {
         let last = json!({"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "a"});
         let object = || gateway("team-a", "shop").annotations(last.clone()).build();
         let annotations = |settings| {
@@ -336,8 +336,8 @@ mod tests {
     #[case::older("2026-01-01T00:00:00Z", "b", true)]
     #[case::younger("2026-01-03T00:00:00Z", "a", false)]
     #[case::same_second_smaller_uid("2026-01-02T00:00:00Z", "a", true)]
-    #[case::same_second_greater_uid("2026-01-02T00:00:00Z", "z", false)]
-    fn who_comes_first(#[case] created: &str, #[case] uid: &str, #[case] first: bool) {
+    #[case::same_second_larger_uid("2026-01-02T00:00:00Z", "z", false)]
+    fn precedence(#[case] created: &str, #[case] uid: &str, #[case] first: bool) {
         let of = |created: &str, uid: &str| {
             let gateway = gateway("team-a", "shop").metadata("creationTimestamp", json!(created));
             known(gateway.metadata("uid", json!(uid)).build(), json!({}))
@@ -349,8 +349,8 @@ mod tests {
     #[case::referred(certificate("team-a", "a-tls").owned_by("networking.istio.io/v1beta1", "shop"), Some(("team-a/shop", Some("networking.istio.io/v1beta1"))))]
     #[case::recorded(certificate("istio-system", "a-tls").recorded("team-a", "shop"), Some(("team-a/shop", None)))]
     #[case::gateway_api(certificate("team-a", "a-tls").owned_by("gateway.networking.k8s.io/v1", "shop"), None)]
-    #[case::nobody(certificate("team-a", "a-tls"), None)]
-    #[case::the_controller_counts(certificate("team-a", "a-tls").recorded("team-b", "x").owned_by("apps/v1", "shop"), None)]
+    #[case::no_owner(certificate("team-a", "a-tls"), None)]
+    #[case::the_controller_reference_takes_precedence(certificate("team-a", "a-tls").recorded("team-b", "x").owned_by("apps/v1", "shop"), None)]
     fn owners(
         #[case] object: crate::testing::CertificateFixture,
         #[case] expected: Option<(&str, Option<&str>)>,
@@ -360,8 +360,8 @@ mod tests {
         let owner = known.owner.as_ref().map(|owner| (owner.key.to_string(), owner.api_version.clone()));
         assert_eq!(owner, expected.map(|(key, version)| (key.to_owned(), version.map(str::to_owned))));
         assert_eq!(
-            claim(&known.identity()).map(|claim| claim.name.to_owned()),
-            claim(&value_of(&object)).map(|claim| claim.name.to_owned())
+            declared_owner(&known.identity()).map(|owner| owner.name.to_owned()),
+            declared_owner(&value_of(&object)).map(|owner| owner.name.to_owned())
         );
     }
 }

@@ -1,5 +1,5 @@
-//! Whether the gateway Pods are where settings say. It is told and decides nothing: whoever can label
-//! Pods would otherwise steer where keys go.
+//! Compares the namespaces of the gateway Pods with the settings. Differences are only reported and do
+//! not affect decisions: otherwise a user who can label Pods could determine where keys are written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::events::{Events, Note, Reason};
 use crate::metrics::Metrics;
 use crate::objects::{Key, KnownGateway};
 
-/// How often Pods and settings are compared.
+/// The interval of comparisons.
 const EVERY: Duration = Duration::from_secs(10);
-/// How many namespaces a message names.
+/// The maximum number of namespaces in a message.
 const NAMED: usize = 10;
 
-/// Compares Pods and settings every now and then while this replica leads, for good.
+/// Compares Pods and settings periodically while this replica leads, forever.
 pub async fn compare(
     caches: Caches,
     settings: Arc<Settings>,
@@ -58,12 +58,12 @@ pub async fn compare(
     }
 }
 
-/// Where the Pods that a Gateway selects run otherwise than settings say.
+/// The difference between the namespaces of the Pods that a Gateway selects and the settings.
 fn mismatch(gateway: &KnownGateway, pods: &[(String, Arc<Value>)], settings: &Settings) -> Option<String> {
     let object = gateway.object();
     let view = gateway.view(&object).ok()?;
     let Spec::Servers { selector, .. } = &view.spec else { return None };
-    // istiod takes every gateway Pod then, and no label tells which those are.
+    // istiod then uses every gateway Pod, and these cannot be identified by labels.
     if selector.is_empty() {
         return None;
     }
@@ -82,9 +82,9 @@ fn mismatch(gateway: &KnownGateway, pods: &[(String, Arc<Value>)], settings: &Se
         "the Gateway's own namespace"
     };
     Some(format!(
-        "the Pods that its selector picks run in {}, but {of} says {}; Certificates are made where settings say",
-        list(&found),
+        "Certificates are created in {} ({of}), but the selected Pods run in {}. Correct gateway_namespaces if necessary.",
         list(&said),
+        list(&found),
     ))
 }
 
@@ -105,10 +105,10 @@ mod tests {
     use serde_json::json;
 
     #[rstest]
-    #[case::where_settings_say(&[("istio-system", "ingressgateway"), ("team-a", "other")], None)]
-    #[case::elsewhere(&[("ingress", "ingressgateway")], Some("run in ingress, but gateway_namespaces says istio-system"))]
-    #[case::there_too(&[("istio-system", "ingressgateway"), ("team-a", "ingressgateway")], Some("run in istio-system, team-a, but"))]
-    #[case::nowhere(&[], Some("run in no namespace, but"))]
+    #[case::as_in_the_settings(&[("istio-system", "ingressgateway"), ("team-a", "other")], None)]
+    #[case::elsewhere(&[("ingress", "ingressgateway")], Some("in istio-system (gateway_namespaces), but the selected Pods run in ingress."))]
+    #[case::in_both(&[("istio-system", "ingressgateway"), ("team-a", "ingressgateway")], Some("run in istio-system, team-a."))]
+    #[case::nowhere(&[], Some("run in no namespace."))]
     fn compared(#[case] pods: &[(&str, &str)], #[case] expected: Option<&str>) {
         let settings = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]});
         let settings = Settings::read(&settings).unwrap();

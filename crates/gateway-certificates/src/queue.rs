@@ -1,9 +1,9 @@
-//! The work that is due: keys of Gateways, each once, and none by two workers at a time.
+//! The queue of Gateways to reconcile: each Gateway is queued once, and never reconciled by two workers
+//! at a time.
 //!
-//! kube-runtime's Controller drops a request for an object that is not in its store, and Gateways that
-//! are gone are half of what has to be looked at here; nor does it keep one namespace from taking all
-//! workers. So the queue is our own: namespaces take turns, and none has more than a quarter of the
-//! workers.
+//! This is not kube-runtime's Controller, for two reasons. It drops requests for objects that are not in
+//! its store, but deleted Gateways must be reconciled too. And it allows one namespace to occupy all
+//! workers. In this queue, namespaces take turns, and each has at most a quarter of the workers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,29 +17,29 @@ use crate::objects::Key;
 
 /// The wait before the first retry.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// The longest wait between the first retries, which take about a minute together: what an API server
-/// that starts needs until it does everything.
+/// The maximum wait between the first retries, which take about a minute in total. This is the time that
+/// an API server needs to start completely.
 const EAGER_RETRY: Duration = Duration::from_secs(8);
-/// How many retries those are.
+/// The number of the first retries.
 const EAGER_RETRIES: u32 = 9;
 /// The wait between all later ones.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// What follows a piece of work.
+/// The next action for a Gateway after its reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Nothing, until something changes.
     Wait,
-    /// Once more, later and later as long as it is not done.
+    /// A retry, with backoff.
     Retry,
 }
 
-/// A piece of work that is due.
+/// A Gateway that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The Gateway.
     pub key: Key,
-    /// How often in a row it was looked at and not done.
+    /// The number of failed attempts in a row.
     pub retries: u32,
 }
 
@@ -56,17 +56,17 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is due, by namespace.
+    /// The Gateways that are due, by namespace.
     due: BTreeMap<String, VecDeque<Key>>,
-    /// The namespaces that have something due, in the order of their turns.
+    /// The namespaces with Gateways that are due, in the order of their turns.
     turns: VecDeque<String>,
-    /// What is due, once more, to find it.
+    /// The set of all Gateways that are due.
     is_due: BTreeSet<Key>,
-    /// What is due later, by time and then in order of arrival.
+    /// The Gateways that are due later, by time and order of arrival.
     later: BTreeMap<(Instant, u64), Key>,
     due_at: BTreeMap<Key, (Instant, u64)>,
     arrivals: u64,
-    /// What is worked on, and whether it has become due again meanwhile.
+    /// The Gateways that are being reconciled, and whether they have become due again.
     running: BTreeMap<Key, bool>,
     running_in: BTreeMap<String, usize>,
     failures: BTreeMap<Key, u32>,
@@ -82,7 +82,7 @@ impl Queue {
         }))
     }
 
-    /// Makes a Gateway due now, whatever it was waiting for.
+    /// Makes a Gateway due now, even if it waits for a retry.
     pub fn add(&self, key: Key) {
         self.lock().add(key);
         self.0.changed.notify_one();
@@ -96,10 +96,10 @@ impl Queue {
         self.0.changed.notify_one();
     }
 
-    /// Waits for a Gateway to work on. [`Queue::done`] has to follow.
+    /// Waits for a Gateway that is due. The caller must call [`Queue::done`] afterwards.
     pub async fn next(&self) -> Due {
         loop {
-            // Created before the look, so that what happens in between wakes it.
+            // Created before the check, so that no notification is missed.
             let changed = self.0.changed.notified();
             let (found, more, wake_at) = {
                 let mut state = self.lock();
@@ -122,7 +122,7 @@ impl Queue {
         }
     }
 
-    /// Ends the work on a Gateway.
+    /// Ends the reconciliation of a Gateway.
     pub fn done(&self, key: &Key, next: Next) {
         let mut state = self.lock();
         let again = state.running.remove(key).unwrap_or_default();
@@ -149,13 +149,13 @@ impl Queue {
         self.0.changed.notify_one();
     }
 
-    /// How many Gateways are due or worked on.
+    /// The number of Gateways that are due or being reconciled.
     pub fn depth(&self) -> usize {
         let state = self.lock();
         state.is_due.len() + state.running.len()
     }
 
-    /// How many Gateways wait for a retry.
+    /// The number of Gateways that wait for a retry.
     pub fn waiting(&self) -> usize {
         self.lock().later.len()
     }
@@ -188,7 +188,7 @@ impl State {
         self.due_at.insert(key, at);
     }
 
-    /// Makes due what was to wait until now.
+    /// Makes the Gateways due that waited until now.
     fn promote(&mut self, now: Instant) {
         while let Some(entry) = self.later.first_entry() {
             if entry.key().0 > now {
@@ -223,7 +223,7 @@ impl State {
     }
 }
 
-/// Half a second, doubled with every failure up to eight, and after a minute of that a minute.
+/// Half a second, doubled with every failure up to eight seconds; after a minute of failures, one minute.
 fn backoff(failures: u32) -> Duration {
     if failures > EAGER_RETRIES {
         return LAST_RETRY;
@@ -232,7 +232,7 @@ fn backoff(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(doubled).min(EAGER_RETRY)
 }
 
-/// Between all of it and half as much again, so that what failed together is not tried together.
+/// Adds up to 50 %, so that Gateways that failed together are not retried together.
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(1.0..1.5))
 }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_meanwhile_is_looked_at_again() {
+    fn a_gateway_that_changes_meanwhile_is_due_again() {
         let queue = filled(8, &["a/1"]);
         assert_eq!(take_all(&queue), ["a/1"]);
         queue.add(key("a/1"));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn retries_come_later_and_later_and_end_with_success() {
+    async fn retries_have_a_backoff_and_end_with_success() {
         let queue = filled(8, &["a/1"]);
         let mut waits = Vec::new();
         for _ in 0..12 {
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn several_workers_empty_it() {
+    async fn several_workers_empty_the_queue() {
         let keys: Vec<String> = (0..100).map(|i| format!("{}/{i}", i % 7)).collect();
         let queue = Queue::new(8);
         let worker = |queue: Queue| async move {

@@ -1,4 +1,4 @@
-//! One look at a Gateway: what was decided is done, and told.
+//! The reconciliation of one Gateway: carries out the decision and reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,32 +18,32 @@ use crate::queue::{Due, Next};
 use crate::wanted::Refusal;
 use crate::writes::{Changed, SecretState, Trouble, Writer};
 
-/// How many retries, which take four seconds together, a Gateway has to be gone before its Certificates
-/// go, and a right has to be missing before that is told. A Gateway that is replaced is back by then and
-/// takes over, CustomResourceDefinitions that are being deleted are known to be, and an API server that
-/// starts has read its Roles.
+/// The number of retries, about four seconds in total, before the Certificates of a missing Gateway are
+/// deleted and before a missing right is reported. In this time, a Gateway that is replaced exists again
+/// and takes over, the deletion of CustomResourceDefinitions is visible, and an API server that has just
+/// started has read its Roles.
 const PATIENCE: u32 = 3;
 
-/// Looks at Gateways.
+/// Reconciles Gateways.
 #[derive(Clone)]
 pub struct Reconciler {
-    /// What the watches have brought.
+    /// The caches.
     pub caches: Caches,
     /// The policy's settings.
     pub settings: Arc<Settings>,
-    /// Writes.
+    /// Writes Certificates.
     pub writer: Writer,
-    /// Tells.
+    /// Writes Events.
     pub events: Events,
-    /// Counts.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What has been told already.
+    /// The refusals that have been reported.
     pub told: Told,
-    /// Whether Secrets in a Gateway's own namespace are looked at, too.
+    /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
 }
 
-/// What a look came to. Of several, the last in this list counts.
+/// The outcome of a reconciliation. If there are several, the last one in this list is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Unchanged,
@@ -69,24 +69,24 @@ impl Outcome {
     }
 }
 
-/// The course of one look.
+/// The state of one reconciliation.
 struct Look<'r> {
     reconciler: &'r Reconciler,
     key: &'r Key,
     uid: String,
     outcome: Outcome,
     refused: Vec<Refused>,
-    /// Whether it has to be looked at again although nothing changes.
+    /// Whether it must be reconciled again even if nothing changes.
     again: bool,
-    /// Whether what may pass by itself is given time to.
+    /// Whether errors that can be transient are not reported yet.
     is_patient: bool,
-    /// Namespaces in which something failed: nothing more is tried there this time, since every failure
-    /// may take half a minute.
+    /// Namespaces in which a request failed. No more requests are sent there this time, since each one
+    /// can take half a minute to fail.
     failing: BTreeSet<String>,
 }
 
 impl Reconciler {
-    /// Does what has to be done for one Gateway, be it there or not.
+    /// Reconciles one Gateway, which does not have to exist.
     pub async fn reconcile(&self, due: &Due) -> Next {
         let key = &due.key;
         let view = self.caches.view(key);
@@ -105,7 +105,7 @@ impl Reconciler {
                 let decision = decide(gateway, &view.certificates, &self.caches, &self.settings);
                 look.act(gateway, decision).await;
             }
-            // What it owns by reference is Kubernetes' to delete.
+            // Kubernetes deletes the Certificates with an owner reference.
             None => {
                 let recorded = view.certificates.iter().filter(|known| is_recorded(known));
                 for certificate in recorded {
@@ -150,21 +150,21 @@ impl Look<'_> {
                 let issuer = &body["spec"]["issuerRef"];
                 let kind = issuer["kind"].as_str().unwrap_or_default();
                 let name = issuer["name"].as_str().unwrap_or_default();
-                let text = format!("created Certificate {secret}, to be issued by {kind} {name}");
+                let text = format!("Created Certificate {secret} ({kind} {name})");
                 self.tell(Reason::CreateCertificate, text, &created);
             }
             Err(trouble) => self.trouble(secret, trouble),
         }
     }
 
-    /// Whether a Secret may be written; where not, that is noted.
+    /// Whether a Secret may be written. If not, the refusal is recorded.
     async fn is_free(&mut self, secret: &SecretName) -> bool {
         let refusal = match self.reconciler.writer.secret(secret).await {
             Ok(SecretState::Free) => return true,
-            Ok(SecretState::Foreign(whose)) => Refusal::new(
+            Ok(SecretState::Foreign(reason)) => Refusal::new(
                 "secret-not-issued",
-                format!("the Secret {secret} is there already, and {whose}"),
-                "Name another Secret, or have that one removed.",
+                format!("the Secret {secret} already exists, and {reason}"),
+                "Use another Secret, or delete the existing one.",
             ),
             Ok(SecretState::Unchecked(_)) if self.is_patient => {
                 self.again = true;
@@ -172,9 +172,9 @@ impl Look<'_> {
             }
             Ok(SecretState::Unchecked(said)) => Refusal::new(
                 "secret-unchecked",
-                format!("whose the Secret {secret} is could not be looked at ({said})"),
+                format!("the owner of the Secret {secret} cannot be checked ({said})"),
                 format!(
-                    "The platform team has to grant get on secrets in {} to the controller's ServiceAccount.",
+                    "Platform team: grant get on secrets in {} to the controller's ServiceAccount.",
                     secret.namespace
                 ),
             ),
@@ -195,21 +195,21 @@ impl Look<'_> {
                 self.reached(Outcome::Changed);
                 self.tell(
                     Reason::UpdateCertificate,
-                    format!("changed Certificate {secret} ({field})"),
+                    format!("Changed Certificate {secret} ({field})"),
                     &changed,
                 );
             }
-            // The cache is behind.
+            // The cache is out of date.
             Ok(Changed::Already) => {}
             Ok(Changed::Foreign) => {
-                let refusal = foreign(secret, "it is not this Gateway's any more");
-                self.refused.push(Refused::one(secret, refusal).retried());
+                let problem = format!("the Certificate {secret} no longer belongs to this Gateway");
+                self.refused.push(Refused::one(secret, foreign(problem)).retried());
             }
             Ok(Changed::Undone(field)) => {
                 let refusal = Refusal::new(
                     "write-refused",
-                    format!("{field} of the Certificate {secret} does not stay as it is written"),
-                    "Look for a webhook or another controller that changes it, or for an older CustomResourceDefinition of cert-manager.",
+                    format!("{field} of the Certificate {secret} is reverted after each write"),
+                    "Find the webhook or controller that reverts it, or update cert-manager's CustomResourceDefinitions.",
                 );
                 self.refused.push(Refused::one(secret, refusal).retried());
             }
@@ -217,7 +217,7 @@ impl Look<'_> {
         }
     }
 
-    /// Deletes a Certificate, if a look at its Gateway past all caches says so, too.
+    /// Deletes a Certificate, if a live request for its Gateway confirms that it is not needed.
     async fn delete(&mut self, certificate: &KnownCertificate) {
         let secret = &certificate.name;
         let (Some(gateways), Some(served)) =
@@ -235,7 +235,7 @@ impl Look<'_> {
                 self.reached(Outcome::Deleted);
                 tracing::info!(gateway = %self.key, certificate = %secret, why, "deleted a Certificate");
                 if !self.uid.is_empty() {
-                    let text = format!("deleted Certificate {secret}, since {why}; its Secret stays");
+                    let text = format!("Deleted Certificate {secret}: {why}. Its Secret is kept.");
                     self.publish(Reason::DeleteCertificate, text, certificate.uid.clone());
                 }
             }
@@ -244,7 +244,7 @@ impl Look<'_> {
         }
     }
 
-    /// Why a Certificate is not wanted any more, by its Gateway as it is now.
+    /// The reason why a Certificate is no longer needed, from a live request for its Gateway.
     async fn is_unwanted(
         &mut self,
         gateways: &Served,
@@ -258,11 +258,11 @@ impl Look<'_> {
                 return Ok(None);
             }
             if live.plans(&certificate.name) {
-                // The cache is behind.
+                // The cache is out of date.
                 self.again = true;
                 return Ok(None);
             }
-            return Ok(Some("the Gateway does not ask for it any more"));
+            return Ok(Some("the Gateway no longer requests it"));
         }
         if !is_recorded(certificate) {
             return Ok(None);
@@ -271,21 +271,21 @@ impl Look<'_> {
             self.again = true;
             return Ok(None);
         }
-        // While the CustomResourceDefinition goes, so do all Gateways, and nobody meant that.
+        // Gateways that are deleted with their CustomResourceDefinition do not count as deleted.
         if self.reconciler.writer.can_be_created(&gateways.resource).await? {
-            Ok(Some("its Gateway is gone"))
+            Ok(Some("its Gateway was deleted"))
         } else {
-            Err(Trouble::Failed("Istio's Gateways are not served any more".to_owned()))
+            Err(Trouble::Failed("Istio's Gateways are no longer served".to_owned()))
         }
     }
 
-    /// How a kind is served; none where nothing is to be done for that Secret now.
+    /// The served versions of a kind; `None` if nothing can be done for that Secret now.
     fn served(&mut self, role: Role, secret: &SecretName) -> Option<Served> {
         if self.failing.contains(&secret.namespace) {
             return None;
         }
         let served = self.reconciler.caches.served(role);
-        // Between being ready and now the kind went. That it comes back is seen.
+        // The kind has been removed since the caches were ready. Its return is noticed.
         if served.is_none() {
             self.reached(Outcome::Stale);
         }
@@ -297,18 +297,18 @@ impl Look<'_> {
             Trouble::Stale(text) => {
                 self.again = true;
                 self.reached(Outcome::Stale);
-                tracing::debug!(gateway = %self.key, certificate = %secret, text, "looking again");
+                tracing::debug!(gateway = %self.key, certificate = %secret, text, "out of date, will retry");
             }
             Trouble::Forbidden(text) if self.is_patient => {
                 self.again = true;
-                tracing::debug!(gateway = %self.key, certificate = %secret, text, "forbidden, it is tried again");
+                tracing::debug!(gateway = %self.key, certificate = %secret, text, "forbidden, will retry");
             }
             Trouble::Refused(said) | Trouble::Forbidden(said) => {
                 let said = said.trim_end_matches('.');
                 let refusal = Refusal::new(
                     "write-refused",
-                    format!("the API server refuses {secret} ({said})"),
-                    "It is tried again.",
+                    format!("the API server rejects the Certificate {secret} ({said})"),
+                    "The controller will retry.",
                 );
                 self.refused.push(Refused::one(secret, refusal).retried());
             }
@@ -316,7 +316,7 @@ impl Look<'_> {
                 self.again = true;
                 self.failing.insert(secret.namespace.clone());
                 self.reached(Outcome::Failed);
-                tracing::warn!(gateway = %self.key, certificate = %secret, text, "failed, it is tried again");
+                tracing::warn!(gateway = %self.key, certificate = %secret, text, "reconciliation failed, will retry");
             }
         }
     }
@@ -350,14 +350,14 @@ impl Look<'_> {
     }
 }
 
-/// What has been told about each Gateway, so that it is told once. Clones share it.
+/// The refusals that have been reported for each Gateway, so that each is reported once. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Told(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     gateways: BTreeMap<Key, One>,
-    /// How many Gateways each rule keeps from a Certificate.
+    /// The number of Gateways that get no Certificate because of each rule.
     by_rule: BTreeMap<&'static str, i64>,
 }
 
@@ -368,7 +368,7 @@ struct One {
 }
 
 impl Told {
-    /// Forgets everything: another replica tells from here on.
+    /// Clears everything, since another replica reports from now on.
     pub fn clear(&self, metrics: &Metrics) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.gateways.clear();
@@ -376,7 +376,7 @@ impl Told {
         metrics.set_refused(&state.by_rule);
     }
 
-    /// Notes what a Gateway is refused now; what of it is new, in its order.
+    /// Sets the current refusals of a Gateway and returns the texts of new ones, in order.
     fn set(&self, key: &Key, refused: &[Refused], metrics: &Metrics) -> Vec<String> {
         let texts: Vec<String> = refused.iter().map(Refused::text).collect();
         let rules =
@@ -406,11 +406,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_once() {
+    fn a_refusal_is_reported_once() {
         let key = Key { namespace: "team-a".to_owned(), name: "shop".to_owned() };
         let refused = |rule| Refused {
             secret: None,
-            refusals: vec![Refusal::new(rule, "it is wrong", "Mend it.")],
+            refusals: vec![Refusal::new(rule, "it is wrong", "Fix it.")],
             retry: false,
         };
         let (told, metrics) = (Told::default(), Metrics::new().unwrap());

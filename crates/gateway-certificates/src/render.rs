@@ -1,8 +1,8 @@
-//! `gateway-certificates render`: the Certificates that would be made of the Gateways in manifests.
+//! `gateway-certificates render`: the Certificates of the Gateways in manifests.
 //!
-//! The files are the cluster. What only a cluster knows is taken as follows: an issuer that is not in
-//! the files may be there, one without status is Ready, and of two Gateways that claim one Secret the
-//! one that stands first in the files is the older one. Secrets are not looked at.
+//! The files are the cluster. Some facts are only known in a cluster, so these are assumed: an issuer
+//! that is not in the files can exist, an issuer without a status is Ready, and if two Gateways claim one
+//! Secret, the first one in the files is older. Secrets are not read.
 
 mod files;
 mod yaml;
@@ -13,12 +13,13 @@ use std::path::PathBuf;
 use certificate_shim::Gateway;
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::plan::SecretName;
-use gateway_rules::certificates::{Owner, owner};
 use gateway_rules::finding::{Finding, Level};
 use gateway_rules::lookup::Lookups;
-use gateway_rules::rules::{Asker, issuer_not_found};
+use gateway_rules::ownership::{Owner, owner};
+use gateway_rules::rule::Caller;
+use gateway_rules::rules::issuer_not_found;
 use gateway_rules::text::one_line;
-use gateway_rules::{Judgement, Settings, judge};
+use gateway_rules::{CheckResult, Settings, check};
 use manifests::{Document, ReadErrors};
 use serde_json::Value;
 
@@ -26,33 +27,34 @@ use crate::decide::foreign;
 use crate::wanted::{Refusal, refusals_of_all, refusals_of_unplanned, wanted};
 use files::Files;
 
-/// Why nothing can be told.
+/// The reason why nothing can be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Files that cannot be read or parsed: one line each.
+    /// Files cannot be read or parsed: one line each.
     #[error(transparent)]
     Files(#[from] ReadErrors),
-    /// There is nothing to look at, which is rather a wrong path than a clean folder.
-    #[error("no YAML or JSON file with Kubernetes objects in {0}")]
+    /// There are no objects: most likely a wrong path.
+    #[error("no YAML or JSON file with Kubernetes objects in {0}: check the path")]
     Nothing(String),
 }
 
-/// What the manifests come to.
+/// The result for the manifests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rendering {
     /// The Certificates as YAML documents, in the order of the Gateways in the files.
     pub certificates: String,
-    /// Why a Gateway does not get all its Certificates, one line each, in the same order.
+    /// The reasons why a Gateway does not get all of its Certificates, one line each, in the same order.
     pub refusals: Vec<String>,
-    /// What is odd about the files, and what is taken for granted, one line each.
+    /// Remarks about the files and assumptions, one line each.
     pub notes: Vec<String>,
 }
 
 /// Renders the Certificates of the annotated Istio Gateways in files and folders; `-` is standard
-/// input. `namespace` is that of objects that name none.
+/// input. Objects that do not specify a namespace are in `namespace`.
 ///
 /// # Errors
-/// Everything that keeps the files from being read. A refusal is a result.
+/// [`Error::Files`] if files cannot be read or parsed, and [`Error::Nothing`] if they contain no objects.
+/// A refusal is not an error.
 pub fn render(paths: &[PathBuf], settings: &Settings, namespace: &str) -> Result<Rendering, Error> {
     let documents = manifests::read(paths)?;
     if documents.is_empty() {
@@ -60,7 +62,7 @@ pub fn render(paths: &[PathBuf], settings: &Settings, namespace: &str) -> Result
         return Err(Error::Nothing(paths.join(", ")));
     }
     let mut settings = settings.clone();
-    settings.levels.entry(issuer_not_found::RULE.id).or_insert(Level::Warn);
+    settings.levels.entry(issuer_not_found::RULE.id.to_owned()).or_insert(Level::Warn);
     let files = Files::new(documents, &settings, namespace);
     let mut renderer = Renderer::new(&settings, &files);
     files.gateways().for_each(|document| renderer.gateway(document));
@@ -71,9 +73,9 @@ struct Renderer<'f> {
     settings: &'f Settings,
     files: &'f Files<'f>,
     rendering: Rendering,
-    /// How many annotated Gateways there were.
+    /// The number of annotated Gateways.
     seen: usize,
-    /// Who gets each Secret.
+    /// The Gateway that gets each Secret.
     claims: BTreeMap<SecretName, String>,
 }
 
@@ -91,8 +93,12 @@ impl<'f> Renderer<'f> {
             Err(malformed) => {
                 self.seen += 1;
                 let name = format!("{namespace}/{}", text("/metadata/name"));
-                let what = format!("the Gateway cannot be read ({malformed})");
-                self.refuse(&name, document, &Refusal::new("unreadable", what, "Correct it.").text);
+                let problem = format!("the Gateway cannot be read ({malformed})");
+                self.refuse(
+                    &name,
+                    document,
+                    &Refusal::new("unreadable", problem, "Correct that field.").text,
+                );
                 return;
             }
         };
@@ -103,27 +109,26 @@ impl<'f> Renderer<'f> {
         let name = format!("{namespace}/{}", gateway.metadata.name);
         if gateway.metadata.name.is_empty() {
             let name = format!("{namespace}/{}*", text("/metadata/generateName"));
-            let what = "metadata.name: it is empty, and a Certificate has to say whom it belongs to";
-            self.refuse(&name, document, &Refusal::new("unreadable", what, "Name it.").text);
+            let problem = "metadata.name: the name is missing, but it identifies the owner of Certificates";
+            self.refuse(&name, document, &Refusal::new("unreadable", problem, "Set metadata.name.").text);
             return;
         }
-        let judgement = judge(&gateway, self.settings, &Lookups::new(self.files, false), Asker::Controller);
-        self.note_missing_issuers(&judgement);
-        self.certificates(&name, document, &gateway, &judgement);
+        let result = check(
+            &gateway,
+            self.settings,
+            &Lookups::new(self.files, self.settings.lookups),
+            Caller::Controller,
+        );
+        self.note_missing_issuers(&result);
+        self.certificates(&name, document, &gateway, &result);
     }
 
-    fn certificates(
-        &mut self,
-        name: &str,
-        document: &Document,
-        gateway: &Gateway<'_>,
-        judgement: &Judgement,
-    ) {
-        let of_all = refusals_of_all(judgement);
+    fn certificates(&mut self, name: &str, document: &Document, gateway: &Gateway<'_>, result: &CheckResult) {
+        let of_all = refusals_of_all(result);
         for refusal in &of_all {
             self.refuse(name, document, &refusal.text);
         }
-        for wanted in wanted(judgement) {
+        for wanted in wanted(result) {
             let secret = wanted.certificate.secret();
             let own = wanted.refusals.iter().filter(|refusal| !of_all.contains(refusal));
             for refusal in own {
@@ -140,35 +145,35 @@ impl<'f> Renderer<'f> {
             let source = format!("Gateway {name} ({})", document.place());
             self.rendering.certificates.push_str(&yaml::document(wanted.certificate, &source));
         }
-        for (secret, refusal) in refusals_of_unplanned(judgement) {
+        for (secret, refusal) in refusals_of_unplanned(result) {
             self.refuse(name, document, &format!("{secret}: {}", refusal.text));
         }
     }
 
-    /// Why a Secret is not to be had, whatever the settings make of the rules.
+    /// The reason why a Gateway cannot have a Secret, independent of the levels of rules.
     fn hindrance(&self, secret: &SecretName, gateway: &Gateway<'_>) -> Option<Refusal> {
         let certificate = self.files.certificate(secret);
         if certificate.is_some_and(|certificate| owner(certificate, gateway) != Owner::ThisGateway) {
-            return Some(foreign(secret, "it is not this Gateway's"));
+            return Some(foreign(format!("the Certificate {secret} belongs to another owner")));
         }
         if let Some(other) = self.files.other_writer(secret) {
-            return Some(foreign(secret, &format!("the Certificate {other} writes that Secret")));
+            return Some(foreign(format!("the Certificate {other} writes the Secret {secret}")));
         }
         let first = self.claims.get(secret)?;
-        let what = format!("the Gateway {first} stands first in the files and names the Secret, too");
-        Some(Refusal::new("claimed", what, "Name another Secret."))
+        let problem = format!("the Gateway {first}, which comes first in the files, also names the Secret");
+        Some(Refusal::new("claimed", problem, "Use another Secret."))
     }
 
     fn refuse(&mut self, name: &str, document: &Document, why: &str) {
         self.rendering.refusals.push(one_line(&format!("{name} ({}): {why}", document.place())));
     }
 
-    fn note_missing_issuers(&mut self, judgement: &Judgement) {
+    fn note_missing_issuers(&mut self, result: &CheckResult) {
         let missing =
             |finding: &&Finding| finding.rule == issuer_not_found::RULE.id && finding.level == Level::Warn;
-        for finding in judgement.findings.iter().filter(missing) {
+        for finding in result.findings.iter().filter(missing) {
             let note = format!(
-                "{} is not in the files: it is in the cluster, or its name is wrong. Where it solves by HTTP-01, the controller asks for a temporary certificate, too.",
+                "{} is not in the files. If it is not in the cluster either, correct its name. If it solves HTTP-01 challenges, the controller also requests a temporary certificate.",
                 finding.subject
             );
             if !self.rendering.notes.contains(&note) {
@@ -179,7 +184,7 @@ impl<'f> Renderer<'f> {
 
     fn finish(mut self) -> Rendering {
         if self.seen == 0 {
-            self.rendering.notes.push("there is no annotated Istio Gateway in the files".to_owned());
+            self.rendering.notes.push("the files contain no annotated Istio Gateway".to_owned());
         }
         self.rendering
     }

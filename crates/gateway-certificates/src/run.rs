@@ -1,4 +1,4 @@
-//! The process: everything that runs side by side, and how it ends.
+//! The process: its concurrent tasks, and its shutdown.
 
 use std::future::{self, Future};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,93 +26,92 @@ use crate::said::said;
 use crate::writes::Writer;
 use crate::{pods, serve, settings, watch as watches};
 
-/// Where metrics and health are served unless told otherwise.
+/// The default port for metrics and health.
 const PORT: u16 = 8080;
-/// How long a connection to the API server may take to come about.
+/// The timeout of connecting to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long reconciles that are under way may take to end.
+/// The time for running reconciliations to complete at shutdown.
 const LAST_RECONCILES: Duration = Duration::from_secs(40);
-/// How long releasing the Lease may take.
+/// The time for releasing the Lease at shutdown.
 const LAST_RELEASE: Duration = Duration::from_secs(5);
-/// How long after a failure the Lease is asked for again.
+/// The wait before another attempt to join the election.
 const JOIN_AGAIN: Duration = Duration::from_secs(2);
-/// The namespace of a Pod, where its ServiceAccount's token is mounted.
+/// The file with the namespace of the Pod, next to its ServiceAccount's token.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// How the controller runs.
+/// The options of the controller.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How to reach the cluster; none is what KUBECONFIG names, or else the Pod's ServiceAccount.
+    /// The kubeconfig; if `None`, the environment variable KUBECONFIG, or the Pod's ServiceAccount.
     pub kubeconfig: Option<PathBuf>,
-    /// The policy's settings; none are the defaults.
+    /// The policy's settings; if `None`, the defaults.
     pub settings: Option<PathBuf>,
-    /// Where metrics and health are served; none is port 8080 of every address.
+    /// The address for metrics and health; if `None`, port 8080 of every address.
     pub listen: Option<SocketAddr>,
-    /// How replicas agree on a leader; none leads at once.
+    /// The leader election; if `None`, this replica leads at once.
     pub election: Option<Election>,
-    /// Whether Pods are compared with settings.
+    /// Whether Pods are compared with the settings.
     pub watch_pods: bool,
-    /// Whether Secrets in a Gateway's own namespace are looked at, too.
+    /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
-    /// How many Gateways are worked on at once.
+    /// The number of Gateways that are reconciled in parallel.
     pub concurrency: u16,
 }
 
-/// How replicas agree on a leader.
+/// The options of the leader election.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
-    /// The namespace of the Lease; none is the Pod's own.
+    /// The namespace of the Lease; if `None`, that of the Pod.
     pub namespace: Option<String>,
     /// The name of the Lease.
     pub name: String,
 }
 
-/// Why the controller does not run.
+/// The reason why the controller does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The settings are not valid.
     #[error(transparent)]
     Settings(#[from] settings::Error),
-    /// The kubeconfig is not there or not valid.
+    /// The kubeconfig does not exist or is not valid.
     #[error("{name}: {source}")]
     Kubeconfig {
-        /// The file as it was named, or the environment variable that names it.
+        /// The path of the file, as given, or the environment variable.
         name: String,
-        /// Why not.
+        /// The reason.
         source: kube::config::KubeconfigError,
     },
     /// There is no ServiceAccount.
-    #[error("this is no Pod with a ServiceAccount ({0}); give --kubeconfig FILE")]
+    #[error("not running in a Pod with a ServiceAccount ({0}); pass --kubeconfig FILE")]
     NoPod(#[source] kube::config::InClusterError),
-    /// The client cannot be made.
-    #[error("the cluster cannot be reached: {0}")]
+    /// The client cannot be created.
+    #[error("cannot connect to the cluster: {0}")]
     Client(#[source] kube::Error),
-    /// The address cannot be listened on.
+    /// The listener cannot be opened.
     #[error("--listen {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The reason.
         source: std::io::Error,
     },
-    /// Nobody knows where the Lease is.
+    /// The namespace of the Lease is unknown.
     #[error(
-        "this is no Pod, so the namespace of the Lease is not known: give --lease-namespace or --no-leader-election"
+        "not running in a Pod, so the namespace of the Lease is unknown: pass --lease-namespace or --no-leader-election"
     )]
     NoNamespace,
-    /// The names of two metrics are equal.
+    /// A metric cannot be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// A task ended that never should.
-    #[error("a part of the controller ended: {0}")]
+    /// A task ended unexpectedly.
+    #[error("a task of the controller ended unexpectedly: {0}")]
     Ended(String),
 }
 
-/// Runs until `stop` ends. Reconciles that are under way are brought to their end, and the Lease is
-/// released.
+/// Runs until `stop` ends. Then running reconciliations are completed, and the Lease is released.
 ///
 /// # Errors
-/// What keeps it from starting, or from going on.
+/// The controller cannot start, or one of its tasks ends.
 pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let mut process = Process::start(&options).await?;
     let outcome = tokio::select! {
@@ -124,18 +123,18 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     outcome
 }
 
-/// Everything that runs side by side.
+/// The concurrent tasks.
 struct Process {
-    /// What runs as long as the process does: watches, metrics and health, the comparison of Pods.
+    /// The tasks that run as long as the process: watches, metrics and health, the comparison of Pods.
     parts: JoinSet<&'static str>,
-    /// What looks at Gateways.
+    /// The tasks that reconcile Gateways.
     workers: JoinSet<()>,
     election: Option<JoinHandle<()>>,
     events: Events,
     writing: JoinHandle<()>,
-    /// Has the workers end.
+    /// Signals the workers to end.
     stopping: watch::Sender<bool>,
-    /// Has the Lease released.
+    /// Signals the election to release the Lease.
     leaving: watch::Sender<bool>,
 }
 
@@ -158,7 +157,7 @@ impl Process {
         let serving = serve::serve(listener, metrics.clone(), caches.clone(), queue.clone());
         parts.spawn(named("serving metrics and health", async move {
             if let Err(error) = serving.await {
-                tracing::error!(error = said(&error), "metrics and health are not served any more");
+                tracing::error!(error = said(&error), "the server for metrics and health failed");
             }
         }));
         for index in 0..caches.kinds().len() {
@@ -208,7 +207,7 @@ impl Process {
         Ok(Process { parts, workers, election, events, writing, stopping, leaving })
     }
 
-    /// Waits for a part to end, which none should.
+    /// Waits until a task ends, which is always an error.
     async fn failure(&mut self) -> Error {
         let ended = tokio::select! {
             Some(part) = self.parts.join_next() => part.map(str::to_owned),
@@ -221,17 +220,17 @@ impl Process {
         self.stopping.send_replace(true);
         let ended = async { while self.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_RECONCILES, ended).await.is_err() {
-            tracing::warn!("some Gateways were still worked on");
+            tracing::warn!("shutdown timed out with reconciliations in flight");
         }
         self.workers.shutdown().await;
         self.parts.shutdown().await;
-        // Before anybody else leads, so that no later Event comes first.
+        // Before another replica leads, so that Events stay in order.
         self.events.finish(self.writing).await;
         self.leaving.send_replace(true);
         if let Some(election) = self.election
             && tokio::time::timeout(LAST_RELEASE, election).await.is_err()
         {
-            tracing::warn!("the Lease could not be released, it runs out by itself");
+            tracing::warn!("releasing the Lease timed out; it will expire");
         }
     }
 }
@@ -241,7 +240,7 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static s
     name
 }
 
-/// Looks at Gateways that are due, while this replica leads and everything is listed.
+/// Reconciles Gateways that are due, while this replica leads and the caches are complete.
 async fn work(
     reconciler: Reconciler,
     queue: Queue,
@@ -267,8 +266,8 @@ async fn work(
     }
 }
 
-/// Makes every Gateway due once when this replica begins to lead, and forgets what it told when it does
-/// no longer.
+/// Makes every Gateway due once when this replica becomes the leader, and clears the reported refusals
+/// when it is no longer the leader.
 async fn take_over(
     mut leads: watch::Receiver<bool>,
     caches: Caches,
@@ -285,13 +284,13 @@ async fn take_over(
             told.clear(&metrics);
         }
         if leads.changed().await.is_err() {
-            // There is no election, so this replica leads for good.
+            // There is no election, so this replica always leads.
             return future::pending().await;
         }
     }
 }
 
-/// Takes part in the election until it is to leave, and releases the Lease then.
+/// Takes part in the election until `leaving` is set, and then releases the Lease.
 async fn elect(
     client: Client,
     lease: LeaseName,
@@ -313,7 +312,7 @@ async fn elect(
     };
     let was_leader = leads.send_replace(false);
     if was_leader && let Err(error) = manager.release().await {
-        tracing::warn!(error = said(&error), "the Lease could not be released");
+        tracing::warn!(error = said(&error), "cannot release the Lease");
     }
 }
 
@@ -323,14 +322,14 @@ async fn joined(client: &Client, lease: &LeaseName, identity: &str) -> LeaseMana
         match leader::join(client.clone(), lease, identity).await {
             Ok(manager) => return manager,
             Err(error) => {
-                tracing::warn!(error = said(&error), ?lease, "the Lease can neither be read nor created")
+                tracing::warn!(error = said(&error), ?lease, "cannot read or create the Lease")
             }
         }
         tokio::time::sleep(JOIN_AGAIN).await;
     }
 }
 
-/// Listens on that address, or on port 8080 of every address, be it with IPv6 or without.
+/// Listens on that address, or on port 8080 of every address, with or without IPv6.
 async fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Error> {
     let bind =
         async |address| TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source });
@@ -360,7 +359,7 @@ async fn config(kubeconfig: Option<&PathBuf>) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// A client that gives up early, because a Lease that is not renewed in time is somebody else's.
+/// A client with short timeouts, because a Lease that is not renewed in time is lost.
 fn lease_client(mut config: Config) -> Result<Client, Error> {
     config.connect_timeout = Some(leader::TIMEOUT);
     config.read_timeout = Some(leader::TIMEOUT);

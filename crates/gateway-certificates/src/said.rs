@@ -1,12 +1,12 @@
-//! What an error says, in one line for a log.
+//! Error messages for the log, in one line.
 
 use std::error::Error;
 
 use kube::core::Status;
 
-/// The API server's own message where one is at the bottom of it, else the error's.
+/// The message of the API server if the error contains one, else the message of the error.
 ///
-/// kube's errors print all fields of a Status after its message.
+/// The messages of kube's errors contain all fields of a Status.
 pub fn said(error: &(dyn Error + 'static)) -> String {
     let mut cause = Some(error);
     while let Some(error) = cause {

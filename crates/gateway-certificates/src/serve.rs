@@ -19,10 +19,10 @@ struct Sources {
     queue: Queue,
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz`, for good.
+/// Serves `/metrics`, `/healthz` and `/readyz`, forever.
 ///
 /// # Errors
-/// Where the listener fails.
+/// The listener fails.
 pub async fn serve(
     listener: TcpListener,
     metrics: Metrics,
@@ -44,7 +44,7 @@ async fn show_metrics(State(sources): State<Sources>) -> Response {
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], metrics.text()).into_response()
 }
 
-/// Ready to take over once everything is listed, leader or not.
+/// Responds whether this replica is ready to take over: everything is listed. It does not have to lead.
 async fn readiness(State(sources): State<Sources>) -> Response {
     let unsettled = sources.caches.unsettled();
     if unsettled.is_empty() {

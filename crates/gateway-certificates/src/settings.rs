@@ -1,27 +1,27 @@
-//! The policy's settings, as the controller reads them.
+//! Reads the policy's settings.
 
 use std::path::{Path, PathBuf};
 
 use gateway_rules::Settings;
 use serde_json::Value;
 
-/// Why there are no settings.
+/// The reason why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read, or is no YAML.
+    /// The file cannot be read or is not YAML.
     #[error("{}: {reason}", path.display())]
     File {
-        /// The file as it was named.
+        /// The path of the file, as given.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The settings are not valid: everything that is wrong with them, one line each.
+    /// The settings are not valid: all problems, one line each.
     #[error("{}", lines(path, problems))]
     Invalid {
-        /// The file as it was named.
+        /// The path of the file, as given.
         path: PathBuf,
-        /// The path of each setting and what may stand there.
+        /// The path of each setting, and its problem.
         problems: Vec<String>,
     },
 }
@@ -32,16 +32,15 @@ fn lines(path: &Path, problems: &[String]) -> String {
     lines.join("\n")
 }
 
-/// Reads the settings from a YAML or JSON file; none are the defaults.
+/// Reads the settings from a YAML or JSON file; if `None`, the defaults.
 ///
 /// # Errors
-/// [`Error`], with everything that is wrong with the settings at once.
+/// [`Error::File`] if the file cannot be read, and [`Error::Invalid`] with all problems of the settings.
 pub fn load(path: Option<&Path>) -> Result<Settings, Error> {
     let value = path.map_or(Ok(Value::Null), parse)?;
     let mut settings = Settings::read(&value)
         .map_err(|problems| Error::Invalid { path: path.unwrap_or(Path::new("")).to_owned(), problems })?;
-    // The bound is for the policy, where every lookup costs a request's time. The controller looks into
-    // its memory.
+    // The limit is for the policy, where lookups take time in a request. The controller uses its caches.
     settings.lookups.max = usize::MAX;
     Ok(settings)
 }
@@ -66,7 +65,7 @@ mod tests {
     #[case::empty("")]
     #[case::a_comment("# nothing yet\n")]
     #[case::an_empty_object("{}")]
-    fn nothing_set_is_sound(#[case] text: &str) {
+    fn empty_settings_are_valid(#[case] text: &str) {
         assert_eq!(load_text(text).unwrap(), load(None).unwrap());
     }
 
@@ -76,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn anchors_and_merges_are_followed() {
+    fn anchors_and_merges_are_resolved() {
         let text = "rules:\n  <<: &soft {issuer-not-ready: warn}\n  issuer-not-found: warn\n";
         assert_eq!(load_text(text).unwrap().levels.len(), 2);
     }
 
     #[test]
-    fn all_problems_are_told() {
+    fn all_problems_are_reported() {
         let error = load_text("role: bothh\nrules: {isuer-not-ready: warn}\n").unwrap_err();
         let lines: Vec<&str> = error.lines().collect();
         assert_eq!(lines.len(), 2, "{error}");
@@ -91,17 +90,17 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_yaml("a: [", "FILE: ", "line 2 column 1")]
-    #[case::twice("role: both\nrole: default\n", "FILE: ", "duplicate entry")]
+    #[case::not_yaml("a: [", "FILE: ", "line 2 column 1")]
+    #[case::duplicate_key("role: both\nrole: default\n", "FILE: ", "duplicate entry")]
     #[case::two_documents("role: both\n---\nrole: both\n", "FILE: ", "more than one document")]
-    #[case::no_object("[1]", "FILE: ", "expected an object, found a list")]
-    fn what_is_no_settings_file(#[case] text: &str, #[case] start: &str, #[case] reason: &str) {
+    #[case::not_an_object("[1]", "FILE: ", "expected an object, found a list")]
+    fn invalid_files_are_reported(#[case] text: &str, #[case] start: &str, #[case] reason: &str) {
         let error = load_text(text).unwrap_err();
         assert!(error.starts_with(start) && error.contains(reason), "{error}");
     }
 
     #[test]
-    fn a_file_that_is_not_there() {
+    fn a_missing_file_is_reported() {
         let error = load(Some(Path::new("nowhere.yaml"))).unwrap_err().to_string();
         assert!(error.starts_with("nowhere.yaml: cannot be read: "), "{error}");
     }

@@ -1,13 +1,13 @@
-//! Objects and judgements for the unit tests of this crate.
+//! Objects and check results for the unit tests of this crate.
 
 use certificate_shim::Gateway;
 use certificate_shim::gateway::GatewayKind;
 use gateway_rules::lookup::Lookups;
-use gateway_rules::rules::Asker;
-use gateway_rules::{Cluster, Judgement, LookupError, ObjectRef, Settings, judge};
+use gateway_rules::rule::Caller;
+use gateway_rules::{CheckResult, Cluster, LookupError, ObjectRef, Settings, check};
 use serde_json::{Map, Value, json};
 
-/// An Istio Gateway in the making, annotated with the ClusterIssuer `le`.
+/// A builder for an Istio Gateway that is annotated with the ClusterIssuer `le`.
 pub struct GatewayFixture(Value);
 
 /// An Istio Gateway with the ClusterIssuer `le` and no server.
@@ -71,7 +71,7 @@ impl GatewayFixture {
     }
 }
 
-/// A cluster with that one ClusterIssuer, Ready, and nothing else.
+/// A cluster that contains only one ClusterIssuer, which is Ready.
 pub struct OneIssuer(Value);
 
 /// A cluster with a Ready ClusterIssuer.
@@ -93,20 +93,20 @@ impl Cluster for OneIssuer {
     }
 }
 
-/// Judges a Gateway as the controller does, and hands the judgement over.
-pub fn judged(object: &Value, settings: &Value, cluster: &dyn Cluster, look: impl FnOnce(&Judgement)) {
+/// Checks a Gateway like the controller, and passes the result to `look`.
+pub fn judged(object: &Value, settings: &Value, cluster: &dyn Cluster, look: impl FnOnce(&CheckResult)) {
     let settings = Settings::read(settings).unwrap();
     let empty = Value::Object(Map::new());
     let namespace = object.pointer("/metadata/namespace").unwrap_or(&empty).as_str().unwrap();
     let gateway = Gateway::read(GatewayKind::Istio, namespace, object).unwrap();
-    look(&judge(&gateway, &settings, &Lookups::new(cluster, false), Asker::Controller));
+    look(&check(&gateway, &settings, &Lookups::new(cluster, settings.lookups), Caller::Controller));
 }
 
-/// A Certificate in the making.
+/// A builder for a Certificate.
 #[derive(Debug)]
 pub struct CertificateFixture(Value);
 
-/// A Certificate that belongs to nobody, with the Secret of its name.
+/// A Certificate without owner, with a Secret of the same name.
 pub fn certificate(namespace: &str, name: &str) -> CertificateFixture {
     CertificateFixture(json!({
         "apiVersion": "cert-manager.io/v1",
@@ -117,14 +117,14 @@ pub fn certificate(namespace: &str, name: &str) -> CertificateFixture {
 }
 
 impl CertificateFixture {
-    /// With a Gateway of that version as its controller.
+    /// Sets a Gateway of that version as the controller.
     pub fn owned_by(mut self, api_version: &str, name: &str) -> Self {
         self.0["metadata"]["ownerReferences"] = json!([{"apiVersion": api_version, "kind": "Gateway",
             "name": name, "uid": format!("uid-of-{name}"), "controller": true}]);
         self
     }
 
-    /// With the record of an Istio Gateway in another namespace.
+    /// Sets the record of an Istio Gateway in another namespace.
     pub fn recorded(mut self, namespace: &str, name: &str) -> Self {
         self.0["metadata"]["annotations"] = json!({
             "gateway-certificates.io/owner-namespace": namespace,
@@ -134,7 +134,7 @@ impl CertificateFixture {
         self
     }
 
-    /// For another Secret than that of its name.
+    /// Sets a Secret with another name.
     pub fn writes(mut self, secret: &str) -> Self {
         self.0["spec"]["secretName"] = json!(secret);
         self

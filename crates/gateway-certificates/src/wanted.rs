@@ -1,26 +1,25 @@
-//! What a judgement comes to: which Certificates a Gateway gets, and why it does not get the others.
+//! The Certificates that a Gateway gets, and the reasons why it does not get the others.
 
 use certificate_shim::Certificate;
 use certificate_shim::credential::is_reserved;
-use certificate_shim::plan::SecretName;
-use gateway_rules::Judgement;
+use certificate_shim::plan::{PlanFault, SecretName};
+use gateway_rules::CheckResult;
 use gateway_rules::finding::{Finding, Level};
 use gateway_rules::rules::{annotation_conflict, annotation_invalid, certificate_invalid};
 
-/// Why a Certificate is neither created nor changed. One that is there is kept as it is.
+/// The reason why a Certificate is neither created nor changed. An existing one is kept unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
     /// The id of the rule, or of the controller's own reason (docs/controller.md).
     pub rule: &'static str,
-    /// The whole line: `rule: path: what. How to mend it.`
+    /// The complete line: `rule: path: problem. Help.`
     pub text: String,
 }
 
 impl Refusal {
-    /// A refusal of the controller's own: what is wrong, as a clause, and how to mend it, as a
-    /// sentence.
-    pub fn new(rule: &'static str, what: impl AsRef<str>, mend: impl AsRef<str>) -> Self {
-        Refusal { rule, text: format!("{rule}: {}. {}", what.as_ref(), mend.as_ref()) }
+    /// A refusal of the controller itself: the problem as a clause, and the help as a sentence.
+    pub fn new(rule: &'static str, problem: impl AsRef<str>, help: impl AsRef<str>) -> Self {
+        Refusal { rule, text: format!("{rule}: {}. {}", problem.as_ref(), help.as_ref()) }
     }
 }
 
@@ -30,74 +29,80 @@ impl From<&Finding> for Refusal {
     }
 }
 
-/// A Certificate that a Gateway asks for.
+/// A Certificate that a Gateway requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted<'j> {
     /// The Certificate.
     pub certificate: &'j Certificate,
-    /// Why it is withheld; empty where it is not.
+    /// The reasons why it is withheld; empty if it is not.
     pub refusals: Vec<Refusal>,
 }
 
-/// The Certificates of a judgement's plan, in its order. A rule's reject that names a Certificate
-/// withholds that one, one that names none withholds all.
-pub fn wanted(judgement: &Judgement) -> Vec<Wanted<'_>> {
-    let of_all = refusals_of_all(judgement);
+/// The Certificates of a plan, in its order. A rejection that names a Certificate withholds that one; any
+/// other rejection withholds all.
+pub fn wanted(result: &CheckResult) -> Vec<Wanted<'_>> {
+    let of_all = refusals_of_all(result);
     let wanted = |certificate| {
         let mut refusals = of_all.clone();
-        refusals.extend(refusals_of_one(judgement, certificate));
+        refusals.extend(refusals_of_one(result, certificate));
         Wanted { certificate, refusals }
     };
-    judgement.plan.certificates.iter().map(wanted).collect()
+    result.plan.certificates.iter().map(wanted).collect()
 }
 
-/// Why a Gateway gets no Certificate at all; empty where it may have some.
+/// The reasons why a Gateway gets no Certificate at all; empty if it can get some.
 ///
-/// Settings can turn every rule off, but not make sense of what has none: two issuers, or an
-/// annotation that cannot be read.
-pub fn refusals_of_all(judgement: &Judgement) -> Vec<Refusal> {
+/// Settings can turn off every rule, but some errors remain: contradicting issuer annotations, and
+/// annotations that cannot be read.
+pub fn refusals_of_all(result: &CheckResult) -> Vec<Refusal> {
     let of_all = |finding: &&Finding| finding.level == Level::Reject && finding.certificate.is_none();
-    let mut refusals: Vec<Refusal> = judgement.findings.iter().filter(of_all).map(Refusal::from).collect();
-    let mut add = |rule: &'static str, what: String, mend: &str| {
+    let mut refusals: Vec<Refusal> = result.findings.iter().filter(of_all).map(Refusal::from).collect();
+    let mut add = |rule: &'static str, problem: String, help: &str| {
         if refusals.iter().all(|refusal| refusal.rule != rule) {
-            refusals.push(Refusal::new(rule, what, mend));
+            refusals.push(Refusal::new(rule, problem, help));
         }
     };
-    if judgement.issuer.is_some() && !judgement.issuer_is_sound {
+    if result.issuer.is_some() && !result.issuer_is_sound {
         add(
             annotation_conflict::RULE.id,
-            "the annotations do not agree on one issuer".to_owned(),
-            "Keep the one that is meant.",
+            "the annotations do not name exactly one issuer".to_owned(),
+            "Correct the issuer annotations.",
         );
     }
-    for fault in &judgement.plan.faults {
-        let what = format!("metadata.annotations[{}]: it cannot be read", fault.key);
-        add(annotation_invalid::RULE.id, what, &format!("It takes {}.", fault.accepts()));
+    for fault in &result.plan.faults {
+        let problem = format!("metadata.annotations[{}]: the value cannot be read", fault.key);
+        add(annotation_invalid::RULE.id, problem, &format!("Use {}.", fault.accepts()));
     }
-    for fault in &judgement.plan.contradictions {
-        add(certificate_invalid::RULE.id, fault.to_string(), "Name another Secret for one of them.");
+    for fault in &result.plan.contradictions {
+        let help = match fault {
+            PlanFault::PairOfEd25519 { .. } => {
+                "Use one credentialName, or set private-key-algorithm to RSA or ECDSA."
+            }
+            PlanFault::KeysDiffer { .. } => "Use another Secret in one of the two places.",
+        };
+        add(certificate_invalid::RULE.id, fault.to_string(), help);
     }
     refusals
 }
 
-/// What rules refuse about Secrets that the Gateway names and plans no Certificate for.
-pub fn refusals_of_unplanned(judgement: &Judgement) -> Vec<(SecretName, Refusal)> {
-    let planned = judgement.planned();
-    let rejects = judgement.findings.iter().filter(|finding| finding.level == Level::Reject);
+/// The rejections for Secrets that the Gateway names without planning a Certificate for them.
+pub fn refusals_of_unplanned(result: &CheckResult) -> Vec<(SecretName, Refusal)> {
+    let planned = result.planned();
+    let rejects = result.findings.iter().filter(|finding| finding.level == Level::Reject);
     rejects
         .filter_map(|finding| Some((finding.certificate.clone()?, Refusal::from(finding))))
         .filter(|(secret, _)| planned.binary_search(secret).is_err())
         .collect()
 }
 
-fn refusals_of_one(judgement: &Judgement, certificate: &Certificate) -> Vec<Refusal> {
+fn refusals_of_one(result: &CheckResult, certificate: &Certificate) -> Vec<Refusal> {
     let secret = certificate.secret();
     let about =
         |finding: &&Finding| finding.level == Level::Reject && finding.certificate.as_ref() == Some(&secret);
-    let mut refusals: Vec<Refusal> = judgement.findings.iter().filter(about).map(Refusal::from).collect();
+    let mut refusals: Vec<Refusal> = result.findings.iter().filter(about).map(Refusal::from).collect();
     if is_reserved(&certificate.secret_name) {
-        let what = format!("{secret} is a Secret that Istio keeps for a CA");
-        refusals.push(Refusal::new("secret-reserved", what, "Name another Secret."));
+        let problem = format!("Istio reserves the Secret {secret} for a CA");
+        refusals.push(Refusal::new("secret-reserved", problem, "Use another Secret."));
     }
     refusals
 }
@@ -115,15 +120,15 @@ mod tests {
 
     #[rstest]
     #[case::fine(json!({}), &[])]
-    #[case::an_issuer_that_is_not_there(json!({"cert-manager.io/cluster-issuer": "other"}), &["issuer-not-found"])]
+    #[case::missing_issuer(json!({"cert-manager.io/cluster-issuer": "other"}), &["issuer-not-found"])]
     #[case::two_issuers(json!({"cert-manager.io/issuer": "ca"}), &["annotation-conflict"])]
     #[case::not_a_duration(json!({"cert-manager.io/duration": "90d"}), &["annotation-invalid"])]
     fn of_all(#[case] annotations: Value, #[case] expected: &[&str]) {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
-        judged(&object.build(), &json!({}), &ready("le"), |judgement| {
-            assert_eq!(ids(&refusals_of_all(judgement)), expected);
-            let wanted = wanted(judgement);
+        judged(&object.build(), &json!({}), &ready("le"), |result| {
+            assert_eq!(ids(&refusals_of_all(result)), expected);
+            let wanted = wanted(result);
             assert_eq!(wanted.len(), 1);
             assert_eq!(ids(&wanted[0].refusals), expected);
         });
@@ -132,12 +137,36 @@ mod tests {
     #[rstest]
     #[case::two_issuers(json!({"cert-manager.io/issuer": "ca"}), "annotation-conflict")]
     #[case::not_a_duration(json!({"cert-manager.io/duration": "90d"}), "annotation-invalid")]
-    fn what_settings_cannot_allow(#[case] annotations: Value, #[case] rule: &str) {
+    fn errors_that_settings_cannot_allow(#[case] annotations: Value, #[case] rule: &str) {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
-        judged(&object.build(), &json!({"rules": {rule: "off"}}), &ready("le"), |judgement| {
-            assert_eq!(ids(&refusals_of_all(judgement)), [rule]);
+        judged(&object.build(), &json!({"rules": {rule: "off"}}), &ready("le"), |result| {
+            assert_eq!(ids(&refusals_of_all(result)), [rule]);
         });
+    }
+
+    #[test]
+    fn contradictions_have_their_own_help() {
+        let help = |annotations: Value, second: &str| {
+            let mut object = gateway("team-a", "shop")
+                .annotations(annotations)
+                .server("a-tls", &["a.example.com"])
+                .server("b-tls", &["b.example.com"])
+                .build();
+            object["spec"]["servers"][1]["tls"] =
+                json!({"mode": "SIMPLE", "credentialNames": ["b-tls", second]});
+            let mut text = String::new();
+            // The rule is off, so that the controller's own refusal is left.
+            let settings = json!({"rules": {"certificate-invalid": "off"}});
+            judged(&object, &settings, &ready("le"), |result| {
+                text = refusals_of_all(result)[0].text.clone();
+            });
+            text
+        };
+        let ed25519 = help(json!({"cert-manager.io/private-key-algorithm": "Ed25519"}), "c-tls");
+        assert!(ed25519.ends_with("Use one credentialName, or set private-key-algorithm to RSA or ECDSA."));
+        let differ = help(json!({}), "a-tls");
+        assert!(differ.ends_with("Use another Secret in one of the two places."), "{differ}");
     }
 
     #[test]
@@ -148,8 +177,8 @@ mod tests {
         });
         let object =
             gateway("team-a", "shop").server("a-tls", &["a.example.com"]).server("b-tls", &["b.example.com"]);
-        judged(&object.build(), &settings, &ready("le"), |judgement| {
-            let found: Vec<_> = wanted(judgement)
+        judged(&object.build(), &settings, &ready("le"), |result| {
+            let found: Vec<_> = wanted(result)
                 .iter()
                 .map(|wanted| (wanted.certificate.secret_name.clone(), wanted.refusals.len()))
                 .collect();
@@ -158,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_of_cas_are_never_taken() {
+    fn the_secrets_of_cas_are_reserved() {
         let object = gateway("team-a", "shop").server("cacerts", &["a.example.com"]);
         judged(
             &object.build(),
             &json!({"rules": {"credential-name-invalid": "off"}}),
             &ready("le"),
-            |judgement| {
-                assert_eq!(ids(&wanted(judgement)[0].refusals), ["secret-reserved"]);
+            |result| {
+                assert_eq!(ids(&wanted(result)[0].refusals), ["secret-reserved"]);
             },
         );
     }

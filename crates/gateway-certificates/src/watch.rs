@@ -1,5 +1,5 @@
-//! Watches: one task a kind, which finds out how it is served, follows it into the caches, and starts
-//! anew when the API server serves it differently.
+//! Watches: one task per kind. It discovers the served versions, applies the events to the caches, and
+//! restarts when the served versions change.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::kinds::{Kind, Role, Served, discover};
 use crate::queue::Queue;
 use crate::said::said;
 
-/// How often a kind that is not served is asked for.
+/// The interval of discovery for a kind that is not served.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// How many objects a page of a list has. Small pages keep the peak of memory low.
+/// The page size of lists. Small pages keep the peak memory low.
 const PAGE: u32 = 250;
 
-/// Follows the kind at that index of the caches' kinds, for good.
+/// Watches the kind at that index of the caches' kinds, forever.
 pub async fn follow(client: Client, caches: Caches, index: usize, queue: Queue) {
     let Some(kind) = caches.kinds().get(index).cloned() else { return };
     loop {
@@ -30,7 +30,7 @@ pub async fn follow(client: Client, caches: Caches, index: usize, queue: Queue) 
                 tracing::info!(kind = kind.resource(), version = served.resource.api_version, "watching");
                 caches.set_served(index, Some(served.clone()));
                 let why = listen(&client, &caches, index, &kind, &served, &queue).await;
-                tracing::info!(kind = kind.resource(), why, "looking how it is served");
+                tracing::info!(kind = kind.resource(), why, "rediscovering the served versions");
             }
             Ok(None) => {
                 caches.set_served(index, None);
@@ -43,7 +43,7 @@ pub async fn follow(client: Client, caches: Caches, index: usize, queue: Queue) 
     }
 }
 
-/// Takes the events of one version until it is served no more; why that is assumed.
+/// Applies the events of one version until it is no longer served. Returns the reason for that assumption.
 async fn listen(
     client: &Client,
     caches: &Caches,
@@ -65,21 +65,21 @@ async fn listen(
                     tracing::error!(
                         kind = kind.resource(),
                         error = said(&error),
-                        "grant list and watch on it to this ServiceAccount"
+                        "list or watch is forbidden: grant both to this ServiceAccount"
                     );
                     queue.add_all(caches.set_state(index, State::Denied(said(&error))));
                 }
-                // A resource version that is too old: it lists again.
+                // The resource version is too old, so the kind is listed again.
                 Some(410) => {
-                    tracing::debug!(kind = kind.resource(), error = said(&error), "the watch starts again")
+                    tracing::debug!(kind = kind.resource(), error = said(&error), "restarting the watch")
                 }
                 _ => {
                     tracing::warn!(
                         kind = kind.resource(),
                         error = said(&error),
-                        "the watch failed, it is tried again"
+                        "the watch failed, will retry"
                     );
-                    // For a version that is not served any more there is no Status, only text.
+                    // The error for a version that is no longer served is text, not a Status.
                     if let Ok(now) = discover(client, kind).await
                         && now.as_ref() != Some(served)
                     {
@@ -102,7 +102,7 @@ fn events(client: &Client, kind: &Kind, served: &Served) -> Events {
         Role::Gateways | Role::Certificates | Role::Issuers => {
             watcher(Api::all_with(client, &served.resource), config).default_backoff().boxed()
         }
-        // Their metadata is all that is read.
+        // Only their metadata is read.
         Role::Namespaces | Role::Pods => {
             let api = Api::<PartialObjectMeta<DynamicObject>>::all_with(client, &served.resource);
             let whole = |event: watcher::Result<Event<_>>| event.map(|event| cache::map(event, whole));

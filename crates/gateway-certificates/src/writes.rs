@@ -1,5 +1,5 @@
-//! Reads past the caches, and the only writes there are: Certificates are created, changed and
-//! deleted here, each time after a look at what is really there.
+//! Live requests: reads that bypass the caches, and all writes. Certificates are changed and deleted only
+//! after a live read.
 
 use std::fmt;
 use std::future::Future;
@@ -20,22 +20,22 @@ use crate::metrics::Metrics;
 use crate::objects::{Key, owner, value_of};
 use crate::said::said;
 
-/// The longest that a request may take.
+/// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The annotation in which cert-manager notes for which Certificate it wrote a Secret
+/// The annotation with the name of the Certificate for which cert-manager wrote a Secret
 /// (`CertificateNameKey` in pkg/apis/certmanager/v1/types.go).
 const CERTIFICATE_NAME: &str = "cert-manager.io/certificate-name";
 
-/// Why a request did not do what it was to do.
+/// The reason why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// Somebody was faster: what was seen is old.
+    /// A conflict: the object has changed since it was read.
     Stale(String),
-    /// The API server refuses it: what it said.
+    /// The API server rejects the request, with this message.
     Refused(String),
-    /// We may not: what the API server said.
+    /// The API server forbids the request, with this message.
     Forbidden(String),
-    /// It failed: how.
+    /// The request failed, with this message.
     Failed(String),
 }
 
@@ -56,7 +56,7 @@ impl From<kube::Error> for Trouble {
             kube::Error::Api(status) => match status.code {
                 409 => Trouble::Stale(status.message),
                 403 => Trouble::Forbidden(status.message),
-                // What is not valid.
+                // Invalid requests.
                 400 | 413 | 422 => Trouble::Refused(status.message),
                 404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
                     Trouble::Refused(status.message)
@@ -68,31 +68,31 @@ impl From<kube::Error> for Trouble {
     }
 }
 
-/// What the Secret of a Certificate is.
+/// The state of a Certificate's Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretState {
-    /// There is none, or cert-manager wrote it for a Certificate of that name.
+    /// It does not exist, or cert-manager wrote it for a Certificate of that name.
     Free,
-    /// It is somebody else's: whose.
+    /// It has another purpose, which is described.
     Foreign(String),
-    /// We may not look at it.
+    /// The API server forbids reading it, with this message.
     Unchecked(String),
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Changed {
-    /// It was made. The Certificate as it is now.
+    /// The Certificate was changed. This is its new state.
     Made(Box<DynamicObject>),
-    /// The Certificate is as it is to be already.
+    /// The Certificate was already up to date.
     Already,
-    /// The Certificate is somebody else's now.
+    /// The Certificate belongs to another owner now.
     Foreign,
-    /// It was made, but does not stay: something changes it back.
+    /// The Certificate was changed, but this field was reverted.
     Undone(String),
 }
 
-/// Writes as one controller.
+/// Sends live requests.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -105,10 +105,10 @@ impl Writer {
         Writer { client, metrics }
     }
 
-    /// Gets an object; none where there is none of that name.
+    /// Gets an object; `None` if it does not exist.
     ///
     /// # Errors
-    /// Where the API server does not tell. A kind that is not served is an error, too.
+    /// The request fails. A kind that is not served is also an error.
     pub async fn get(
         &self,
         resource: &ApiResource,
@@ -118,7 +118,7 @@ impl Writer {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
         match timed(api.get(name)).await {
             Ok(object) => Ok(Some(object)),
-            // Only the answer of a kind that is served names the object.
+            // The response contains the name of the object only if the kind is served.
             Err(Failure::Api(kube::Error::Api(status)))
                 if status.code == 404
                     && status.details.as_ref().is_some_and(|details| details.name == name) =>
@@ -132,11 +132,11 @@ impl Writer {
         }
     }
 
-    /// Whether the API server serves a kind in full. While its CustomResourceDefinition is being
-    /// deleted, objects can be read and deleted, but not created.
+    /// Whether objects of a kind can be created. While its CustomResourceDefinition is being deleted,
+    /// they can only be read and deleted.
     ///
     /// # Errors
-    /// Where the API server does not tell, or does not serve it at all.
+    /// Discovery fails, or the kind is not served.
     pub async fn can_be_created(&self, resource: &ApiResource) -> Result<bool, Trouble> {
         let ApiResource { group, version, kind, .. } = resource;
         let kind = GroupVersionKind::gvk(group, version, kind);
@@ -144,10 +144,10 @@ impl Writer {
         Ok(capabilities.supports_operation(verbs::CREATE))
     }
 
-    /// Looks whether a Secret may be written for a Certificate of its name.
+    /// Checks whether a Secret may be written for a Certificate of its name.
     ///
     /// # Errors
-    /// Where the API server does not tell.
+    /// The request fails, unless it is forbidden.
     pub async fn secret(&self, secret: &SecretName) -> Result<SecretState, Trouble> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
         let found = match timed(api.get_metadata_opt(&secret.name)).await {
@@ -160,7 +160,7 @@ impl Writer {
         let Some(found) = found else { return Ok(SecretState::Free) };
         Ok(match found.annotations().get(CERTIFICATE_NAME) {
             Some(name) if *name == secret.name => SecretState::Free,
-            Some(name) => SecretState::Foreign(format!("cert-manager writes it for the Certificate {name}")),
+            Some(name) => SecretState::Foreign(format!("cert-manager wrote it for the Certificate {name}")),
             None => SecretState::Foreign("cert-manager did not write it".to_owned()),
         })
     }
@@ -168,7 +168,7 @@ impl Writer {
     /// Creates a Certificate.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] where there is one of that name.
+    /// [`Trouble::Stale`] if a Certificate of that name exists, or another [`Trouble`] if the request fails.
     pub async fn create(&self, resource: &ApiResource, body: &Value) -> Result<DynamicObject, Trouble> {
         let object: DynamicObject =
             serde_json::from_value(body.clone()).map_err(|error| Trouble::Failed(error.to_string()))?;
@@ -178,16 +178,17 @@ impl Writer {
         self.counted("create", timed(api.create(&parameters, &object)).await)
     }
 
-    /// Makes a Certificate of that Gateway what it is to be. Fields of other managers stay, those of
-    /// ours that `body` does not have go.
+    /// Changes a Certificate of that Gateway to its desired state. Fields of other managers are kept. Fields
+    /// of the controller that are not in `body` are removed.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] where there is none of that name any more, or it changed meanwhile.
+    /// [`Trouble::Stale`] if the Certificate no longer exists or has changed meanwhile, or another
+    /// [`Trouble`] if a request fails.
     pub async fn change(&self, resource: &ApiResource, key: &Key, body: &Value) -> Result<Changed, Trouble> {
         let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
         let Some(live) = self.get(resource, namespace, name).await? else {
-            return Err(Trouble::Stale(format!("there is no Certificate {namespace}/{name} any more")));
+            return Err(Trouble::Stale(format!("the Certificate {namespace}/{name} no longer exists")));
         };
         let seen = value_of(&live);
         if owner(&seen).is_none_or(|owner| owner.key != *key) {
@@ -208,7 +209,7 @@ impl Writer {
         }
         let mut applied = body.clone();
         if let Some(metadata) = applied["metadata"].as_object_mut() {
-            // Whatever has been created anew meanwhile is not changed.
+            // A Certificate that has been created again meanwhile is not changed.
             metadata.insert("uid".to_owned(), json!(live.metadata.uid));
         }
         let parameters = PatchParams::apply(MANAGER).force();
@@ -218,14 +219,14 @@ impl Writer {
         if found == wanted {
             Ok(Changed::Made(Box::new(now)))
         } else {
-            Ok(Changed::Undone(difference(&wanted, &found).unwrap_or_else(|| "its fields".to_owned())))
+            Ok(Changed::Undone(difference(&wanted, &found).unwrap_or_else(|| "a field".to_owned())))
         }
     }
 
-    /// Deletes a Certificate of that Gateway; whether there was one.
+    /// Deletes a Certificate of that Gateway. Returns whether it existed.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] where it changed meanwhile.
+    /// [`Trouble::Stale`] if it has changed meanwhile, or another [`Trouble`] if a request fails.
     pub async fn delete(
         &self,
         resource: &ApiResource,
@@ -275,7 +276,7 @@ async fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, F
     }
 }
 
-/// The part of a Certificate's body that becomes ours: all but what names the object.
+/// The part of a Certificate's body that the controller owns: all fields except those that identify it.
 pub fn ours(body: &Value) -> Value {
     let mut ours = body.clone();
     if let Some(object) = ours.as_object_mut() {
@@ -292,9 +293,9 @@ pub fn ours(body: &Value) -> Value {
     ours
 }
 
-/// What has to be changed before an apply can do its work: the fields of our POST become those of an
-/// apply, and a controller reference to an earlier Gateway of the same name makes room for ours, whoever
-/// wrote it, because an object has one controller. None where nothing has to.
+/// The patch that must precede an apply; `None` if none is needed. It converts the entry of the POST to an
+/// apply entry. It also replaces a controller reference to an earlier Gateway with the same name, because
+/// an object can have only one controller.
 fn preparation(live: &Value, body: &Value) -> Option<Value> {
     let fields = fields::as_applied(live);
     let ours = body.pointer("/metadata/ownerReferences/0");
@@ -308,7 +309,7 @@ fn preparation(live: &Value, body: &Value) -> Option<Value> {
     }
     let has_stale = references.is_some_and(|references| references.iter().any(|one| is_stale(&one)));
     if has_stale {
-        // In one step, or a Certificate without owner would be left if it ended here.
+        // In one step, so that the Certificate always has an owner.
         let kept = references.into_iter().flatten().filter(|one| !is_stale(one));
         metadata["ownerReferences"] = kept.chain(ours).cloned().collect();
     }
@@ -347,7 +348,7 @@ mod tests {
     use rstest::rstest;
 
     #[test]
-    fn what_is_ours() {
+    fn the_part_that_the_controller_owns() {
         let body = json!({"apiVersion": "v1", "kind": "Certificate", "spec": {"a": 1},
             "metadata": {"name": "a", "namespace": "b", "labels": {"x": "y"}}});
         assert_eq!(ours(&body), json!({"metadata": {"labels": {"x": "y"}}, "spec": {"a": 1}}));
@@ -360,7 +361,7 @@ mod tests {
     #[case::changed(json!({"spec": {"a": 1, "b": [1]}}), json!({"spec": {"a": 1, "b": [2]}}), Some("spec.b"))]
     #[case::added(json!({"spec": {}}), json!({"spec": {"x": 1}}), Some("spec.x"))]
     #[case::the_first(json!({"z": 1, "a": 1}), json!({}), Some("a"))]
-    #[case::whole(json!(1), json!(2), Some(""))]
+    #[case::root(json!(1), json!(2), Some(""))]
     fn differences(#[case] wanted: Value, #[case] found: Value, #[case] expected: Option<&str>) {
         assert_eq!(difference(&wanted, &found).as_deref(), expected);
     }
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_controller_of_before_goes() {
+    fn an_earlier_controller_is_replaced() {
         let references = json!([{"uid": "x"}, {"uid": "old", "controller": true}]);
         let prepared = preparation(&live(references, "Apply"), &body("new")).unwrap();
         let references = json!([{"uid": "x"}, {"uid": "new", "controller": true}]);
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_is_prepared() {
+    fn the_entry_of_a_post_is_converted() {
         let prepared = preparation(&live(json!([]), "Update"), &body("new")).unwrap();
         assert_eq!(prepared["metadata"]["managedFields"][0]["operation"], "Apply");
         assert_eq!(prepared["metadata"].get("ownerReferences"), None);
@@ -400,7 +401,7 @@ mod tests {
     #[case::conflict(409, Trouble::Stale("said".into()))]
     #[case::forbidden(403, Trouble::Forbidden("said".into()))]
     #[case::invalid(422, Trouble::Refused("said".into()))]
-    #[case::not_there(404, Trouble::Failed("said".into()))]
+    #[case::not_found(404, Trouble::Failed("said".into()))]
     #[case::busy(429, Trouble::Failed("said".into()))]
     #[case::broken(500, Trouble::Failed("said".into()))]
     fn answers(#[case] code: u16, #[case] expected: Trouble) {

@@ -1,4 +1,4 @@
-//! deploy/controller and examples/controller: in step with the command line, the settings, the version and each other.
+//! deploy/controller and examples/controller are consistent with the command line, the settings and the version.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Every object below deploy/controller and examples/controller.
+/// All objects in deploy/controller and examples/controller.
 fn documents() -> Vec<Document> {
     manifests::read(["deploy/controller", "examples/controller"].map(|folder| root().join(folder))).unwrap()
 }
@@ -36,7 +36,7 @@ fn controller(documents: &[Document]) -> Value {
     deployment.object["spec"]["template"]["spec"]["containers"][0].clone()
 }
 
-/// What the command line says to these arguments. It reads all of them before it comes to the last.
+/// The help for these arguments, or the error. `--help` is evaluated after the other arguments are parsed.
 fn help(args: &[&str]) -> Result<String, String> {
     let command =
         Command::new(env!("CARGO_BIN_EXE_gateway-certificates")).args(args).arg("--help").output().unwrap();
@@ -52,7 +52,7 @@ fn the_image_is_this_version() {
 }
 
 #[test]
-fn the_image_is_built_by_the_compiler_that_the_workspace_names() {
+fn the_image_is_built_with_the_workspaces_compiler() {
     let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
     let toolchain = read("rust-toolchain.toml");
     let version = toolchain.split("channel = \"").nth(1).unwrap().split('"').next().unwrap();
@@ -67,7 +67,7 @@ fn the_image_is_built_by_the_compiler_that_the_workspace_names() {
 }
 
 #[test]
-fn the_command_line_takes_the_arguments() {
+fn the_command_line_accepts_the_arguments() {
     let documents = documents();
     let container = controller(&documents);
     let mut args = texts(&container, "/args");
@@ -87,12 +87,12 @@ fn the_command_line_takes_the_arguments() {
 }
 
 #[test]
-fn ports_paths_and_names_are_those_of_the_command_line() {
+fn ports_paths_and_names_match_the_command_line() {
     let documents = documents();
     let container = controller(&documents);
     let help = help(&["run"]).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     let port = container["ports"][0]["containerPort"].as_u64().unwrap();
-    assert!(help.contains(&format!("port {port} of every address unless given")), "{help}");
+    assert!(help.contains(&format!("default: port {port} of every address")), "{help}");
     let [policy] = of_kind(&documents, "NetworkPolicy")[..] else { panic!("one NetworkPolicy") };
     assert_eq!(policy.object["spec"]["ingress"], json!([{"ports": [{"protocol": "TCP", "port": port}]}]));
 
@@ -103,7 +103,7 @@ fn ports_paths_and_names_are_those_of_the_command_line() {
     let named = help.split("--lease-name <").nth(1).unwrap().split("[default: ").nth(1).unwrap();
     assert_eq!(named.split(']').next(), Some(lease.as_str()));
 
-    // The ConfigMap's key is the name of its file.
+    // The key in the ConfigMap is the file name.
     let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
     assert!(texts(&container, "/args").contains(&format!("--settings={mount}/settings.yaml").as_str()));
 }
@@ -112,13 +112,13 @@ fn ports_paths_and_names_are_those_of_the_command_line() {
 #[case::base("deploy/controller/base", false)]
 #[case::central("deploy/controller/central", true)]
 #[case::example("examples/controller", true)]
-fn settings_are_sound(#[case] folder: &str, #[case] is_central: bool) {
+fn settings_are_valid(#[case] folder: &str, #[case] is_central: bool) {
     let settings = settings::load(Some(&root().join(folder).join("settings.yaml"))).unwrap();
     assert_eq!(settings.gateway_namespaces.is_some(), is_central);
 }
 
 #[test]
-fn the_central_settings_are_those_of_the_policy() {
+fn the_central_settings_match_those_of_the_policy() {
     let policies = manifests::read([root().join("deploy/policy/policies.yaml")]).unwrap();
     let of_policy = |name: &str| {
         let policy = policies.iter().find(|policy| policy.object["metadata"]["name"] == name).unwrap();
@@ -133,7 +133,7 @@ fn the_central_settings_are_those_of_the_policy() {
 }
 
 #[test]
-fn the_central_role_is_where_the_settings_point() {
+fn the_central_role_is_in_the_namespace_of_the_settings() {
     let central = root().join("deploy/controller/central");
     let settings = settings::load(Some(&central.join("settings.yaml"))).unwrap();
     let expected: BTreeSet<String> =
@@ -148,7 +148,7 @@ fn the_central_role_is_where_the_settings_point() {
 }
 
 #[test]
-fn every_file_is_used_and_there() {
+fn every_file_exists_and_is_used() {
     let documents = documents();
     let mut used = BTreeSet::new();
     for kustomization in kustomizations(&documents) {
@@ -168,7 +168,7 @@ fn every_file_is_used_and_there() {
     assert_eq!(unused, Vec::<&PathBuf>::new());
 }
 
-/// What the roles of some objects allow: where, what, which verbs.
+/// The rules of roles: namespace, resource and verbs.
 fn grants(objects: &[Document]) -> Vec<String> {
     let mut grants = Vec::new();
     for role in [of_kind(objects, "ClusterRole"), of_kind(objects, "Role")].concat() {
@@ -209,10 +209,10 @@ const BASE: &[&str] = &[
 #[case::check_own_secrets("components/check-own-secrets", &["*: secrets: get"])]
 #[case::namespace_selectors("components/namespace-selectors", &["*: namespaces: list,watch"])]
 #[case::service_monitor("components/service-monitor", &[])]
-fn roles_allow_what_is_used_and_no_more(#[case] folder: &str, #[case] expected: &[&str]) {
+fn roles_allow_only_what_is_used(#[case] folder: &str, #[case] expected: &[&str]) {
     let objects = manifests::read([root().join("deploy/controller").join(folder)]).unwrap();
     assert_eq!(grants(&objects), expected);
-    // Every role is bound, to the controller alone.
+    // Every role is bound, and only to the controller.
     for (role, binding) in [("ClusterRole", "ClusterRoleBinding"), ("Role", "RoleBinding")] {
         let bound = |document: &&Document| {
             assert_eq!(
@@ -236,7 +236,7 @@ fn roles_allow_what_is_used_and_no_more(#[case] folder: &str, #[case] expected: 
     }
 }
 
-/// What `kubectl kustomize` makes of a folder; none where there is no kubectl.
+/// The output of `kubectl kustomize`; `None` if kubectl is not installed.
 fn built(folder: &str) -> Option<Vec<Document>> {
     let command = Command::new("kubectl").arg("kustomize").arg(root().join(folder)).output();
     let Ok(output) = command else {
@@ -265,12 +265,12 @@ fn kustomizations_build(#[case] folder: &str, #[case] settings: &str, #[case] fl
     assert_ne!(
         volume,
         Some(&json!("gateway-certificates-settings")),
-        "it has a hash, so that Pods are rolled"
+        "the name needs a hash, so that changes restart the Pods"
     );
 }
 
 #[test]
-fn pods_meet_the_restricted_standard() {
+fn pods_comply_with_the_restricted_standard() {
     // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
     let documents = documents();
     let [deployment] = of_kind(&documents, "Deployment")[..] else { panic!("one Deployment") };

@@ -1,4 +1,4 @@
-//! docs/controller.md has every flag, metric, Event and right, and no other.
+//! docs/controller.md lists all flags, metrics, Events and rights, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn docs() -> String {
     std::fs::read_to_string(root().join("docs/controller.md")).unwrap()
 }
 
-/// The cells of the table that begins with these.
+/// The cells of the table with that head.
 fn table(head: &str) -> Vec<Vec<String>> {
     let text = docs();
     let (_, rows) = text.split_once(&format!("{head}\n")).unwrap_or_else(|| panic!("no table {head}"));
@@ -25,12 +25,12 @@ fn table(head: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn names(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// The long flags in what the command line says about itself.
+/// The long flags in the help of a command.
 fn flags(command: &str) -> BTreeSet<String> {
     let output =
         Command::new(env!("CARGO_BIN_EXE_gateway-certificates")).args([command, "--help"]).output().unwrap();
@@ -47,13 +47,13 @@ fn flags(command: &str) -> BTreeSet<String> {
 #[test]
 fn every_flag_of_run() {
     let rows = table("| flag of `run` | |");
-    let told: BTreeSet<String> = rows
+    let documented: BTreeSet<String> = rows
         .iter()
         .flat_map(|row| names(&row[0]))
         .filter_map(|name| name.split(' ').next())
         .map(str::to_owned)
         .collect();
-    assert_eq!(told, flags("run"));
+    assert_eq!(documented, flags("run"));
 }
 
 #[test]
@@ -67,17 +67,17 @@ fn every_flag_of_render() {
 #[test]
 fn every_metric() {
     let metrics = Metrics::new().unwrap();
-    // Prometheus knows of no family without a value.
+    // A metric without a value is not exported.
     metrics.reconciled("unchanged");
     metrics.wrote("certificates", "create", true);
     metrics.set_refused(&BTreeMap::from([("issuer-not-found", 1)]));
     let text = metrics.text();
-    let there: BTreeSet<&str> =
+    let actual: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let rows = table("| metric | |");
-    let told: BTreeSet<&str> =
+    let documented: BTreeSet<&str> =
         rows.iter().flat_map(|row| names(&row[0])).filter_map(|name| name.split('{').next()).collect();
-    assert_eq!(told, there);
+    assert_eq!(documented, actual);
 }
 
 #[rstest]
@@ -91,10 +91,10 @@ fn every_event(#[case] reason: Reason) {
     assert!(rows.iter().any(|row| names(&row[0]).any(|name| name == reason.as_str())), "{}", reason.as_str());
 }
 
-/// The ids of the controller's own refusals: those that its source makes and that are no rule's.
+/// The ids of the controller's own refusals in its source, without those of rules.
 #[test]
 fn every_refusal_of_the_controllers_own() {
-    let mut there = BTreeSet::new();
+    let mut actual = BTreeSet::new();
     for file in std::fs::read_dir(root().join("crates/gateway-certificates/src")).unwrap() {
         let path = file.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "rs") {
@@ -103,20 +103,21 @@ fn every_refusal_of_the_controllers_own() {
         let text = std::fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for call in code.split("Refusal::new(").skip(1) {
-            there.extend(
+            actual.extend(
                 call.trim_start().strip_prefix('"').and_then(|id| id.split('"').next()).map(str::to_owned),
             );
         }
     }
     let rows = table("| in the note | what it means | what to do |");
-    let told: BTreeSet<String> = rows.iter().flat_map(|row| names(&row[0])).map(str::to_owned).collect();
-    assert_eq!(told, there);
+    let documented: BTreeSet<String> =
+        rows.iter().flat_map(|row| names(&row[0])).map(str::to_owned).collect();
+    assert_eq!(documented, actual);
 }
 
-/// Which verbs on what, in manifests and in the docs.
+/// The verbs on resources, in the manifests and in the docs.
 #[test]
 fn every_right() {
-    let mut there = BTreeSet::new();
+    let mut actual = BTreeSet::new();
     for document in manifests::read([root().join("deploy/controller")]).unwrap() {
         let texts = |rule: &Value, key: &str| -> Vec<String> {
             rule[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -125,16 +126,16 @@ fn every_right() {
             let group = &texts(rule, "apiGroups")[0];
             let dot = if group.is_empty() { "" } else { "." };
             for resource in texts(rule, "resources") {
-                there
+                actual
                     .extend(texts(rule, "verbs").iter().map(|verb| format!("{verb} {resource}{dot}{group}")));
             }
         }
     }
-    let mut told = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for row in table("| what | verbs | where | for |") {
         for resource in names(&row[0]) {
-            told.extend(row[1].split(", ").map(|verb| format!("{verb} {resource}")));
+            documented.extend(row[1].split(", ").map(|verb| format!("{verb} {resource}")));
         }
     }
-    assert_eq!(told, there);
+    assert_eq!(documented, actual);
 }

@@ -1,4 +1,4 @@
-//! `gateway-certificates render`: what is printed, what is refused, exit codes and bad inputs.
+//! `gateway-certificates render`: output, rejections, exit codes and invalid input.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const CENTRAL: &str = "gateway_namespaces: [{labels: {istio: ingressgateway}, namespace: istio-system}]\n";
 const CLUSTER_ISSUER: &str = "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetadata: {name: le}\nspec: {ca: {secretName: ca}}\n";
 
-/// A Gateway of ClusterIssuer `le` as JSON, which is YAML, too.
+/// A Gateway with ClusterIssuer `le` as JSON, which is also YAML.
 fn gateway(namespace: &str, name: &str, secrets: &[&str]) -> Value {
     let server = |secret: &&str| {
         json!({
@@ -36,12 +36,12 @@ fn gateway(namespace: &str, name: &str, secrets: &[&str]) -> Value {
     })
 }
 
-/// Objects as documents of one file, after the ClusterIssuer `le`.
+/// A file with the ClusterIssuer `le` and these objects.
 fn file(objects: &[Value]) -> String {
     objects.iter().fold(CLUSTER_ISSUER.to_owned(), |text, object| format!("{text}---\n{object}\n"))
 }
 
-/// A folder that the command runs in.
+/// The working directory of the command.
 struct Workshop(TempDir);
 
 impl Workshop {
@@ -68,7 +68,7 @@ fn stderr(assert: &Assert) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Namespace and name of each Certificate that is printed.
+/// The namespace and name of each printed Certificate.
 fn certificates(assert: &Assert) -> Vec<String> {
     let documents = manifests::parse("out.yaml".as_ref(), &stdout(assert)).unwrap();
     let text =
@@ -81,7 +81,7 @@ fn certificates(assert: &Assert) -> Vec<String> {
 }
 
 #[test]
-fn beside_the_gateway() {
+fn in_the_gateways_namespace() {
     let mut shop = gateway("team-a", "shop", &["shop-tls"]);
     shop["metadata"]["annotations"]["cert-manager.io/renew-before"] = json!("360h");
     let assert = Workshop::new(&[("shop.yaml", &file(&[shop]))]).render(&["-f", "shop.yaml"]).code(0);
@@ -99,7 +99,7 @@ fn beside_the_gateway() {
 }
 
 #[test]
-fn elsewhere_with_a_record_of_the_owner() {
+fn in_another_namespace_with_a_record_of_the_owner() {
     let workshop = Workshop::new(&[
         ("shop.yaml", &file(&[gateway("team-a", "shop", &["shop-tls"])])),
         ("settings.yaml", CENTRAL),
@@ -112,9 +112,9 @@ fn elsewhere_with_a_record_of_the_owner() {
 }
 
 #[rstest]
-#[case::beside("", "/metadata/ownerReferences/0/uid")]
-#[case::elsewhere(CENTRAL, "/metadata/annotations/gateway-certificates.io~1owner-uid")]
-fn a_gateway_out_of_a_cluster_keeps_its_uid(#[case] settings: &str, #[case] pointer: &str) {
+#[case::own_namespace("", "/metadata/ownerReferences/0/uid")]
+#[case::central(CENTRAL, "/metadata/annotations/gateway-certificates.io~1owner-uid")]
+fn a_gateway_from_a_cluster_keeps_its_uid(#[case] settings: &str, #[case] pointer: &str) {
     let mut shop = gateway("team-a", "shop", &["shop-tls"]);
     shop["metadata"]["uid"] = json!("7d3c");
     let workshop = Workshop::new(&[("shop.yaml", &file(&[shop])), ("settings.yaml", settings)]);
@@ -124,7 +124,7 @@ fn a_gateway_out_of_a_cluster_keeps_its_uid(#[case] settings: &str, #[case] poin
 }
 
 #[test]
-fn gateways_stand_in_the_order_of_the_files_and_their_certificates_in_that_of_the_plan() {
+fn the_order_is_that_of_the_files_and_of_the_plan() {
     let workshop = Workshop::new(&[
         ("b.yaml", &file(&[gateway("team-b", "b", &["z", "a"]), gateway("team-a", "a", &["m"])])),
         ("a.yaml", &gateway("team-c", "c", &["n"]).to_string()),
@@ -136,7 +136,7 @@ fn gateways_stand_in_the_order_of_the_files_and_their_certificates_in_that_of_th
 }
 
 #[test]
-fn other_objects_are_left_alone() {
+fn other_objects_are_ignored() {
     let mut cert_managers = gateway("team-a", "api", &[]);
     cert_managers["apiVersion"] = json!("gateway.networking.k8s.io/v1");
     cert_managers["spec"] = json!({"listeners": [{"name": "l", "port": 443, "protocol": "HTTPS",
@@ -148,11 +148,11 @@ fn other_objects_are_left_alone() {
     let workshop = Workshop::new(&[("a.yaml", &file(&[cert_managers, plain, going]))]);
     let assert = workshop.render(&["-f", "a.yaml"]).code(0);
     assert_eq!(stdout(&assert), "");
-    assert_eq!(stderr(&assert), ["note: there is no annotated Istio Gateway in the files"]);
+    assert_eq!(stderr(&assert), ["note: the files contain no annotated Istio Gateway"]);
 }
 
 #[test]
-fn the_namespace_of_objects_that_name_none() {
+fn the_namespace_of_objects_without_one() {
     let mut shop = gateway("", "shop", &["shop-tls"]);
     shop["metadata"]["annotations"] = json!({"cert-manager.io/issuer": "ca"});
     let issuer = json!({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "ca"},
@@ -166,7 +166,7 @@ fn the_namespace_of_objects_that_name_none() {
 #[rstest]
 #[case::le_is_ready("le", &["http01"], true, 0)]
 #[case::no_http01("le", &["dns01"], false, 0)]
-#[case::another_is_not_known("other", &["http01"], false, 1)]
+#[case::not_in_the_files("other", &["http01"], false, 1)]
 fn issuers_come_from_the_files(
     #[case] named: &str,
     #[case] solvers: &[&str],
@@ -180,12 +180,12 @@ fn issuers_come_from_the_files(
         "spec": {"acme": {"solvers": solvers}}});
     let workshop = Workshop::new(&[("shop.json", &shop.to_string()), ("issuer.json", &issuer.to_string())]);
     let assert = workshop.render(&["-f", "shop.json", "-f", "issuer.json"]).code(0);
-    let asks = stdout(&assert).contains("cert-manager.io/issue-temporary-certificate: 'true'");
-    assert_eq!((asks, stderr(&assert).len()), (temporary, notes), "{}", stdout(&assert));
+    let is_temporary = stdout(&assert).contains("cert-manager.io/issue-temporary-certificate: 'true'");
+    assert_eq!((is_temporary, stderr(&assert).len()), (temporary, notes), "{}", stdout(&assert));
 }
 
 #[test]
-fn an_issuer_that_is_not_in_the_files_is_noted_once_and_refused_where_settings_say_so() {
+fn a_missing_issuer_is_noted_once_or_rejected_by_settings() {
     let gateways = [gateway("team-a", "a", &["a-tls"]), gateway("team-b", "b", &["b-tls"])];
     let text = gateways.map(|gateway| gateway.to_string()).join("\n---\n");
     let workshop =
@@ -195,7 +195,7 @@ fn an_issuer_that_is_not_in_the_files_is_noted_once_and_refused_where_settings_s
     assert_eq!(
         stderr(&assert),
         [
-            "note: ClusterIssuer \"le\" is not in the files: it is in the cluster, or its name is wrong. Where it solves by HTTP-01, the controller asks for a temporary certificate, too."
+            "note: ClusterIssuer \"le\" is not in the files. If it is not in the cluster either, correct its name. If it solves HTTP-01 challenges, the controller also requests a temporary certificate."
         ]
     );
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
@@ -203,34 +203,34 @@ fn an_issuer_that_is_not_in_the_files_is_noted_once_and_refused_where_settings_s
     let refused = stderr(&assert);
     assert_eq!(refused.len(), 2);
     assert!(
-        refused[0].starts_with("refused: team-a/a (a.yaml: document 1): issuer-not-found: "),
+        refused[0].starts_with("rejected: team-a/a (a.yaml: document 1): issuer-not-found: "),
         "{refused:?}"
     );
     assert!(
-        refused[1].starts_with("refused: team-b/b (a.yaml: document 2): issuer-not-found: "),
+        refused[1].starts_with("rejected: team-b/b (a.yaml: document 2): issuer-not-found: "),
         "{refused:?}"
     );
 }
 
 #[test]
-fn an_issuer_that_says_it_is_not_ready_refuses() {
+fn an_issuer_that_is_not_ready_is_rejected() {
     let issuer = json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "le"},
         "spec": {"ca": {"secretName": "ca"}},
         "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Down"}]}});
     let text = format!("{issuer}\n---\n{}", gateway("team-a", "shop", &["a-tls", "b-tls"]));
     let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
     let refused = stderr(&assert);
-    // One line, since it is about the Gateway and not about either Certificate.
+    // One line, because the reason applies to the Gateway and not to a Certificate.
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(
-        refused[0].starts_with("refused: team-a/shop (a.yaml: document 2): issuer-not-ready: "),
+        refused[0].starts_with("rejected: team-a/shop (a.yaml: document 2): issuer-not-ready: "),
         "{refused:?}"
     );
     assert_eq!(stdout(&assert), "");
 }
 
 #[test]
-fn what_is_refused_of_one_certificate_does_not_withhold_the_other() {
+fn a_rejected_certificate_does_not_withhold_others() {
     let settings = "tenants:\n- {name: a, namespaces: [team-a], issuers: [{kind: ClusterIssuer, name: le}], dns_names: ['**'], secrets: ['a-*']}\n";
     let shop = gateway("team-a", "shop", &["a-tls", "b-tls"]);
     let workshop = Workshop::new(&[("a.yaml", &file(&[shop])), ("settings.yaml", settings)]);
@@ -238,12 +238,12 @@ fn what_is_refused_of_one_certificate_does_not_withhold_the_other() {
     assert_eq!(certificates(&assert), ["team-a/a-tls"]);
     let refused = stderr(&assert);
     let start =
-        "refused: team-a/shop (a.yaml: document 2): team-a/b-tls: secret-not-allowed: spec.servers[1]";
+        "rejected: team-a/shop (a.yaml: document 2): team-a/b-tls: secret-not-allowed: spec.servers[1]";
     assert!(refused.len() == 1 && refused[0].starts_with(start), "{refused:?}");
 }
 
 #[test]
-fn of_two_that_claim_a_secret_the_first_gets_it() {
+fn the_first_of_two_gateways_gets_the_secret() {
     let gateways = [gateway("team-a", "a", &["shared"]), gateway("team-b", "b", &["shared", "own"])];
     let workshop = Workshop::new(&[("a.yaml", &file(&gateways)), ("settings.yaml", CENTRAL)]);
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
@@ -251,13 +251,13 @@ fn of_two_that_claim_a_secret_the_first_gets_it() {
     assert_eq!(
         stderr(&assert),
         [
-            "refused: team-b/b (a.yaml: document 3): istio-system/shared: claimed: the Gateway team-a/a stands first in the files and names the Secret, too. Name another Secret."
+            "rejected: team-b/b (a.yaml: document 3): istio-system/shared: claimed: the Gateway team-a/a, which comes first in the files, also names the Secret. Use another Secret."
         ]
     );
 }
 
 #[test]
-fn who_is_refused_claims_nothing() {
+fn a_rejected_gateway_claims_nothing() {
     let mut first = gateway("team-a", "a", &["shared"]);
     first["metadata"]["annotations"]["cert-manager.io/duration"] = json!("90d");
     let text = file(&[first, gateway("team-b", "b", &["shared"])]);
@@ -268,12 +268,12 @@ fn who_is_refused_claims_nothing() {
 }
 
 #[rstest]
-#[case::nobodys("shop-tls", json!({}), "", &["secret-not-owned"])]
-#[case::nobodys_whatever_the_rules_say("shop-tls", json!({}), "rules: {secret-not-owned: off}\n", &["certificate-not-owned"])]
-#[case::recorded_as_ours("shop-tls", record("team-a", "shop"), "", &[])]
-#[case::recorded_as_anothers("shop-tls", record("team-b", "shop"), "", &["secret-not-owned"])]
-#[case::of_another_name("by-hand", json!({}), "", &["certificate-not-owned"])]
-fn a_certificate_in_the_files_is_its_owners(
+#[case::no_owner("shop-tls", json!({}), "", &["secret-not-owned"])]
+#[case::no_owner_and_rule_off("shop-tls", json!({}), "rules: {secret-not-owned: off}\n", &["certificate-not-owned"])]
+#[case::this_gateway("shop-tls", record("team-a", "shop"), "", &[])]
+#[case::another_gateway("shop-tls", record("team-b", "shop"), "", &["secret-not-owned"])]
+#[case::another_name("by-hand", json!({}), "", &["certificate-not-owned"])]
+fn certificates_in_the_files_have_owners(
     #[case] name: &str,
     #[case] annotations: Value,
     #[case] settings: &str,
@@ -299,8 +299,8 @@ fn record(namespace: &str, name: &str) -> Value {
 
 #[rstest]
 #[case::in_the_files(true, 0)]
-#[case::not_there(false, 1)]
-fn a_tenant_goes_by_the_labels_of_namespaces_in_the_files(#[case] there: bool, #[case] code: i32) {
+#[case::missing(false, 1)]
+fn tenants_are_selected_by_labels_of_namespaces_in_the_files(#[case] there: bool, #[case] code: i32) {
     let settings = "tenants:\n- {name: a, namespace_selector: {match_labels: {team: a}}, issuers: [{kind: ClusterIssuer, name: le}], dns_names: ['**']}\n";
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a", "labels": {"team": "a"}}});
     let mut objects = vec![gateway("team-a", "shop", &["shop-tls"])];
@@ -313,7 +313,7 @@ fn a_tenant_goes_by_the_labels_of_namespaces_in_the_files(#[case] there: bool, #
 }
 
 #[test]
-fn more_secrets_than_a_request_may_look_up() {
+fn the_limit_of_lookups_does_not_apply() {
     let secrets: Vec<String> = (0..20).map(|number| format!("s{number:02}")).collect();
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
     let foreign = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
@@ -325,7 +325,7 @@ fn more_secrets_than_a_request_may_look_up() {
 }
 
 #[test]
-fn of_a_gateway_that_stands_there_twice_the_later_one_counts() {
+fn the_last_definition_of_a_gateway_is_used() {
     let mut old = gateway("team-a", "shop", &["old-tls"]);
     old["apiVersion"] = json!("networking.istio.io/v1beta1");
     let objects = [old, gateway("team-b", "b", &["b-tls"]), gateway("team-a", "shop", &["new-tls"])];
@@ -334,7 +334,7 @@ fn of_a_gateway_that_stands_there_twice_the_later_one_counts() {
     assert_eq!(
         stderr(&assert),
         [
-            "note: Gateway team-a/shop stands in the files more than once, differently. a.yaml: document 4 counts, not a.yaml: document 2."
+            "note: Gateway team-a/shop is defined more than once with different content. a.yaml: document 4 is used, not a.yaml: document 2."
         ]
     );
     let same = [gateway("team-a", "shop", &["s"]), gateway("team-a", "shop", &["s"])];
@@ -343,9 +343,9 @@ fn of_a_gateway_that_stands_there_twice_the_later_one_counts() {
 }
 
 #[rstest]
-#[case::servers_as_a_map("/spec", json!({"servers": {}}), "team-a/bad (a.yaml: document 2): unreadable: the Gateway cannot be read (spec.servers: expected a list, found an object). Correct it.")]
-#[case::no_name("/metadata", json!({"namespace": "team-a", "generateName": "shop-", "annotations": {"cert-manager.io/issuer": "ca"}}), "team-a/shop-* (a.yaml: document 2): unreadable: metadata.name: it is empty, and a Certificate has to say whom it belongs to. Name it.")]
-fn a_gateway_that_cannot_be_is_refused_and_the_others_are_not(
+#[case::servers_as_a_map("/spec", json!({"servers": {}}), "team-a/bad (a.yaml: document 2): unreadable: the Gateway cannot be read (spec.servers: expected a list, found an object). Correct that field.")]
+#[case::no_name("/metadata", json!({"namespace": "team-a", "generateName": "shop-", "annotations": {"cert-manager.io/issuer": "ca"}}), "team-a/shop-* (a.yaml: document 2): unreadable: metadata.name: the name is missing, but it identifies the owner of Certificates. Set metadata.name.")]
+fn an_invalid_gateway_does_not_affect_others(
     #[case] pointer: &str,
     #[case] value: Value,
     #[case] expected: &str,
@@ -355,18 +355,18 @@ fn a_gateway_that_cannot_be_is_refused_and_the_others_are_not(
     let text = file(&[bad, gateway("team-a", "good", &["good-tls"])]);
     let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
     assert_eq!(certificates(&assert), ["team-a/good-tls"]);
-    assert_eq!(stderr(&assert), [format!("refused: {expected}")]);
+    assert_eq!(stderr(&assert), [format!("rejected: {expected}")]);
 }
 
 #[rstest]
-#[case::no_such_file(&["-f", "nowhere.yaml"], &["error: nowhere.yaml: cannot be read: "])]
-#[case::every_file(&["-f", "broken.yaml", "values.yaml"], &["error: broken.yaml: document 1: ", "error: values.yaml: no Kubernetes object"])]
+#[case::missing_file(&["-f", "nowhere.yaml"], &["error: nowhere.yaml: cannot be read: "])]
+#[case::all_files(&["-f", "broken.yaml", "values.yaml"], &["error: broken.yaml: document 1: ", "error: values.yaml: no Kubernetes object"])]
 #[case::an_empty_folder(&["-f", "empty"], &["error: no YAML or JSON file with Kubernetes objects in empty"])]
 #[case::settings(
     &["-f", "a.yaml", "--settings", "settings.yaml"],
     &["error: settings.yaml: role: ", "error: settings.yaml: rules.isuer-not-ready: "]
 )]
-fn what_cannot_be_read(#[case] args: &[&str], #[case] expected: &[&str]) {
+fn invalid_input_is_an_error(#[case] args: &[&str], #[case] expected: &[&str]) {
     let workshop = Workshop::new(&[
         ("a.yaml", &file(&[])),
         ("broken.yaml", "a: [\n"),
@@ -390,8 +390,8 @@ fn standard_input() {
 }
 
 #[test]
-fn a_reader_that_goes_away() {
-    // A note and a Certificate, and nobody who reads either.
+fn a_closed_pipe_is_ignored() {
+    // There is a note and a Certificate, but both streams are closed.
     let text = gateway("team-a", "shop", &["shop-tls"]).to_string();
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("gateway-certificates"))
         .args(["render", "-f", "-"])

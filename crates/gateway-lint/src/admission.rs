@@ -1,4 +1,4 @@
-//! Requests as an API server would send them for the Gateways in manifests.
+//! The requests that an API server would send for the Gateways in manifests.
 
 use policy_host::documents::Document;
 use policy_host::{Metadata, Operation};
@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
-/// Whether a CREATE of this object reaches the policy: one of its rules names it.
+/// Whether a CREATE of this object reaches the policy: one of its rules matches.
 #[must_use]
-pub fn is_judged(metadata: &Metadata, document: &Document) -> bool {
+pub fn is_checked(metadata: &Metadata, document: &Document) -> bool {
     let (group, version) = group_and_version(document.api_version());
     let plural = plural(document.kind());
     let names = |list: &[String], value: &str| list.iter().any(|entry| entry == value || entry == "*");
@@ -44,7 +44,7 @@ pub fn create(document: &Document, namespace: &str) -> Value {
         "object": object,
         "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
     });
-    // With generateName the API server makes the name after the mutating phase.
+    // With generateName, the API server generates the name after the mutating phase.
     if let Some(name) = document.object.pointer("/metadata/name").and_then(Value::as_str) {
         request["name"] = Value::from(name);
     }
@@ -62,14 +62,14 @@ fn group_and_version(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
 }
 
-/// Good for `Gateway` and its like; the policy judges nothing with an irregular plural.
+/// Correct for the kinds that the policy checks: none has an irregular plural.
 fn plural(kind: &str) -> String {
     format!("{}s", kind.to_lowercase())
 }
 
-/// Writes the defaults that the API server writes into a Gateway or a ListenerSet of Gateway API before any policy sees
-/// it: those of the CRDs (`+kubebuilder:default` in
-/// <https://github.com/kubernetes-sigs/gateway-api/tree/main/apis/v1>). Other objects stay as they are.
+/// Sets the defaults that the API server sets in a Gateway or a ListenerSet of Gateway API before any policy sees it:
+/// the defaults of the CRDs (`+kubebuilder:default` in
+/// <https://github.com/kubernetes-sigs/gateway-api/tree/main/apis/v1>). Other objects stay unchanged.
 pub fn set_defaults(object: &mut Value) {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let is_set = text("kind") == "ListenerSet";
@@ -102,7 +102,7 @@ fn default_listener(listener: &mut Map<String, Value>) {
     }
 }
 
-/// The object under a key, made where it is absent; none where something else stands there, which the schema refuses.
+/// The object under a key, created if absent; `None` if the value is not an object, which the schema rejects.
 fn object_or_default<'a>(
     parent: &'a mut Map<String, Value>,
     key: &str,
@@ -149,14 +149,14 @@ mod tests {
     #[case::istio_version("networking.istio.io/v2", "Gateway", false)]
     #[case::gateway_class("gateway.networking.k8s.io/v1", "GatewayClass", false)]
     #[case::elsewhere("example.com/v1", "Gateway", false)]
-    fn the_rules_say_what_is_judged(#[case] api_version: &str, #[case] kind: &str, #[case] expected: bool) {
+    fn the_rules_select_the_objects(#[case] api_version: &str, #[case] kind: &str, #[case] expected: bool) {
         let metadata = Metadata::from_yaml(crate::METADATA).unwrap();
         let document = document(json!({"apiVersion": api_version, "kind": kind}));
-        assert_eq!(is_judged(&metadata, &document), expected);
+        assert_eq!(is_checked(&metadata, &document), expected);
     }
 
     #[test]
-    fn a_gateway_is_defaulted_as_the_api_server_does() {
+    fn a_gateway_gets_the_api_servers_defaults() {
         let spec = json!({"listeners": [
             {"name": "a"},
             {"name": "b", "tls": {"certificateRefs": [{"name": "s"}, {"name": "t", "kind": "X", "group": "y"}]}},
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_set_has_a_gateway_for_its_parent() {
+    fn the_default_parent_of_a_listener_set_is_a_gateway() {
         let object = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "ListenerSet", "metadata": {"name": "s"},
             "spec": {"parentRef": {"name": "web"}, "listeners": [{"tls": {}}]}});
         let request = create(&document(object), "default");
@@ -201,16 +201,16 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_list(json!({"listeners": 3}))]
-    #[case::no_object(json!({"listeners": [3, null, {"tls": 3, "allowedRoutes": []}]}))]
+    #[case::not_a_list(json!({"listeners": 3}))]
+    #[case::not_an_object(json!({"listeners": [3, null, {"tls": 3, "allowedRoutes": []}]}))]
     #[case::no_spec(Value::Null)]
-    fn a_broken_spec_is_left_to_the_policy(#[case] spec: Value) {
+    fn an_invalid_spec_stays_unchanged(#[case] spec: Value) {
         let request = create(&gateway("gateway.networking.k8s.io/v1", spec.clone()), "default");
         assert_eq!(request["object"]["spec"], spec);
     }
 
     #[test]
-    fn a_generated_name_is_no_name() {
+    fn with_generate_name_the_request_has_no_name() {
         let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
             "metadata": {"generateName": "web-", "namespace": "own"}});
         let request = create(&document(object), "default");

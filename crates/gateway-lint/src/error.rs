@@ -1,26 +1,26 @@
-//! What keeps a verdict from being reached.
+//! Errors that prevent a check.
 
-/// Why nothing could be judged.
+/// The reason why no Gateway could be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The policy or its surroundings cannot be used.
+    /// The policy or its environment cannot be used.
     #[error(transparent)]
     Host(#[from] policy_host::Error),
-    /// Files that cannot be read or parsed: one line each.
+    /// Files cannot be read or parsed: one line each.
     #[error(transparent)]
     Documents(#[from] policy_host::documents::ReadErrors),
-    /// A file cannot be read or parsed.
+    /// One file cannot be read or parsed.
     #[error("{path}: {reason}")]
     File {
-        /// The file as it was named.
+        /// The path of the file, as given.
         path: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The policy does not take the settings.
+    /// The policy rejects the settings.
     #[error("the settings are not valid: {0}")]
     Settings(String),
-    /// There is nothing to judge, which is rather a wrong path than a clean folder.
-    #[error("no YAML or JSON file with Kubernetes objects in {0}")]
+    /// There are no objects to check: most likely a wrong path.
+    #[error("no YAML or JSON file with Kubernetes objects in {0}: check the path")]
     Nothing(String),
 }

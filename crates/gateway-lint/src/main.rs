@@ -9,7 +9,7 @@ use gateway_lint::run::{ClusterSource, Outcome};
 use gateway_lint::{Error, Options, Policy, check, run, settings, table};
 use serde_json::Value;
 
-/// Judges cert-manager's annotations on Istio and Gateway API Gateways, with the policy that judges them in the cluster.
+/// Checks cert-manager's annotations on Istio and Gateway API Gateways with the same policy as in the cluster.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -23,30 +23,30 @@ enum Command {
     Run(RunArgs),
 }
 
-/// Judges every Gateway in manifests as if it were created, with the other objects in them as the cluster.
+/// Checks every Gateway in manifests as if it were created. The other objects in the files are the cluster.
 ///
-/// Manifests carry no status, so an issuer without one counts as Ready, and an issuer that is not in the files is a
-/// warning: it may be in the cluster.
+/// Manifests carry no status, so an issuer without one counts as Ready. An issuer that is not in the files is a
+/// warning, because it can exist in the cluster.
 ///
-/// Ends with 0 if every Gateway is accepted, 1 if one is refused, 2 if something keeps a verdict from being reached.
+/// Exit code: 0 if every Gateway is accepted, 1 if one is rejected, 2 if the check could not run.
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// YAML and JSON files, folders (hidden ones are left out), or - for standard input
+    /// YAML and JSON files, folders (hidden ones are skipped), or - for standard input
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Settings of the policy, YAML or JSON
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Another policy than the built-in one; its metadata.yml has to lie beside it
+    /// Policy module to use instead of the built-in one; metadata.yml must be next to it
     #[arg(long, value_name = "FILE.wasm")]
     policy: Option<PathBuf>,
-    /// How to print the verdicts
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// Refuse where an issuer is missing or has no status
+    /// Reject Gateways if their issuer is missing or has no status
     #[arg(long)]
     strict: bool,
-    /// The namespace of objects that name none
+    /// Namespace of objects that do not specify one
     #[arg(short, long, default_value = "default")]
     namespace: String,
 }
@@ -57,12 +57,12 @@ enum Output {
     Json,
 }
 
-/// Evaluates one recorded request like kwctl run, with the response as JSON on standard output.
+/// Evaluates one recorded request like kwctl run and prints the response as JSON.
 ///
-/// Ends with 0 whatever the verdict is, 1 if none could be reached.
+/// Exit code: 0 if the request was accepted or rejected, 1 if it could not be evaluated.
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// The policy's module (metadata.yml beside it), or the word embedded for the built-in one
+    /// The policy's module (with metadata.yml next to it), or `embedded` for the built-in one
     #[arg(value_name = "POLICY.wasm")]
     policy: String,
     /// An AdmissionReview, or its request, as JSON; - for standard input
@@ -71,10 +71,10 @@ struct RunArgs {
     /// Settings of the policy, YAML or JSON
     #[arg(short, long, value_name = "PATH", conflicts_with = "settings_json")]
     settings_path: Option<PathBuf>,
-    /// Settings of the policy
+    /// Settings of the policy, as JSON
     #[arg(long, value_name = "JSON")]
     settings_json: Option<String>,
-    /// Let the policy read the kinds that its metadata lists
+    /// Allow the policy to read the kinds in its metadata
     #[arg(long)]
     allow_context_aware: bool,
     /// Host capabilities that the policy may use
@@ -116,11 +116,11 @@ fn check_command(args: CheckArgs) -> Result<ExitCode, Error> {
             print(&table::render(&report, width));
         }
         Output::Json => {
-            let json = serde_json::to_string_pretty(&report).expect("a report is strings and numbers");
+            let json = serde_json::to_string_pretty(&report).expect("a report has only strings and numbers");
             print(&format!("{json}\n"));
         }
     }
-    Ok(if report.summary.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if report.summary.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn run_command(args: RunArgs) -> Result<(), Error> {
@@ -150,18 +150,18 @@ fn run_command(args: RunArgs) -> Result<(), Error> {
     for warning in &warnings {
         say("warning", warning);
     }
-    let json = serde_json::to_string(&response).expect("a response is strings and numbers");
+    let json = serde_json::to_string(&response).expect("a response has only strings and numbers");
     print(&format!("{json}\n"));
     Ok(())
 }
 
-/// A reader that went away (`| head`) is no reason to complain.
+/// Prints to standard output and ignores a closed pipe (`| head`).
 fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
-fn say(what: &str, text: &str) {
-    let _ = writeln!(anstream::stderr(), "{what}: {text}");
+fn say(prefix: &str, text: &str) {
+    let _ = writeln!(anstream::stderr(), "{prefix}: {text}");
 }
 
 fn fail(error: &Error, code: u8) -> ExitCode {

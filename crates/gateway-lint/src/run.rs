@@ -1,7 +1,7 @@
-//! Evaluating one request like `kwctl run`: the same flags, the same JSON, the same exit codes.
+//! Evaluates one request like `kwctl run`: the same flags, the same JSON, the same exit codes.
 //!
-//! `crates/kwctl/src/command/run.rs` and `config/policy_definition.rs`: every host capability is granted, context-aware
-//! resources only on demand, mutation is allowed, and the settings are validated first.
+//! As in `crates/kwctl/src/command/run.rs` and `config/policy_definition.rs`, every host capability is granted,
+//! context-aware resources only on demand, mutation is allowed, and the settings are validated first.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,25 +14,25 @@ use serde_json::Value;
 
 use crate::{Error, Policy};
 
-/// What to evaluate.
+/// The request to evaluate, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The request, or an AdmissionReview around it; `-` for standard input.
+    /// The path of the request or of an AdmissionReview around it; `-` for standard input.
     pub request: PathBuf,
     /// The policy's settings; null for none.
     pub settings: Value,
-    /// Whether the policy may read what its metadata lists.
+    /// Whether the policy may read the kinds in its metadata.
     pub allow_context_aware: bool,
-    /// Patterns of host capabilities.
+    /// Patterns of the host capabilities that the policy may use.
     pub allowed_host_capabilities: Vec<String>,
-    /// Who answers lookups.
+    /// The source of the answers to lookups.
     pub cluster: ClusterSource,
 }
 
-/// Who answers lookups.
+/// The source of the answers to lookups.
 #[derive(Debug, Clone)]
 pub enum ClusterSource {
-    /// Nobody: each one fails as without a kubeconfig.
+    /// None: every lookup fails as without a kubeconfig.
     None,
     /// A recording.
     Replay(PathBuf),
@@ -40,12 +40,12 @@ pub enum ClusterSource {
     Manifests(PathBuf),
 }
 
-/// The response, and what should be said about the evaluation beside it.
+/// The response, and warnings about the evaluation.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What goes to standard output.
+    /// The response, for standard output.
     pub response: AdmissionResponse,
-    /// What goes to standard error.
+    /// The warnings, for standard error.
     pub warnings: Vec<String>,
 }
 
@@ -60,7 +60,8 @@ impl Cluster for NoCluster {
 /// Evaluates one request.
 ///
 /// # Errors
-/// Everything for which `kwctl run` ends with code 1; a refusal is a response.
+/// Everything for which `kwctl run` exits with code 1: [`Error::File`] for a request that cannot be read,
+/// [`Error::Settings`] for invalid settings, and [`Error::Host`] for everything else. A rejection is a response.
 pub fn run(policy: Policy, options: &Options) -> Result<Outcome, Error> {
     let request = read_request(&options.request)?;
     let mut warnings = Vec::new();
@@ -72,16 +73,14 @@ pub fn run(policy: Policy, options: &Options) -> Result<Outcome, Error> {
                 .iter()
                 .map(|resource| format!("{}/{}", resource.api_version, resource.kind))
                 .collect();
-            warnings.push(format!(
-                "the policy reads {}, and may not: give --allow-context-aware to let it",
-                kinds.join(", ")
-            ));
+            warnings
+                .push(format!("the policy needs access to {}: pass --allow-context-aware", kinds.join(", ")));
             Default::default()
         }
         Some(_) => Default::default(),
         None => {
             warnings.push(
-                "no metadata.yml beside the policy: it may not read anything from the cluster".to_owned(),
+                "no metadata.yml next to the policy, so it may not read anything from the cluster".to_owned(),
             );
             Default::default()
         }
@@ -107,12 +106,12 @@ pub fn run(policy: Policy, options: &Options) -> Result<Outcome, Error> {
     let response = host.validate(&request, &options.settings)?.response;
     let leftovers = replay.map(|replay| replay.leftovers()).unwrap_or_default();
     if !leftovers.is_empty() {
-        warnings.push(format!("recorded lookups that the policy did not make: {leftovers:?}"));
+        warnings.push(format!("the policy did not make these recorded lookups: {leftovers:?}"));
     }
     Ok(Outcome { response, warnings })
 }
 
-/// A module without metadata is taken for a waPC policy on Kubernetes requests.
+/// The metadata of a module without any: a waPC policy for Kubernetes requests.
 fn unannotated() -> Result<Metadata, Error> {
     Ok(Metadata::from_yaml("{rules: [], mutating: true}")?)
 }

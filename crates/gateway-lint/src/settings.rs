@@ -1,8 +1,8 @@
-//! Settings as the user gives them, and what manifests without a cluster need changed in them.
+//! The user's settings, and the changes that a check without a cluster needs.
 
 use std::path::Path;
 
-use policy_host::{ContextAwareResource, documents};
+use policy_host::documents;
 use serde_json::{Map, Value, json};
 
 use crate::Error;
@@ -10,19 +10,20 @@ use crate::Error;
 /// Reads a settings file, YAML or JSON.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`Error::File`] if the file cannot be read or parsed.
 pub fn load(path: &Path) -> Result<Value, Error> {
     documents::read_value(path).map_err(|reason| Error::File { path: path.display().to_string(), reason })
 }
 
-/// The settings that the module is judged with. Issuers that are not in the files may well be in the cluster, so that
-/// they are missing is a warning unless the user switched it off; with `strict`, what cannot be known refuses.
+/// The settings for the module. Issuers that are not in the files can exist in the cluster, so `issuer-not-found` is a
+/// warning unless the user switched it off. With `strict` it keeps its level, and an issuer without a status is
+/// rejected.
 #[must_use]
 pub fn for_manifests(settings: &Value, strict: bool) -> Value {
     let mut settings = match settings {
         Value::Null => Map::new(),
         Value::Object(map) => map.clone(),
-        // The module will say what is wrong with it.
+        // The module reports the error.
         other => return other.clone(),
     };
     let (rule, level) = if strict { ("issuer-pending", "reject") } else { ("issuer-not-found", "warn") };
@@ -35,29 +36,15 @@ pub fn for_manifests(settings: &Value, strict: bool) -> Value {
     {
         rules.insert(rule.to_owned(), Value::from(level));
     }
+    let lookups = settings.entry("lookups").or_insert(Value::Null);
+    if lookups.is_null() {
+        *lookups = json!({});
+    }
+    // The objects are in memory, so it costs nothing to find the Certificate that writes a Secret.
+    if let Some(lookups) = lookups.as_object_mut() {
+        lookups.insert("list".to_owned(), json!(["certificates", "issuers"]));
+    }
     Value::Object(settings)
-}
-
-/// An external issuer kind of the setting `issuer_kinds`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssuerKind {
-    /// What has to be granted for it.
-    pub resource: ContextAwareResource,
-    /// Whether its objects live in namespaces.
-    pub namespaced: bool,
-}
-
-/// The kinds of `issuer_kinds`: whoever sets them grants them in the policy's contextAwareResources too.
-#[must_use]
-pub fn issuer_kinds(settings: &Value) -> Vec<IssuerKind> {
-    let kinds = settings.get("issuer_kinds").and_then(Value::as_array).into_iter().flatten();
-    kinds
-        .filter_map(|kind| {
-            let text = |key: &str| kind.get(key).and_then(Value::as_str).map(str::to_owned);
-            let resource = ContextAwareResource { api_version: text("api_version")?, kind: text("kind")? };
-            Some(IssuerKind { resource, namespaced: text("scope").as_deref() != Some("Cluster") })
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -76,21 +63,12 @@ mod tests {
         json!({"rules": {"issuer-not-found": "warn", "issuer-pending": "reject"}})
     )]
     #[case::others_stay(json!({"role": "both"}), true, json!({"role": "both", "rules": {"issuer-pending": "reject"}}))]
-    #[case::no_object(json!([1]), false, json!([1]))]
+    #[case::not_an_object(json!([1]), false, json!([1]))]
     #[case::no_rules(json!({"rules": 3}), false, json!({"rules": 3}))]
-    fn manifests_soften_or_sharpen(#[case] settings: Value, #[case] strict: bool, #[case] expected: Value) {
+    fn levels_depend_on_strict(#[case] settings: Value, #[case] strict: bool, #[case] mut expected: Value) {
+        if expected.is_object() {
+            expected["lookups"] = json!({"list": ["certificates", "issuers"]});
+        }
         assert_eq!(for_manifests(&settings, strict), expected);
-    }
-
-    #[test]
-    fn issuer_kinds_are_what_is_granted() {
-        let settings = json!({"issuer_kinds": [
-            {"group": "x.io", "kind": "A", "api_version": "x.io/v1", "scope": "Cluster"},
-            {"group": "x.io", "kind": "B", "api_version": "x.io/v1", "scope": "Namespaced"},
-            {"kind": "no version"},
-        ]});
-        let found: Vec<_> =
-            issuer_kinds(&settings).into_iter().map(|kind| (kind.resource.kind, kind.namespaced)).collect();
-        assert_eq!(found, [("A".to_owned(), false), ("B".to_owned(), true)]);
     }
 }

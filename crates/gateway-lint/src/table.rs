@@ -1,16 +1,16 @@
-//! The report for people: a row for each Gateway, its reasons below it, and a line with the counts.
+//! The report as text: a row for each Gateway with its reasons below, and a line with the counts.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use crate::check::{Report, Summary, Verdict};
+use crate::check::{GatewayResult, Report, Summary};
 
 const INDENT: &str = "    ";
 
-/// Renders a report. `width` is the terminal's, none leaves every reason on one line. Nothing is cut off. The text holds
-/// ANSI styles; the stream decides whether they are shown.
+/// Renders a report. `width` is the width of the terminal; with `None`, every reason is one line. Nothing is truncated.
+/// The text contains ANSI styles, which the stream removes if it is not a terminal.
 #[must_use]
 pub fn render(report: &Report, width: Option<usize>) -> String {
     let rows: Vec<[String; 3]> = report.results.iter().map(row).collect();
@@ -32,7 +32,7 @@ pub fn render(report: &Report, width: Option<usize>) -> String {
     let mut text = String::new();
     if !rows.is_empty() {
         let bold = Style::new().bold();
-        let _ = writeln!(text, "{bold}{}VERDICT{bold:#}", line(heads));
+        let _ = writeln!(text, "{bold}{}RESULT{bold:#}", line(heads));
     }
     for (result, row) in report.results.iter().zip(&rows) {
         let (word, style) = word(result);
@@ -46,7 +46,7 @@ pub fn render(report: &Report, width: Option<usize>) -> String {
     text
 }
 
-fn row(result: &Verdict) -> [String; 3] {
+fn row(result: &GatewayResult) -> [String; 3] {
     let item = result.item.map(|item| format!("[{item}]")).unwrap_or_default();
     [
         format!("{}#{}{item}", result.file, result.document),
@@ -55,10 +55,10 @@ fn row(result: &Verdict) -> [String; 3] {
     ]
 }
 
-fn word(result: &Verdict) -> (&'static str, Style) {
+fn word(result: &GatewayResult) -> (&'static str, Style) {
     let style = |color: AnsiColor| color.on_default();
     match (result.allowed, result.warnings.is_empty(), result.patch.is_some()) {
-        (false, ..) => ("refused", style(AnsiColor::Red).bold()),
+        (false, ..) => ("rejected", style(AnsiColor::Red).bold()),
         (true, true, false) => ("accepted", style(AnsiColor::Green)),
         (true, true, true) => ("mutated", style(AnsiColor::Cyan)),
         (true, false, false) => ("accepted with warnings", style(AnsiColor::Yellow)),
@@ -66,7 +66,7 @@ fn word(result: &Verdict) -> (&'static str, Style) {
     }
 }
 
-fn reasons(result: &Verdict) -> Vec<String> {
+fn reasons(result: &GatewayResult) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     if let Some(patch) = result.patch.as_ref().filter(|_| result.allowed) {
         reasons.extend(changes(patch).into_iter().map(|change| format!("adds {change}")));
@@ -76,7 +76,7 @@ fn reasons(result: &Verdict) -> Vec<String> {
     reasons
 }
 
-/// What a patch adds or replaces: `metadata.annotations[cert-manager.io/issuer]: ca`.
+/// The values that a patch adds or replaces: `metadata.annotations[cert-manager.io/issuer]: ca`.
 fn changes(patch: &Value) -> Vec<String> {
     let mut changes = Vec::new();
     for operation in patch.as_array().into_iter().flatten() {
@@ -117,7 +117,7 @@ fn leaves(path: &str, value: &Value, changes: &mut Vec<String>) {
 
 fn wrap(reason: &str, width: Option<usize>) -> String {
     match width {
-        // Paths and names stay in one piece: they are copied.
+        // Paths and names are not broken, so that they can be copied.
         Some(width) => {
             let subsequent = format!("{INDENT}  ");
             let options = textwrap::Options::new(width.max(40))
@@ -142,8 +142,8 @@ fn counts(summary: &Summary) -> String {
     let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
     let gateways = if summary.gateways == 1 { "Gateway" } else { "Gateways" };
     format!(
-        "{} {gateways}: {} accepted{details}, {} refused\n",
-        summary.gateways, summary.accepted, summary.refused
+        "{} {gateways}: {} accepted{details}, {} rejected\n",
+        summary.gateways, summary.accepted, summary.rejected
     )
 }
 
@@ -153,8 +153,13 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    fn verdict(allowed: bool, message: Option<&str>, warnings: &[&str], patch: Option<Value>) -> Verdict {
-        Verdict {
+    fn result(
+        allowed: bool,
+        message: Option<&str>,
+        warnings: &[&str],
+        patch: Option<Value>,
+    ) -> GatewayResult {
+        GatewayResult {
             file: "a.yaml".to_owned(),
             document: 2,
             item: None,
@@ -173,30 +178,30 @@ mod tests {
         }
     }
 
-    fn plain(results: Vec<Verdict>, width: Option<usize>) -> String {
+    fn plain(results: Vec<GatewayResult>, width: Option<usize>) -> String {
         let report = Report { summary: crate::check::Summary::default(), results, notes: Vec::new() };
         anstream::adapter::strip_str(&render(&report, width)).to_string()
     }
 
     #[test]
     fn rows_are_aligned_and_reasons_indented() {
-        let mut longer = verdict(true, None, &["issuer-stale: w"], None);
+        let mut longer = result(true, None, &["issuer-stale: w"], None);
         longer.name = "another-gateway".to_owned();
         longer.item = Some(3);
-        let text = plain(vec![verdict(false, Some("one\ntwo"), &[], None), longer], None);
+        let text = plain(vec![result(false, Some("one\ntwo"), &[], None), longer], None);
         assert_eq!(
             text,
-            "FILE         KIND                            GATEWAY                 VERDICT\n\
-             a.yaml#2     networking.istio.io/v1 Gateway  team-a/web              refused\n    one\n    two\n\
+            "FILE         KIND                            GATEWAY                 RESULT\n\
+             a.yaml#2     networking.istio.io/v1 Gateway  team-a/web              rejected\n    one\n    two\n\
              a.yaml#2[3]  networking.istio.io/v1 Gateway  team-a/another-gateway  accepted with warnings\n    \
-             warning: issuer-stale: w\n0 Gateways: 0 accepted, 0 refused\n"
+             warning: issuer-stale: w\n0 Gateways: 0 accepted, 0 rejected\n"
         );
     }
 
     #[test]
-    fn a_long_reason_is_wrapped_and_whole() {
+    fn a_long_reason_is_wrapped_and_complete() {
         let reason = "issuer-not-found: metadata.annotations[cert-manager.io/cluster-issuer]: there is no such issuer. Create it first.";
-        let text = plain(vec![verdict(false, Some(reason), &[], None)], Some(60));
+        let text = plain(vec![result(false, Some(reason), &[], None)], Some(60));
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("    ")).collect();
         assert!(lines.len() > 1 && lines[1..].iter().all(|line| line.starts_with("      ")), "{text}");
         let whole: Vec<&str> = lines.iter().flat_map(|line| line.split_whitespace()).collect();
@@ -214,22 +219,22 @@ mod tests {
     )]
     #[case::a_list_item(json!([{"op": "replace", "path": "/spec/servers/0", "value": []}]), &["spec.servers[0]: []"])]
     #[case::removed(json!([{"op": "remove", "path": "/spec/x"}]), &["spec.x: removed"])]
-    fn a_patch_is_spelt_out(#[case] patch: Value, #[case] expected: &[&str]) {
+    fn a_patch_is_shown_as_values(#[case] patch: Value, #[case] expected: &[&str]) {
         assert_eq!(changes(&patch), expected);
     }
 
     #[rstest]
-    #[case::clean(2, 2, 0, 0, 0, "2 Gateways: 2 accepted, 0 refused\n")]
-    #[case::one(1, 0, 0, 0, 1, "1 Gateway: 0 accepted, 1 refused\n")]
-    #[case::mixed(4, 3, 1, 2, 1, "4 Gateways: 3 accepted (1 with warnings, 2 mutated), 1 refused\n")]
-    fn the_last_line_counts(
+    #[case::clean(2, 2, 0, 0, 0, "2 Gateways: 2 accepted, 0 rejected\n")]
+    #[case::one(1, 0, 0, 0, 1, "1 Gateway: 0 accepted, 1 rejected\n")]
+    #[case::mixed(4, 3, 1, 2, 1, "4 Gateways: 3 accepted (1 with warnings, 2 mutated), 1 rejected\n")]
+    fn the_last_line_has_the_counts(
         #[case] gateways: usize,
         #[case] accepted: usize,
         #[case] warned: usize,
         #[case] mutated: usize,
-        #[case] refused: usize,
+        #[case] rejected: usize,
         #[case] expected: &str,
     ) {
-        assert_eq!(counts(&Summary { gateways, accepted, warned, mutated, refused }), expected);
+        assert_eq!(counts(&Summary { gateways, accepted, warned, mutated, rejected }), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! `gateway-lint check`: verdicts, exit codes and bad inputs, with a policy that answers what its settings say.
+//! `gateway-lint check`: results, exit codes and invalid input, with a policy that returns what its settings contain.
 
 #[path = "../../policy-host/tests/support/mod.rs"]
 mod support;
@@ -11,7 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A folder with manifests, and beside it a policy and its settings.
+/// A folder with manifests, a policy and its settings.
 struct Workshop {
     folder: TempDir,
 }
@@ -47,7 +47,7 @@ impl Workshop {
         command
     }
 
-    /// Judges `manifests` with these settings.
+    /// Checks `manifests` with these settings.
     fn check(&self, settings: Value, args: &[&str]) -> Assert {
         self.write("settings.yaml", settings.to_string());
         self.command().args(["--settings", "settings.yaml", "manifests"]).args(args).assert()
@@ -63,73 +63,73 @@ fn stderr(assert: &Assert) -> String {
 }
 
 #[rstest]
-#[case::accepted(json!({"accepted": true}), 0, "accepted\n1 Gateway: 1 accepted, 0 refused\n")]
+#[case::accepted(json!({"accepted": true}), 0, "accepted\n1 Gateway: 1 accepted, 0 rejected\n")]
 #[case::warned(
     json!({"accepted": true, "warnings": ["rule: path: w"]}), 0,
-    "accepted with warnings\n    warning: rule: path: w\n1 Gateway: 1 accepted (1 with warnings), 0 refused\n"
+    "accepted with warnings\n    warning: rule: path: w\n1 Gateway: 1 accepted (1 with warnings), 0 rejected\n"
 )]
-#[case::refused(
+#[case::rejected(
     json!({"accepted": false, "message": "rule-a: path: one\nrule-b: path: two", "code": 422}), 1,
-    "refused\n    rule-a: path: one\n    rule-b: path: two\n1 Gateway: 0 accepted, 1 refused\n"
+    "rejected\n    rule-a: path: one\n    rule-b: path: two\n1 Gateway: 0 accepted, 1 rejected\n"
 )]
 #[case::mutated(
     json!({"accepted": true, "mutated_object": {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "spec": {},
         "metadata": {"name": "web", "namespace": "team-a", "annotations": {"cert-manager.io/issuer": "ca"}}}}), 0,
-    "mutated\n    adds metadata.annotations[cert-manager.io/issuer]: ca\n1 Gateway: 1 accepted (1 mutated), 0 refused\n"
+    "mutated\n    adds metadata.annotations[cert-manager.io/issuer]: ca\n1 Gateway: 1 accepted (1 mutated), 0 rejected\n"
 )]
-fn the_table_says_what_the_policy_says(#[case] answer: Value, #[case] code: i32, #[case] expected: &str) {
+fn the_table_shows_the_policys_response(#[case] answer: Value, #[case] code: i32, #[case] expected: &str) {
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", GATEWAY);
     let assert = workshop.check(json!({"answer": answer}), &[]).code(code);
-    let head = "FILE                KIND                            GATEWAY     VERDICT\n\
+    let head = "FILE                KIND                            GATEWAY     RESULT\n\
                 manifests/a.yaml#1  networking.istio.io/v1 Gateway  team-a/web  ";
     assert_eq!(stdout(&assert), format!("{head}{expected}"));
     assert_eq!(stderr(&assert), "");
 }
 
 #[test]
-fn the_json_is_whole_and_stable() {
+fn the_json_is_complete_and_stable() {
     let workshop = Workshop::new();
     let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: gateway.networking.k8s.io/v1\n  kind: Gateway\n  metadata: {generateName: web-}\n";
     workshop.write("manifests/a.yaml", format!("{GATEWAY}---\n{list}"));
     let answer = json!({"accepted": false, "code": 403, "message": "m", "warnings": ["w"], "audit_annotations": {
         "findings": r#"[{"level":"reject","path":"p","rule":"r"}]"#, "issuer": "Issuer.cert-manager.io/ca", "secrets": "a/b,c/d"}});
     let assert = workshop.check(json!({"answer": answer}), &["-o", "json", "-n", "elsewhere"]).code(1);
-    let verdict = |document: usize, api_version: &str, namespace: &str, name: &str| {
+    let result = |document: usize, api_version: &str, namespace: &str, name: &str| {
         json!({"file": "manifests/a.yaml", "document": document, "apiVersion": api_version, "kind": "Gateway",
             "namespace": namespace, "name": name, "allowed": false, "code": 403, "message": "m", "warnings": ["w"],
             "findings": [{"rule": "r", "level": "reject", "path": "p"}], "issuer": "Issuer.cert-manager.io/ca", "secrets": "a/b,c/d"})
     };
-    let mut second = verdict(2, "gateway.networking.k8s.io/v1", "elsewhere", "web-*");
+    let mut second = result(2, "gateway.networking.k8s.io/v1", "elsewhere", "web-*");
     second["item"] = json!(1);
     assert_eq!(
         serde_json::from_str::<Value>(&stdout(&assert)).unwrap(),
-        json!({"results": [verdict(1, "networking.istio.io/v1", "team-a", "web"), second], "notes": [],
-            "summary": {"gateways": 2, "accepted": 0, "warned": 0, "mutated": 0, "refused": 2}})
+        json!({"results": [result(1, "networking.istio.io/v1", "team-a", "web"), second], "notes": [],
+            "summary": {"gateways": 2, "accepted": 0, "warned": 0, "mutated": 0, "rejected": 2}})
     );
     let again = workshop.check(json!({"answer": answer}), &["-o", "json", "-n", "elsewhere"]).code(1);
     assert_eq!(stdout(&again), stdout(&assert));
 }
 
 #[test]
-fn what_is_no_object_is_left_out_of_a_folder() {
+fn files_without_objects_are_skipped_in_a_folder() {
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", GATEWAY).write("manifests/values.yaml", "replicas: 1\n");
     workshop.write("manifests/kustomization.yaml", "resources: [a.yaml]\n");
     workshop.write("manifests/sub/.hidden/b.yaml", "{{").write("manifests/readme.md", "{{");
     let assert = workshop.check(json!({}), &[]).code(0);
-    assert!(stdout(&assert).ends_with("1 Gateway: 1 accepted, 0 refused\n"));
+    assert!(stdout(&assert).ends_with("1 Gateway: 1 accepted, 0 rejected\n"));
 }
 
 #[test]
 fn manifests_without_gateways_are_fine() {
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n");
-    assert_eq!(stdout(&workshop.check(json!({}), &[]).code(0)), "0 Gateways: 0 accepted, 0 refused\n");
+    assert_eq!(stdout(&workshop.check(json!({}), &[]).code(0)), "0 Gateways: 0 accepted, 0 rejected\n");
 }
 
 #[test]
-fn standard_input_is_a_file() {
+fn standard_input_is_checked_like_a_file() {
     let workshop = Workshop::new();
     let assert = workshop.command().arg("-").write_stdin(GATEWAY).assert().code(0);
     let row =
@@ -153,22 +153,48 @@ fn different_duplicates_are_noted_and_equal_ones_are_not() {
     workshop.write("manifests/c.yaml", issuer("{ca: {}}"));
     assert_eq!(
         stderr(&workshop.check(json!({}), &[]).code(0)),
-        "note: Issuer team-a/ca stands in the files 2 times, differently: manifests/b.yaml: document 1; \
-         manifests/c.yaml: document 1. Where it is looked up, the one in manifests/c.yaml: document 1 counts.\n"
+        "note: Issuer team-a/ca is defined 2 times with different content: manifests/b.yaml: document 1; \
+         manifests/c.yaml: document 1. Lookups use the last one (manifests/c.yaml: document 1).\n"
     );
 }
 
 #[rstest]
+#[case::cluster_scoped("cert-manager.io/v1", "ClusterIssuer", ["", ""], Some("ClusterIssuer x"))]
+#[case::cluster_scoped_with_a_stray_namespace("cert-manager.io/v1", "ClusterIssuer", ["team-a", ""], Some("ClusterIssuer x"))]
+#[case::core("v1", "Namespace", ["", ""], Some("Namespace x"))]
+#[case::default_namespace("cert-manager.io/v1", "Issuer", ["default", ""], Some("Issuer default/x"))]
+#[case::other_namespaces("cert-manager.io/v1", "Issuer", ["team-a", "team-b"], None)]
+fn a_duplicate_is_named_by_its_scope(
+    #[case] api_version: &str,
+    #[case] kind: &str,
+    #[case] namespaces: [&str; 2],
+    #[case] expected: Option<&str>,
+) {
+    let workshop = Workshop::new();
+    let object = |index: usize| {
+        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x", "namespace": namespaces[index]},
+            "spec": {"number": index}})
+    };
+    workshop
+        .write("manifests/a.json", object(0).to_string())
+        .write("manifests/b.json", object(1).to_string());
+    let notes = stderr(&workshop.check(json!({}), &[]).code(0));
+    let expected = expected.map(|name| format!("note: {name} is defined 2 times with different content: "));
+    assert_eq!(notes.is_empty(), expected.is_none(), "{notes}");
+    assert!(notes.starts_with(&expected.unwrap_or_default()), "{notes}");
+}
+
+#[rstest]
 #[case::missing_file(&["nowhere.yaml"], "nowhere.yaml: cannot be read: No such file")]
-#[case::empty_folder(&["manifests"], "no YAML or JSON file with Kubernetes objects in manifests")]
-#[case::no_object(&["values.yaml"], "values.yaml: no Kubernetes object")]
+#[case::empty_folder(&["manifests"], "no YAML or JSON file with Kubernetes objects in manifests: check the path")]
+#[case::not_an_object(&["values.yaml"], "values.yaml: no Kubernetes object")]
 #[case::broken_yaml(&["broken.yaml"], "broken.yaml: document 2: ")]
 #[case::broken_yaml_line(&["broken.yaml"], "at line 7 column 1")]
 #[case::template(&["template.yaml"], "helm template")]
 #[case::binary(&["binary.yaml"], "binary.yaml: cannot be read: not UTF-8 text (byte 0)")]
 #[case::huge(&["huge.yaml"], "huge.yaml: cannot be read: it is larger than 64 MiB")]
 #[case::bad_fixture(&["fixture.yaml"], "fixture.yaml: document 1: spec: unknown variant `nope`")]
-fn bad_input_is_named(#[case] paths: &[&str], #[case] expected: &str) {
+fn invalid_input_is_reported(#[case] paths: &[&str], #[case] expected: &str) {
     let workshop = Workshop::new();
     workshop.write("values.yaml", "a: 1\n").write("broken.yaml", format!("{GATEWAY}---\na: [\n"));
     workshop.write("template.yaml", "apiVersion: {{ .Values.x }}\n").write("binary.yaml", [0xff, 0, 1]);
@@ -184,7 +210,7 @@ fn bad_input_is_named(#[case] paths: &[&str], #[case] expected: &str) {
 }
 
 #[test]
-fn every_bad_file_is_named() {
+fn every_invalid_file_is_reported() {
     let workshop = Workshop::new();
     workshop
         .write("manifests/a.yaml", "a: [\n")
@@ -208,13 +234,13 @@ fn a_dangling_manifest_is_an_error() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_folder_is_an_error() {
+fn an_unreadable_folder_is_an_error() {
     use std::os::unix::fs::PermissionsExt as _;
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", GATEWAY).write("manifests/closed/b.yaml", GATEWAY);
     let closed = workshop.path("manifests/closed");
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // Nothing is closed to root.
+    // root can read every folder.
     let expected = if std::fs::read_dir(&closed).is_ok() { 0 } else { 2 };
     let assert = workshop.check(json!({}), &[]).code(expected);
     assert_eq!(
@@ -227,10 +253,10 @@ fn a_closed_folder_is_an_error() {
 #[rstest]
 #[case::not_valid(json!({"settings": {"answer": {"valid": false, "message": "role: no such role\nrules: no"}}}).to_string(),
     "error: the settings are not valid: role: no such role\nerror: rules: no\n")]
-#[case::no_yaml("a: [".to_owned(), "error: settings.yaml: ")]
-#[case::a_key_twice("a: 1\na: 2\n".to_owned(), "error: settings.yaml: duplicate entry")]
-#[case::no_object("[1]".to_owned(), "error: the settings have to be an object (or null), not a list\n")]
-fn bad_settings_are_named(#[case] settings: String, #[case] expected: &str) {
+#[case::not_yaml("a: [".to_owned(), "error: settings.yaml: ")]
+#[case::duplicate_key("a: 1\na: 2\n".to_owned(), "error: settings.yaml: duplicate entry")]
+#[case::not_an_object("[1]".to_owned(), "error: the settings must be an object (or null), not a list\n")]
+fn invalid_settings_are_reported(#[case] settings: String, #[case] expected: &str) {
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", GATEWAY).write("settings.yaml", settings);
     let assert = workshop.command().args(["--settings", "settings.yaml", "manifests"]).assert().code(2);
@@ -239,10 +265,10 @@ fn bad_settings_are_named(#[case] settings: String, #[case] expected: &str) {
 
 #[rstest]
 #[case::missing("nowhere.wasm", "nowhere.wasm: cannot be read")]
-#[case::no_wasm("settings.yaml", "settings.yaml: not a waPC policy")]
-#[case::no_metadata("alone/policy.wasm", "metadata.yml: has to lie beside the policy's module")]
+#[case::not_wasm("settings.yaml", "settings.yaml: not a waPC policy")]
+#[case::no_metadata("alone/policy.wasm", "metadata.yml: not found next to the module")]
 #[case::bad_metadata("odd/policy.wasm", "odd/metadata.yml: unknown field `rule`")]
-fn a_bad_policy_is_named(#[case] policy: &str, #[case] expected: &str) {
+fn an_invalid_policy_is_reported(#[case] policy: &str, #[case] expected: &str) {
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", GATEWAY).write("settings.yaml", "{}");
     workshop.write("alone/policy.wasm", support::probe_bytes());
@@ -254,12 +280,12 @@ fn a_bad_policy_is_named(#[case] policy: &str, #[case] expected: &str) {
 }
 
 #[test]
-fn a_failing_policy_refuses_as_in_the_cluster() {
+fn a_failing_policy_rejects_as_in_the_cluster() {
     let workshop = Workshop::new();
     workshop.write("manifests/a.yaml", GATEWAY);
     let assert = workshop.check(json!({"error": "boom"}), &[]).code(1);
     assert!(
-        stdout(&assert).contains("refused\n    internal server error: Guest call failure: boom\n"),
+        stdout(&assert).contains("rejected\n    internal server error: Guest call failure: boom\n"),
         "{}",
         stdout(&assert)
     );

@@ -1,4 +1,4 @@
-//! The embedded policy: what manifests leave open is a warning, with `--strict` a refusal, and what they say counts.
+//! The embedded policy: issuers that are missing or have no status are a warning, and with `--strict` a rejection.
 
 use std::path::PathBuf;
 
@@ -46,15 +46,15 @@ fn check(manifests: &str, settings: Option<&str>, args: &[&str]) -> Assert {
     command.assert()
 }
 
-/// `allowed`, `warned` or `refused`, and the rules that were broken.
-fn verdict(assert: &Assert) -> String {
+/// `allowed`, `warned` or `rejected`, and the rules that were violated.
+fn result_of(assert: &Assert) -> String {
     let report: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
     let result = &report["results"][0];
     let word = match (result["allowed"].as_bool().unwrap(), result["warnings"].as_array().unwrap().is_empty())
     {
         (true, true) => "allowed",
         (true, false) => "warned",
-        (false, _) => "refused",
+        (false, _) => "rejected",
     };
     let findings = result["findings"].as_array().unwrap();
     findings
@@ -65,13 +65,13 @@ fn verdict(assert: &Assert) -> String {
 const ISSUER_CA: &str = "cert-manager.io/issuer: ca";
 
 #[rstest]
-#[case::no_issuer(istio(ISSUER_CA), "warned issuer-not-found", "refused issuer-not-found")]
-#[case::no_status(istio(ISSUER_CA) + &issuer("Issuer", ""), "allowed", "refused issuer-pending")]
-#[case::empty_status(istio(ISSUER_CA) + &issuer("Issuer", "status: {}"), "allowed", "refused issuer-pending")]
+#[case::no_issuer(istio(ISSUER_CA), "warned issuer-not-found", "rejected issuer-not-found")]
+#[case::no_status(istio(ISSUER_CA) + &issuer("Issuer", ""), "allowed", "rejected issuer-pending")]
+#[case::empty_status(istio(ISSUER_CA) + &issuer("Issuer", "status: {}"), "allowed", "rejected issuer-pending")]
 #[case::ready(istio(ISSUER_CA) + &issuer("Issuer", READY), "allowed", "allowed")]
-#[case::failed(istio(ISSUER_CA) + &issuer("Issuer", FAILED), "refused issuer-not-ready", "refused issuer-not-ready")]
+#[case::failed(istio(ISSUER_CA) + &issuer("Issuer", FAILED), "rejected issuer-not-ready", "rejected issuer-not-ready")]
 #[case::cluster_issuer(istio("cert-manager.io/cluster-issuer: ca") + &issuer("ClusterIssuer", READY), "allowed", "allowed")]
-#[case::other_kind(istio(ISSUER_CA) + &issuer("ClusterIssuer", READY), "warned issuer-not-found", "refused issuer-not-found")]
+#[case::other_kind(istio(ISSUER_CA) + &issuer("ClusterIssuer", READY), "warned issuer-not-found", "rejected issuer-not-found")]
 #[case::unannotated(istio(""), "allowed", "allowed")]
 #[case::gateway_api(
     gateway_api("name: shop, namespace: team-a, annotations: {cert-manager.io/issuer: ca}") + &issuer("Issuer", READY),
@@ -81,22 +81,22 @@ const ISSUER_CA: &str = "cert-manager.io/issuer: ca";
 #[case::generated_name(
     gateway_api("generateName: shop-, annotations: {cert-manager.io/issuer: ca}"),
     "warned issuer-not-found",
-    "refused issuer-not-found"
+    "rejected issuer-not-found"
 )]
-fn manifests_are_judged(#[case] manifests: String, #[case] lenient: &str, #[case] strict: &str) {
+fn manifests_are_checked(#[case] manifests: String, #[case] lenient: &str, #[case] strict: &str) {
     for (args, expected) in [(&[][..], lenient), (&["--strict"][..], strict)] {
         let assert = check(&manifests, None, args);
-        assert_eq!(verdict(&assert), expected, "{args:?}");
-        assert.code(if expected.starts_with("refused") { 1 } else { 0 });
+        assert_eq!(result_of(&assert), expected, "{args:?}");
+        assert.code(if expected.starts_with("rejected") { 1 } else { 0 });
     }
 }
 
 #[test]
-fn the_users_off_stays_off() {
+fn rules_that_are_off_stay_off() {
     let settings = "rules: {issuer-not-found: 'off', issuer-pending: 'off'}";
-    assert_eq!(verdict(&check(&istio(ISSUER_CA), Some(settings), &[])), "allowed");
+    assert_eq!(result_of(&check(&istio(ISSUER_CA), Some(settings), &[])), "allowed");
     let pending = istio(ISSUER_CA) + &issuer("Issuer", "");
-    assert_eq!(verdict(&check(&pending, Some(settings), &["--strict"])), "allowed");
+    assert_eq!(result_of(&check(&pending, Some(settings), &["--strict"])), "allowed");
 }
 
 #[test]
@@ -114,16 +114,16 @@ fn a_default_issuer_is_added_and_looked_up() {
 fn external_issuers_of_the_settings_are_granted_and_served() {
     let settings = "issuer_kinds: [{group: awspca.cert-manager.io, kind: AWSPCAIssuer, api_version: awspca.cert-manager.io/v1beta1, scope: Namespaced}]";
     let external = "cert-manager.io/issuer: ca, cert-manager.io/issuer-kind: AWSPCAIssuer, cert-manager.io/issuer-group: awspca.cert-manager.io";
-    assert_eq!(verdict(&check(&istio(external), Some(settings), &[])), "warned issuer-not-found");
+    assert_eq!(result_of(&check(&istio(external), Some(settings), &[])), "warned issuer-not-found");
     let object = "apiVersion: awspca.cert-manager.io/v1beta1\nkind: AWSPCAIssuer\nmetadata: {name: ca, namespace: team-a}\n";
-    assert_eq!(verdict(&check(&(istio(external) + object), Some(settings), &[])), "allowed");
+    assert_eq!(result_of(&check(&(istio(external) + object), Some(settings), &[])), "allowed");
 }
 
 #[rstest]
 #[case::unknown_key("rolle: both", "rolle")]
 #[case::unknown_rule("rules: {issuer-exist: warn}", "issuer-not-found")]
 #[case::several("role: x\nlookups: 3", "lookups")]
-fn settings_that_the_policy_refuses_end_it(#[case] settings: &str, #[case] named: &str) {
+fn invalid_settings_are_an_error(#[case] settings: &str, #[case] named: &str) {
     let assert = check(&istio(""), Some(settings), &[]).code(2);
     let errors = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(errors.starts_with("error: the settings are not valid: ") && errors.contains(named), "{errors}");

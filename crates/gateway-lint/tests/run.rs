@@ -1,4 +1,4 @@
-//! `gateway-lint run`: the output, streams and exit codes of `kwctl run`, with a policy that does what its settings say.
+//! `gateway-lint run`: the output, streams and exit codes of `kwctl run`, with a policy that follows its settings.
 
 #[path = "../../policy-host/tests/support/mod.rs"]
 mod support;
@@ -74,7 +74,7 @@ fn stderr(assert: &Assert) -> String {
 #[rstest]
 #[case::request("request.json")]
 #[case::review("review.json")]
-fn a_refusal_is_printed_and_no_failure(#[case] request: &str) {
+fn a_rejection_is_printed_with_exit_code_0(#[case] request: &str) {
     let answer = json!({"answer": {"accepted": false, "message": "no", "code": 422}});
     let assert = run(&answer, &["-r", request, "--allow-context-aware"]).code(0);
     assert_eq!(
@@ -118,7 +118,7 @@ fn lookups_are_answered(#[case] args: &[&str], #[case] expected: &str) {
 }
 
 #[test]
-fn what_was_not_replayed_is_told() {
+fn unused_recorded_lookups_are_reported() {
     let args = [
         "-r",
         "request.json",
@@ -129,19 +129,18 @@ fn what_was_not_replayed_is_told() {
     let text = stderr(&run(&reads_the_issuer(), &args).code(0));
     assert!(
         text.starts_with(
-            "warning: recorded lookups that the policy did not make: [KubernetesGetResource { api_version"
+            "warning: the policy did not make these recorded lookups: [KubernetesGetResource { api_version"
         ),
         "{text}"
     );
 }
 
 #[test]
-fn a_policy_that_may_not_read_is_told_how() {
+fn a_missing_permission_to_read_is_reported() {
     let text = stderr(&run(&json!({}), &["-r", "request.json"]).code(0));
     assert_eq!(
         text,
-        "warning: the policy reads cert-manager.io/v1/Issuer, v1/Namespace, and may not: \
-         give --allow-context-aware to let it\n"
+        "warning: the policy needs access to cert-manager.io/v1/Issuer, v1/Namespace: pass --allow-context-aware\n"
     );
 }
 
@@ -159,7 +158,7 @@ fn a_policy_without_metadata_runs_without_a_cluster() {
 
 #[rstest]
 #[case::settings(json!({"settings": {"answer": {"valid": false, "message": "bad"}}}), &["-r", "request.json"], "error: the settings are not valid: bad\n")]
-#[case::settings_no_object(json!([1]), &["-r", "request.json"], "error: the settings have to be an object (or null), not a list\n")]
+#[case::settings_not_an_object(json!([1]), &["-r", "request.json"], "error: the settings must be an object (or null), not a list\n")]
 #[case::no_request(json!({}), &["-r", "nowhere.json"], "error: nowhere.json: cannot be read: ")]
 #[case::broken_request(json!({}), &["-r", "broken.json"], "error: broken.json: not JSON: EOF while parsing")]
 #[case::other_json(json!({}), &["-r", "-"], "error: -: not JSON: ")]
@@ -167,11 +166,7 @@ fn a_policy_without_metadata_runs_without_a_cluster() {
 #[case::bad_recording(json!({}), &["-r", "request.json", "--replay-host-capabilities-interactions", "metadata.yml"], "error: metadata.yml: not a recording")]
 #[case::bad_capability(json!({}), &["-r", "request.json", "--allowed-host-capabilities", "oci*"], "error: host capability \"oci*\"")]
 #[case::no_cluster(json!({}), &["-r", "request.json", "--cluster", "nowhere"], "error: nowhere: cannot be read: ")]
-fn what_keeps_it_from_running_is_an_error(
-    #[case] settings: Value,
-    #[case] args: &[&str],
-    #[case] expected: &str,
-) {
+fn invalid_input_is_an_error(#[case] settings: Value, #[case] args: &[&str], #[case] expected: &str) {
     let assert = run(&settings, args).code(1);
     assert_eq!(stdout(&assert), "");
     let errors: String = stderr(&assert)
@@ -186,7 +181,7 @@ fn what_keeps_it_from_running_is_an_error(
 #[case::both_settings(&["-r", "request.json", "--settings-path", "metadata.yml"])]
 #[case::both_clusters(&["-r", "request.json", "--cluster", "x", "--replay-host-capabilities-interactions", "y"])]
 #[case::no_request(&[])]
-fn flags_that_do_not_go_together_are_refused(#[case] args: &[&str]) {
+fn conflicting_flags_are_rejected(#[case] args: &[&str]) {
     run(&json!({}), args).code(2);
 }
 

@@ -1,120 +1,129 @@
 //! What every rule sees: the Gateway, its placement, its issuer and its plan.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 use certificate_shim::annotation;
-use certificate_shim::gateway::Gateway;
+use certificate_shim::gateway::{Gateway, GatewayKind};
 use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
 use certificate_shim::placement::placement;
 use certificate_shim::plan::{Plan, SecretName, plan};
+use certificate_shim::read::shown_key;
 use certificate_shim::template::Template;
 use serde_json::Value;
 
-use crate::issuer;
-use crate::lookup::{LookupError, Lookups, METADATA, ObjectRef, Outcome, User};
-use crate::named;
+use crate::lookup::{Known, ListRef, Listed, LookupError, ObjectRef, Outcome, User};
 use crate::parent::Parent;
 use crate::settings::tenants::Tenant;
 use crate::settings::{CERT_MANAGER_API_VERSION, Scope, Settings};
-use crate::tenancy::Tenancy;
+use crate::tenancy::{self, Tenancy};
 
 /// What every rule sees of one Gateway.
 pub struct Context<'a> {
-    /// The Gateway; a ListenerSet with what it takes over from its parent.
+    /// The Gateway; a ListenerSet with what it inherits from its parent.
     pub gateway: &'a Gateway<'a>,
-    /// The Gateway as it is written.
+    /// The Gateway as written.
     pub written: &'a Gateway<'a>,
     /// The parent of a ListenerSet.
     pub parent: Option<&'a Parent>,
     /// The settings.
     pub settings: &'a Settings,
-    /// The namespaces of its Secrets; empty where the settings know none.
+    /// The namespaces of its Secrets; empty if the settings know none.
     pub placement: Vec<&'a str>,
-    /// What its issuer annotations say; none where it is not annotated.
+    /// What its issuer annotations say; `None` if it is not annotated.
     pub issuer: Option<Resolution>,
-    /// The Certificates that it asks for; empty where it is not annotated.
+    /// The plan rests on an assumed issuer: a ListenerSet of a tenant, whose parent can name one at
+    /// any time.
+    pub has_assumed_issuer: bool,
+    /// The Certificates that it asks for; empty if it has no issuer, not even an assumed one.
     pub plan: Plan,
-    lookups: &'a Lookups<'a>,
-    /// This is an object's earlier state: nothing is looked up, and only what the lookups for its
-    /// present state have brought is known.
-    pub(crate) from_memory: bool,
+    /// Secrets whose owner is not looked up, since an update leaves their Certificates as they are.
+    /// Sorted.
+    pub(crate) unchanged: Vec<SecretName>,
+    known: &'a dyn Known,
     issuers: OnceCell<Vec<FoundIssuer>>,
     tenancy: OnceCell<Tenancy<'a>>,
     certificates: OnceCell<Vec<FoundCertificate>>,
 }
 
-/// The issuer as one namespace of the placement sees it.
+/// The issuer as seen from one namespace of the placement.
 pub struct FoundIssuer {
     /// What was looked up.
     pub object: ObjectRef,
-    /// What came of it.
+    /// The result of the lookup.
     pub outcome: Outcome,
 }
 
 impl FoundIssuer {
-    /// The issuer, where it was found and is one of cert-manager's own kinds.
+    /// The issuer, if it was found and is of one of cert-manager's own kinds.
     pub fn own(&self) -> Option<&Value> {
         self.outcome.as_deref().ok().filter(|_| self.object.group() == CERT_MANAGER_GROUP)
     }
 }
 
-/// The Certificate of a planned Secret that is there already, or is not.
+/// The Certificate of a planned Secret, as it was looked up.
 pub struct FoundCertificate {
     /// The Secret.
     pub secret: SecretName,
-    /// Where the Gateway names it first.
+    /// Where the Gateway names the Secret first.
     pub path: String,
     /// What was looked up.
     pub object: ObjectRef,
-    /// What came of it.
+    /// The result of the lookup.
     pub outcome: Outcome,
 }
 
 impl<'a> Context<'a> {
-    /// The context of a Gateway that is being judged, as it is written and with what it inherits.
+    /// The context of a Gateway, as written and with what it inherits.
     pub fn new(
         written: &'a Gateway<'a>,
         gateway: &'a Gateway<'a>,
+        parent: Option<&'a Parent>,
         settings: &'a Settings,
-        lookups: &'a Lookups<'a>,
+        known: &'a dyn Known,
     ) -> Self {
         let placement = placement(gateway, settings.gateway_namespaces.as_deref());
         let issuer = issuer_ref::resolve(gateway);
-        let plan = match &issuer {
-            Some(issuer) => plan(gateway, &issuer.reference, &placement, &settings.copy),
-            None => Plan::default(),
+        let has_assumed_issuer =
+            issuer.is_none() && gateway.kind == GatewayKind::ListenerSet && !settings.tenants.is_empty();
+        let assumed = IssuerRef { name: String::new(), kind: String::new(), group: String::new() };
+        let reference = match &issuer {
+            Some(issuer) => Some(&issuer.reference),
+            None => Some(&assumed).filter(|_| has_assumed_issuer),
         };
+        let plan = reference.map(|issuer| plan(gateway, issuer, &placement, &settings.plan));
         Context {
             gateway,
             written,
-            parent: None,
+            parent,
             settings,
             placement,
             issuer,
-            plan,
-            lookups,
-            from_memory: false,
+            has_assumed_issuer,
+            plan: plan.unwrap_or_default(),
+            unchanged: Vec::new(),
+            known,
             issuers: OnceCell::new(),
             tenancy: OnceCell::new(),
             certificates: OnceCell::new(),
         }
     }
 
-    /// The issuer reference, where the annotations agree on one.
+    /// The issuer reference, if the annotations agree on one.
     pub fn issuer_ref(&self) -> Option<&IssuerRef> {
         self.issuer.as_ref().filter(|issuer| issuer.faults.is_empty()).map(|issuer| &issuer.reference)
     }
 
-    /// Whether an annotation is not the object's own, but its parent's.
+    /// Whether an annotation is inherited from the parent.
     pub fn is_inherited(&self, key: &str) -> bool {
         match (self.written.annotation(key), self.gateway.annotation(key)) {
-            // Rules ask once a finding, and a value may be long: the same text is not compared.
+            // Rules ask once for each finding, and a value may be long: the same text is not compared.
             (Some(own), Some(effective)) => !std::ptr::eq(own, effective) && own != effective,
             (own, effective) => own.is_some() != effective.is_some(),
         }
     }
 
-    /// The path of the annotation that names the issuer, or of what the issuer is inherited by.
+    /// The path of the annotation that names the issuer, or of the field it is inherited through.
     pub fn issuer_path(&self) -> String {
         let key = match self.gateway.annotation(annotation::CLUSTER_ISSUER) {
             Some(_) => annotation::CLUSTER_ISSUER,
@@ -123,23 +132,23 @@ impl<'a> Context<'a> {
         self.path_of(key)
     }
 
-    /// Where an annotation stands in the object, or what the object inherits it by.
+    /// The path of an annotation, or of the field it is inherited through.
     pub fn path_of(&self, key: &str) -> String {
         if self.is_inherited(key) { "spec.parentRef".to_owned() } else { annotation_path(key) }
     }
 
-    /// Whose the Gateway is, where it is annotated or an Istio Gateway that names a credential.
+    /// The tenancy of the Gateway, if it asks for anything that tenants decide about.
     pub fn tenancy(&self) -> &Tenancy<'a> {
         self.tenancy.get_or_init(|| {
-            if self.issuer.is_some() || named::names_credential(self.gateway) {
-                Tenancy::of(self.gateway.metadata.namespace, self.settings, self.lookups)
+            if tenancy::is_asked(self.written, self.gateway) {
+                Tenancy::of(self.gateway.metadata.namespace, self.settings, self.known)
             } else {
                 Tenancy::Unasked
             }
         })
     }
 
-    /// The tenant whose the Gateway is.
+    /// The tenant that owns the Gateway.
     pub fn tenant(&self) -> Option<&'a Tenant> {
         match self.tenancy() {
             Tenancy::Tenant(tenant) => Some(tenant),
@@ -147,47 +156,65 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// What all its Certificates have in common; none where it gets none.
+    /// What all its Certificates have in common; `None` if it gets none.
     pub fn template(&self) -> Option<&Template> {
-        self.plan.certificates.first().map(|certificate| certificate.template.as_ref())
+        self.plan.template()
     }
 
-    /// The issuer, looked up once per namespace that it has to be in. Empty where the annotations
-    /// do not agree on one and where its kind is not known.
+    /// The issuer, looked up once for each namespace that it has to be in. Empty if the annotations
+    /// do not agree on one or its kind is not known.
     pub fn issuers(&self) -> &[FoundIssuer] {
         self.issuers.get_or_init(|| {
             let objects =
                 self.issuer_ref().map(|reference| self.issuer_objects(reference)).unwrap_or_default();
             let look_up = |object| {
-                let outcome = self.look_up(&object, issuer::FIELDS)?;
+                let outcome = self.look_up(&object)?;
                 Some(FoundIssuer { object, outcome })
             };
             objects.into_iter().filter_map(look_up).collect()
         })
     }
 
-    /// The Certificates that are there for the planned Secrets, as many as settings let be looked up.
-    /// cert-manager goes by their names. Empty where the annotations do not agree on an issuer, and
-    /// so nothing is made.
+    /// The Certificates of the planned Secrets, as many as settings allow. cert-manager goes by their
+    /// names. Empty if the annotations do not agree on an issuer, so that nothing is issued.
     pub fn certificates(&self) -> &[FoundCertificate] {
         self.certificates.get_or_init(|| {
             let mut found = Vec::new();
-            let planned = if self.issuer_ref().is_some() { &*self.plan.certificates } else { &[] };
-            for certificate in planned.iter().take(self.settings.lookups.max) {
-                let secret = certificate.secret();
-                let object = ObjectRef {
-                    api_version: CERT_MANAGER_API_VERSION.to_owned(),
-                    kind: "Certificate".to_owned(),
-                    namespace: Some(secret.namespace.clone()),
-                    name: secret.name.clone(),
-                };
-                if let Some(outcome) = self.look_up(&object, METADATA) {
-                    let path = certificate.places.first().map(ToString::to_string).unwrap_or_default();
-                    found.push(FoundCertificate { secret, path, object, outcome });
+            let mut looked_up = 0;
+            let mut lists: Vec<(String, Option<Writers>)> = Vec::new();
+            for (secret, path) in self.asked_owners() {
+                if lists.iter().all(|(namespace, _)| *namespace != secret.namespace) {
+                    let listed = self.list(&certificates_in(&secret.namespace));
+                    lists.push((secret.namespace.clone(), listed.and_then(Result::ok).map(Writers::of)));
+                }
+                let listed = lists.iter().find(|(namespace, _)| *namespace == secret.namespace);
+                if let Some((_, Some(listed))) = listed {
+                    found.extend(listed.of_secret(&secret).map(|(name, certificate)| FoundCertificate {
+                        secret: secret.clone(),
+                        path: path.clone(),
+                        object: ObjectRef { name: name.to_owned(), ..certificate_of(&secret) },
+                        outcome: Ok(Rc::new(certificate.clone())),
+                    }));
+                } else if looked_up < self.settings.lookups.max {
+                    looked_up += 1;
+                    let object = certificate_of(&secret);
+                    if let Some(outcome) = self.look_up(&object) {
+                        found.push(FoundCertificate { secret, path, object, outcome });
+                    }
                 }
             }
             found
         })
+    }
+
+    /// The planned Secrets whose owner matters, and where each is named first: none if nothing is
+    /// issued, and none whose Certificate an update leaves as it is.
+    pub fn asked_owners(&self) -> impl Iterator<Item = (SecretName, String)> {
+        let planned = if self.issuer_ref().is_some() { &*self.plan.certificates } else { &[] };
+        planned
+            .iter()
+            .map(|certificate| (certificate.secret(), certificate.path()))
+            .filter(|(secret, _)| self.unchanged.binary_search(secret).is_err())
     }
 
     /// The objects that a reference means, seen from the placement.
@@ -207,23 +234,80 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The user who makes the request, and whether they may create Certificates in a namespace; none
-    /// where that is not known, see [`Lookups::can_create_certificates`].
-    pub fn may_create_certificates(&self, namespace: &str) -> Option<(&'a User, Result<bool, LookupError>)> {
-        self.lookups.can_create_certificates(namespace, self.from_memory)
+    /// The user of the request and whether they may create Certificates in a namespace; `None` if
+    /// that is not known.
+    pub fn may_create_certificates(&self, namespace: &str) -> Option<(&User, Result<bool, LookupError>)> {
+        self.known.may_create_certificates(namespace)
     }
 
-    /// Looks an object up; none where this is an earlier state and the present one did not ask.
-    pub fn look_up(&self, object: &ObjectRef, fields: &'static [&'static str]) -> Option<Outcome> {
-        if self.from_memory {
-            self.lookups.remembered(object)
-        } else {
-            Some(self.lookups.get(object, fields))
-        }
+    /// Looks an object up; `None` if this is the old state and the new one did not ask.
+    pub fn look_up(&self, object: &ObjectRef) -> Option<Outcome> {
+        self.known.get(object)
+    }
+
+    /// Lists the objects of a kind; `None` if settings do not let it be listed.
+    pub fn list(&self, list: &ListRef) -> Option<Listed> {
+        self.known.list(list)
+    }
+
+    /// The fix for a failed lookup.
+    pub fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
+        self.known.help(error, object)
     }
 }
 
-/// Where an annotation stands in the object.
+/// The Certificate that cert-manager and the controller write a Secret with: it has the same name.
+pub fn certificate_of(secret: &SecretName) -> ObjectRef {
+    ObjectRef {
+        api_version: CERT_MANAGER_API_VERSION.to_owned(),
+        kind: "Certificate".to_owned(),
+        namespace: Some(secret.namespace.clone()),
+        name: secret.name.clone(),
+    }
+}
+
+/// The Certificates of a namespace.
+pub fn certificates_in(namespace: &str) -> ListRef {
+    ListRef {
+        api_version: CERT_MANAGER_API_VERSION.to_owned(),
+        kind: "Certificate".to_owned(),
+        namespace: Some(namespace.to_owned()),
+    }
+}
+
+/// The Certificates of a namespace by the Secrets that they write or are named after.
+struct Writers {
+    certificates: Rc<Vec<Value>>,
+    /// The Secrets, each with the position of its Certificate; sorted.
+    positions: Vec<(String, usize)>,
+}
+
+impl Writers {
+    fn of(certificates: Rc<Vec<Value>>) -> Self {
+        let mut positions = Vec::new();
+        for (position, certificate) in certificates.iter().enumerate() {
+            for pointer in ["/metadata/name", "/spec/secretName"] {
+                if let Some(secret) = certificate.pointer(pointer).and_then(Value::as_str) {
+                    positions.push((secret.to_owned(), position));
+                }
+            }
+        }
+        positions.sort_unstable();
+        positions.dedup();
+        Writers { certificates, positions }
+    }
+
+    fn of_secret(&self, secret: &SecretName) -> impl Iterator<Item = (&str, &Value)> {
+        let start = self.positions.partition_point(|(name, _)| *name < secret.name);
+        let of_secret = self.positions.iter().skip(start).take_while(|(name, _)| *name == secret.name);
+        of_secret.filter_map(|(_, position)| {
+            let certificate = self.certificates.get(*position)?;
+            Some((certificate.pointer("/metadata/name")?.as_str()?, certificate))
+        })
+    }
+}
+
+/// The path of an annotation.
 pub fn annotation_path(key: &str) -> String {
-    format!("metadata.annotations[{key}]")
+    format!("metadata.annotations[{}]", shown_key(key))
 }

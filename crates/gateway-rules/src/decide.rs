@@ -1,131 +1,170 @@
-//! One request through the policy: decode, leave what is not ours, default, judge, ratchet, answer.
+//! One request through the policy: decode, accept what is not ours, default, check, ratchet, respond.
 
 use certificate_shim::gateway::{Gateway, GatewayKind, Metadata};
+use json_prune::{HEAD_ANNOTATIONS, Head, Object};
 use serde_json::Value;
 
-use crate::answer::{self, Answer};
-use crate::finding::Level;
-use crate::judge::{Judgement, judge, judge_from_memory};
+use crate::check::{CheckResult, check_update};
+use crate::finding::{Cause, Finding, Level};
 use crate::lookup::{Cluster, LookupError, Lookups};
-use crate::ratchet::ratchet;
 use crate::request::{Operation, Request, Unreadable};
-use crate::rules::{Asker, lookup_failed};
+use crate::response::{self, Response};
+use crate::rules::lookup_failed;
+use crate::rules::object_too_large::{self, METADATA_BYTES};
 use crate::settings::{DefaultIssuer, Role, Settings};
-use crate::tenancy::{self, Tenancy};
-use crate::{default_issuer, named, parent, text};
+use crate::{default_issuer, named, parent, settings, tenancy, text};
 
-/// The prefixes of cert-manager's annotations, today's and the ones before 0.11.
+/// The prefixes of cert-manager's annotations on Gateways, today's and the ones before 0.11.
 const PREFIXES: [&str; 2] = ["cert-manager.io/", "certmanager.k8s.io/"];
 
-/// Answers the payload of a `validate` call.
-pub fn decide(payload: &[u8], cluster: &dyn Cluster) -> Answer {
-    let (request, settings) = match Request::decode(payload) {
+/// Responds to the payload of a `validate` call.
+pub fn decide(payload: &[u8], cluster: &dyn Cluster) -> Response {
+    let (request, value) = match Request::decode(payload) {
         Ok(decoded) => decoded,
-        Err(unreadable) => return refuse_unreadable(&unreadable),
+        Err(unreadable) => return reject_unreadable(&unreadable),
     };
-    match Settings::read(&settings) {
-        Ok(settings) => decide_request(request, &settings, cluster),
-        Err(problems) => Answer::refuse(500, format!("the policy's settings: {}", problems.join("; "))),
+    match Settings::read(&value) {
+        Ok(settings) => {
+            let mut response = decide_request(request, &settings, cluster);
+            if !response.audit_annotations.is_empty() {
+                response.audit_annotations.push(("settings", settings::fingerprint(&value)));
+            }
+            response
+        }
+        Err(problems) => Response::reject(500, format!("the policy's settings: {}", problems.join("; "))),
     }
 }
 
-/// Answers one request under those settings.
-pub fn decide_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -> Answer {
-    judge_request(request, settings, cluster).unwrap_or_else(|unreadable| refuse_unreadable(&unreadable))
+/// Responds to one request under those settings.
+pub fn decide_request(request: Request<'_>, settings: &Settings, cluster: &dyn Cluster) -> Response {
+    check_request(&request, settings, cluster).unwrap_or_else(|unreadable| reject_unreadable(&unreadable))
 }
 
-fn refuse_unreadable(unreadable: &Unreadable) -> Answer {
-    Answer::refuse(400, format!("{unreadable}. Correct the object and apply it again."))
+fn reject_unreadable(unreadable: &Unreadable) -> Response {
+    Response::reject(400, format!("{unreadable}. Correct the object and apply it again."))
 }
 
-fn judge_request(request: Request, settings: &Settings, cluster: &dyn Cluster) -> Result<Answer, Unreadable> {
-    let Request { kind, operation, is_subresource, namespace, mut object, old_object, user } = request;
-    let (Some(kind), Some(operation)) = (kind, operation) else { return Ok(Answer::accept()) };
-    if is_subresource {
-        return Ok(Answer::accept());
+fn check_request(
+    request: &Request<'_>,
+    settings: &Settings,
+    cluster: &dyn Cluster,
+) -> Result<Response, Unreadable> {
+    let Request { namespace, object, old_object, .. } = request;
+    let (Some(kind), Some(operation)) = (request.kind, request.operation) else {
+        return Ok(Response::accept());
+    };
+    if request.is_subresource {
+        return Ok(Response::accept());
     }
-    if object.is_null() {
-        return Err(Unreadable::NoObject);
-    }
-    let metadata = Metadata::read(&namespace, &object)?;
-    if metadata.deleting {
-        return Ok(Answer::accept());
-    }
-    if operation == Operation::Update
-        && !settings.reject_existing_violations
-        && is_alike(&object, &old_object)
-    {
-        return Ok(Answer::accept());
-    }
+    let object = object.as_ref().ok_or(Unreadable::NoObject)?;
+    let head = object.head(is_read_early, METADATA_BYTES)?;
+    let metadata = Metadata::read(namespace, &head.object)?;
     let is_wanted = |default: &&DefaultIssuer| {
         settings.role != Role::Validate
             && kind != GatewayKind::ListenerSet
             && (operation == Operation::Create || default.on_update)
             && default_issuer::is_wanted(default, &metadata.annotations)
     };
-    let candidate = settings.default_issuers().find(is_wanted);
-    let speaks_of_cert_manager =
-        metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
-    // A ListenerSet may inherit what it does not say itself.
-    let is_judged = speaks_of_cert_manager || kind == GatewayKind::ListenerSet;
-    // An Istio Gateway serves every Secret that it names, which is for its tenant's rules to judge.
-    let may_name_secrets = kind == GatewayKind::Istio && !settings.tenants.is_empty();
-    if !is_judged && !may_name_secrets && candidate.is_none() {
-        return Ok(Answer::accept());
+    // Among too many annotations one that names an issuer can be missed.
+    let is_whole = metadata.annotations.len() < HEAD_ANNOTATIONS;
+    let candidate = settings.default_issuers().find(is_wanted).filter(|_| is_whole);
+    // A ListenerSet inherits what it does not say itself.
+    let is_ours = kind == GatewayKind::ListenerSet
+        || head.metadata_bytes > METADATA_BYTES
+        || metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
+        || !metadata.misplaced.is_empty();
+    // An Istio Gateway serves every Secret that it names, so its tenant's rules check it.
+    let can_name_secrets = kind == GatewayKind::Istio && !settings.tenants.is_empty();
+    if !is_ours && !can_name_secrets && candidate.is_none() {
+        return Ok(Response::accept());
     }
 
-    let lookups = Lookups::new(cluster, settings.lookups.fresh).of_user(user);
+    if object_too_large::is_too_large(&head) {
+        let is_same = old_object.as_ref().is_some_and(|old| object.is_same_text(old).unwrap_or(false));
+        return Ok(respond_too_large(&head, is_same, settings));
+    }
+    let pruned = object.pruned()?;
+    // An old object that cannot be read had no finding that could be kept.
+    let pruned_old = match operation {
+        Operation::Update => old_object.as_ref().and_then(read_old).unwrap_or_default(),
+        Operation::Create => Value::Null,
+    };
+    // A Gateway that is being deleted is served until it is gone, so it is checked; but its finalizers
+    // have to be able to go.
+    if operation == Operation::Update
+        && (metadata.deleting || !settings.reject_existing_violations)
+        && is_unchanged(&pruned, &pruned_old)
+    {
+        return Ok(Response::accept());
+    }
+    let gateway = Gateway::read(kind, namespace, &pruned)?;
+    let lookups = Lookups::new(cluster, settings.lookups).of_user(request.user()?);
     let default = match candidate {
-        Some(candidate) => {
-            let gateway = Gateway::read(kind, &namespace, &object)?;
-            match default_for(&gateway, candidate, settings, &lookups) {
-                Ok(default) => default.filter(is_wanted),
-                Err(error) => {
-                    return Ok(Answer::refuse(500, lookup_failed::message(&namespace, &error)));
-                }
-            }
-        }
+        Some(candidate) => match default_issuer::of(&gateway, candidate, settings, &lookups) {
+            Ok(default) => default.filter(is_wanted),
+            Err(error) => return Ok(reject_unknown_namespace(namespace, &error, &lookups, settings)),
+        },
         None => None,
     };
-    if let Some(default) = default {
-        default_issuer::annotate(&mut object, &default.issuer);
+    if settings.role == Role::Default {
+        let Some(default) = default else { return Ok(Response::accept()) };
+        return Ok(Response::mutate(Some(default_issuer::annotated(
+            request.whole_object()?,
+            &default.issuer,
+        ))));
     }
-    let defaulted = default.is_some();
-    if settings.role == Role::Default || !(is_judged || may_name_secrets || defaulted) {
-        return Ok(Answer::mutate(defaulted.then_some(object)));
-    }
+    let has_old = !pruned_old.is_null() && !settings.reject_existing_violations;
+    let old = if has_old { Gateway::read(kind, namespace, &pruned_old).ok() } else { None };
+    let state = State { old: old.as_ref(), settings, lookups: &lookups };
+    let is_checked = is_ours || (can_name_secrets && named::names_secret(&gateway));
+    let Some(default) = default else {
+        let checked = is_checked.then(|| state.check(&gateway));
+        return Ok(checked.map_or_else(Response::accept, |checked| checked.respond(None, None, settings)));
+    };
 
-    let gateway = Gateway::read(kind, &namespace, &object)?;
-    if !(is_judged || defaulted || named::names_credential(&gateway)) {
-        return Ok(Answer::accept());
+    let defaulted = default_issuer::annotated(request.whole_object()?, &default.issuer);
+    let checked = state.check(&Gateway::read(kind, namespace, &defaulted)?);
+    let rejects = checked.rejects();
+    let is_determined = rejects.iter().any(|finding| finding.cause != Cause::Undetermined);
+    if default_issuer::is_asked_for(&metadata.annotations) {
+        let note = (!rejects.is_empty()).then(|| default_issuer::note(default));
+        return Ok(checked.respond(Some(defaulted), note, settings));
     }
-    let old = Some(&old_object).filter(|old| {
-        operation == Operation::Update && !old.is_null() && !settings.reject_existing_violations
-    });
-    // An old object that cannot be read had no finding that could be let through.
-    let old = old.and_then(|old| Gateway::read(kind, &namespace, old).ok());
-
-    let (mut judgement, mut lowered) = judge_update(&gateway, old.as_ref(), settings, &lookups);
-    let mut rests_on: Vec<_> = judgement
-        .findings
-        .iter()
-        .filter(|finding| finding.level == Level::Reject)
-        .filter_map(|finding| finding.rests_on.clone())
-        .collect();
-    if judgement.is_refused() {
-        rests_on.extend(parent::reference(&gateway));
-        rests_on.push(tenancy::object(&namespace));
+    if !is_determined {
+        return Ok(checked.respond(Some(defaulted), None, settings));
     }
-    if lookups.refresh(rests_on.iter()) {
-        (judgement, lowered) = judge_update(&gateway, old.as_ref(), settings, &lookups);
-    }
-    let let_through = (lowered && !judgement.is_refused()).then(|| let_through(kind, &judgement));
-    Ok(Answer::of(&judgement, defaulted.then_some(object), let_through))
+    // What is found about an issuer that nobody asked for rejects nothing: the Gateway stays as written.
+    let note = rejects.first().map(|finding| default_issuer::not_added(default, finding));
+    let written = if is_checked { state.check(&gateway) } else { Checked::default() };
+    Ok(written.respond(None, note, settings))
 }
 
-/// Whether an update leaves everything alone that certificates depend on.
-fn is_alike(object: &Value, old_object: &Value) -> bool {
-    // Absent, null and empty are one.
+/// The old state of an object, unless it is too large to be read.
+fn read_old(object: &Object<'_>) -> Option<Value> {
+    let head = object.head(|_| false, 0).ok()?;
+    if object_too_large::is_too_large(&head) { None } else { object.pruned().ok() }
+}
+
+/// The annotations that decide whether anything else is read: cert-manager's, and what asks for the
+/// default issuer or was meant to name one.
+fn is_read_early(key: &str) -> bool {
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+        || key == default_issuer::TLS_ACME
+        || (key.len() <= 100 && key.contains("issuer"))
+}
+
+fn respond_too_large(head: &Head, is_same: bool, settings: &Settings) -> Response {
+    let mut result = CheckResult::default();
+    object_too_large::report(head, &mut result.findings);
+    if is_same {
+        result.findings.iter_mut().for_each(|finding| finding.level = Level::Warn);
+    }
+    Response::of(&result, None, None, &settings.help)
+}
+
+/// Whether an update changes nothing that certificates depend on.
+fn is_unchanged(object: &Value, old_object: &Value) -> bool {
+    // Absent, null and empty are the same.
     let is_something =
         |part: &&Value| !part.is_null() && part.as_object().is_none_or(|fields| !fields.is_empty());
     ["/metadata/labels", "/metadata/annotations", "/spec"].iter().all(|pointer| {
@@ -133,59 +172,85 @@ fn is_alike(object: &Value, old_object: &Value) -> bool {
     })
 }
 
-/// The default issuer of a Gateway that would get a Certificate by one: its tenant's, or the one for
-/// all. Without that knowledge there is none to be had.
-fn default_for<'s>(
-    gateway: &Gateway<'_>,
-    candidate: &DefaultIssuer,
-    settings: &'s Settings,
+/// Without knowing the Namespace, nobody knows which issuer is the default.
+fn reject_unknown_namespace(
+    namespace: &str,
+    error: &LookupError,
     lookups: &Lookups<'_>,
-) -> Result<Option<&'s DefaultIssuer>, LookupError> {
-    if !default_issuer::is_useful(candidate, gateway, settings) {
-        return Ok(None);
-    }
-    let of_all = settings.default_issuer.as_ref();
-    if settings.tenants.iter().all(|tenant| tenant.default_issuer.is_none()) {
-        return Ok(of_all);
-    }
-    match Tenancy::of(gateway.metadata.namespace, settings, lookups) {
-        Tenancy::Tenant(tenant) => Ok(tenant.default_issuer.as_ref().or(of_all)),
-        Tenancy::Unasked | Tenancy::Other => Ok(of_all),
-        Tenancy::Undetermined(error) => Err(error),
-    }
-}
-
-/// Judges the Gateway, and lowers what its old state had already; whether there was any of that.
-fn judge_update(
-    gateway: &Gateway<'_>,
-    old: Option<&Gateway<'_>>,
     settings: &Settings,
-    lookups: &Lookups<'_>,
-) -> (Judgement, bool) {
-    let mut judgement = judge(gateway, settings, lookups, Asker::Admission);
-    let lowered = match old {
-        Some(old) if judgement.is_refused() => {
-            ratchet(&mut judgement, &judge_from_memory(old, settings, lookups))
-        }
-        _ => false,
-    };
-    (judgement, lowered)
+) -> Response {
+    let mut result = CheckResult::default();
+    lookup_failed::report_namespace(namespace, error, lookups, &mut result.findings);
+    Response::of(&result, None, None, &settings.help)
 }
 
-/// What becomes of a Gateway whose faults are let through because it had them before.
-fn let_through(kind: GatewayKind, judgement: &Judgement) -> String {
-    match kind {
+/// What a check of a new state depends on.
+struct State<'a> {
+    old: Option<&'a Gateway<'a>>,
+    settings: &'a Settings,
+    lookups: &'a Lookups<'a>,
+}
+
+/// A checked Gateway.
+#[derive(Default)]
+struct Checked {
+    result: CheckResult,
+    /// The warning about findings that the old state had too.
+    kept: Option<String>,
+}
+
+impl State<'_> {
+    /// Checks the Gateway. A rejection that rests on cached objects is checked once more, with fresh
+    /// ones.
+    fn check(&self, gateway: &Gateway<'_>) -> Checked {
+        let State { old, settings, lookups } = *self;
+        let (mut result, mut lowered) = check_update(gateway, old, settings, lookups);
+        if result.is_rejected() {
+            let rests_on = result.findings.iter().filter(|finding| finding.level == Level::Reject);
+            let mut rests_on: Vec<_> = rests_on.filter_map(|finding| finding.rests_on.clone()).collect();
+            rests_on.extend(parent::reference(gateway));
+            rests_on.push(tenancy::object(gateway.metadata.namespace));
+            if lookups.refresh(rests_on.iter()) {
+                (result, lowered) = check_update(gateway, old, settings, lookups);
+            }
+        }
+        let kept = (lowered && !result.is_rejected()).then(|| kept(gateway.kind, &result));
+        Checked { result, kept }
+    }
+}
+
+impl Checked {
+    fn rejects(&self) -> Vec<&Finding> {
+        self.result.findings.iter().filter(|finding| finding.level == Level::Reject).collect()
+    }
+
+    /// The response, with a note among its warnings; `object` is what is accepted if it is not what
+    /// was written.
+    fn respond(&self, object: Option<Value>, note: Option<String>, settings: &Settings) -> Response {
+        let notes = note.into_iter().chain(self.kept.clone());
+        Response::of(&self.result, object, notes, &settings.help)
+    }
+}
+
+/// The warning about an update that is accepted although its object has the problems of before.
+fn kept(kind: GatewayKind, result: &CheckResult) -> String {
+    let text = match kind {
         GatewayKind::Istio => {
-            let planned = judgement.planned();
-            let secrets = if planned.is_empty() { &judgement.named } else { &planned };
-            let list = answer::list(secrets, 120);
-            let which = if list.is_empty() { "its Certificates".to_owned() } else { format!("Certificates {list}") };
-            text::shorten(&format!("let through since the Gateway had these faults before: {which} stay unchanged until they are mended"), 256)
+            let planned = result.planned();
+            let secrets = if planned.is_empty() { &result.named } else { &planned };
+            let list = response::list(secrets, 120);
+            let which =
+                if list.is_empty() { "its Certificates".to_owned() } else { format!("Certificates {list}") };
+            format!(
+                "accepted: the Gateway already had these problems. {which} will not change until they are fixed"
+            )
         }
         GatewayKind::GatewayApi | GatewayKind::ListenerSet => {
-            "let through since the object had these faults before: cert-manager goes on issuing as far as it can".to_owned()
+            "accepted: the object already had these problems. cert-manager keeps issuing what it can"
+                .to_owned()
         }
-    }
+    };
+    text::shorten(&text, response::WARNING)
 }
 
 #[cfg(test)]

@@ -1,30 +1,46 @@
 //! The default issuer: which Gateways get it, and the annotations that name it.
 
+use std::collections::BTreeMap;
+
+use certificate_shim::Certificate;
 use certificate_shim::annotation;
-use certificate_shim::gateway::{Gateway, GatewayKind};
+use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND, ISSUER_KIND, IssuerRef};
 use certificate_shim::placement::placement;
+use certificate_shim::plan::SecretName;
 use certificate_shim::plan::plan;
 use serde_json::{Map, Value};
 
+use crate::context::certificate_of;
+use crate::finding::Finding;
+use crate::lookup::{Known, LookupError};
+use crate::ownership::{Owner, owner};
+use crate::response::WARNING;
 use crate::settings::{DefaultIssuer, DefaultWhen, Settings};
+use crate::tenancy::Tenancy;
+use crate::text;
 
 /// Asks for the default issuer, or refuses it; cert-manager reads it on Ingresses only.
-const TLS_ACME: &str = "kubernetes.io/tls-acme";
+pub const TLS_ACME: &str = "kubernetes.io/tls-acme";
 
-/// Whether the annotations alone let a Gateway have the default issuer. Cheap: it looks at nothing
-/// else, so that most requests can be left alone without reading their spec.
-pub fn is_wanted(gateway: &DefaultIssuer, annotations: &std::collections::BTreeMap<&str, &str>) -> bool {
-    let asked = match (annotations.get(TLS_ACME).and_then(|value| go_bool(value)), gateway.when) {
+/// Whether `kubernetes.io/tls-acme` asks for the default issuer.
+pub fn is_asked_for(annotations: &BTreeMap<&str, &str>) -> bool {
+    annotations.get(TLS_ACME).and_then(|value| go_bool(value)) == Some(true)
+}
+
+/// Whether the annotations alone let a Gateway have the default issuer. It looks at nothing else, so
+/// that most requests are accepted without reading their spec.
+pub fn is_wanted(default: &DefaultIssuer, annotations: &BTreeMap<&str, &str>) -> bool {
+    let asked = match (annotations.get(TLS_ACME).and_then(|value| go_bool(value)), default.when) {
         (Some(asked), _) => asked,
         (None, DefaultWhen::Always) => true,
         (None, DefaultWhen::TlsAcme) => false,
     };
-    asked && !annotations.keys().any(|key| speaks_of_an_issuer(key))
+    asked && !annotations.keys().any(|key| names_issuer(key))
 }
 
 /// Whether an annotation names an issuer, or was meant to.
-fn speaks_of_an_issuer(key: &str) -> bool {
+fn names_issuer(key: &str) -> bool {
     const KEYS: [&str; 4] =
         [annotation::ISSUER, annotation::CLUSTER_ISSUER, annotation::ISSUER_KIND, annotation::ISSUER_GROUP];
     KEYS.contains(&key) || annotation::suggestion(key).is_some_and(|meant| KEYS.contains(&meant))
@@ -39,16 +55,63 @@ fn go_bool(value: &str) -> Option<bool> {
     }
 }
 
-/// Whether the issuer would bring the Gateway a Certificate, and leave none of its TLS servers or
-/// listeners without: only then is it added.
-pub fn is_useful(default: &DefaultIssuer, gateway: &Gateway<'_>, settings: &Settings) -> bool {
+/// The default issuer of a Gateway that would get a Certificate from it: its tenant's, or the global
+/// one. `None` if it would be of no use or do harm: it leaves a TLS server or listener without a
+/// Certificate, the tenant may not use it, or a Certificate of another owner writes one of the Secrets.
+///
+/// # Errors
+/// The Namespace could not be looked up, on which a tenant depends.
+pub fn of<'s>(
+    gateway: &Gateway<'_>,
+    candidate: &DefaultIssuer,
+    settings: &'s Settings,
+    known: &dyn Known,
+) -> Result<Option<&'s DefaultIssuer>, LookupError> {
     let placement = placement(gateway, settings.gateway_namespaces.as_deref());
-    let plan = plan(gateway, &default.issuer, &placement, &settings.copy);
-    gateway.kind != GatewayKind::ListenerSet && !plan.certificates.is_empty() && plan.skipped.is_empty()
+    let plan = plan(gateway, &candidate.issuer, &placement, &settings.plan);
+    if plan.certificates.is_empty() || !plan.skipped.is_empty() {
+        return Ok(None);
+    }
+    let global = settings.default_issuer.as_ref();
+    let namespace = gateway.metadata.namespace;
+    let default = match Tenancy::of(namespace, settings, known) {
+        Tenancy::Unasked => global,
+        Tenancy::Other => global.filter(|_| settings.accept_other_namespaces),
+        Tenancy::Tenant(tenant) => tenant.default_issuer.as_ref().or(global).filter(|default| {
+            let is_allowed = |place: &&str| tenant.may_use(&default.issuer, settings, place, namespace);
+            placement.iter().all(is_allowed)
+        }),
+        Tenancy::Undetermined(error) => return Err(error),
+    };
+    // Where the lookup fails, secret-owner-unknown says so of the Gateway with its issuer.
+    let is_free = |secret: SecretName| match known.get(&certificate_of(&secret)) {
+        Some(Ok(certificate)) => owner(&certificate, gateway) == Owner::ThisGateway,
+        _ => true,
+    };
+    let secrets = plan.certificates.iter().map(Certificate::secret);
+    Ok(default.filter(|_| secrets.take(settings.lookups.max).all(is_free)))
 }
 
-/// Writes the annotations that name the issuer into the object, and nothing else.
-pub fn annotate(object: &mut Value, issuer: &IssuerRef) {
+/// The note beside a rejection of a Gateway that asked for the default issuer.
+pub fn note(default: &DefaultIssuer) -> String {
+    format!("{} is the default issuer of the policy's settings", text::issuer(&default.issuer))
+}
+
+/// The warning that the default issuer was not added because of a finding about the result.
+pub fn not_added(default: &DefaultIssuer, finding: &Finding) -> String {
+    let start =
+        format!("default_issuer: {} was not added: {}: ", text::issuer(&default.issuer), finding.rule);
+    let left = WARNING.saturating_sub(start.chars().count());
+    start + &text::shorten(&finding.problem, left)
+}
+
+/// The object with the annotations that name the issuer, and nothing else changed.
+pub fn annotated(mut object: Value, issuer: &IssuerRef) -> Value {
+    annotate(&mut object, issuer);
+    object
+}
+
+fn annotate(object: &mut Value, issuer: &IssuerRef) {
     let own_group = issuer.group == CERT_MANAGER_GROUP;
     let cluster = own_group && issuer.kind == CLUSTER_ISSUER_KIND;
     let mut add = vec![(if cluster { annotation::CLUSTER_ISSUER } else { annotation::ISSUER }, &issuer.name)];
@@ -82,6 +145,7 @@ fn child<'v>(parent: &'v mut Value, name: &str) -> &'v mut Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use certificate_shim::gateway::GatewayKind;
     use rstest::rstest;
     use serde_json::json;
     use std::collections::BTreeMap;

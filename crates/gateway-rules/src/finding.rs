@@ -1,23 +1,24 @@
 //! A finding: one rule's complaint about one subject of one Gateway.
 
-use certificate_shim::Certificate;
+use std::fmt;
+
 use certificate_shim::plan::SecretName;
 
 use crate::lookup::ObjectRef;
 
-/// How heavy a finding weighs.
+/// How much weight a rule's findings have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The rule is not asked.
+    /// The rule does not run.
     Off,
-    /// The request goes through, with a warning.
+    /// The request is accepted, with a warning.
     Warn,
-    /// The request is refused.
+    /// The request is rejected.
     Reject,
 }
 
 impl Level {
-    /// The word of settings and audit annotations.
+    /// The word in settings and audit annotations.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Off => "off",
@@ -32,14 +33,14 @@ impl Level {
     }
 }
 
-/// What kind of refusal a rule's findings make, hence the HTTP code of the answer.
+/// Why a finding rejects a request, hence the HTTP code of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
+pub enum Cause {
     /// The object asks for something that cannot be issued or served: 422.
     Invalid,
     /// The object asks for something that its owner may not have: 403.
     Forbidden,
-    /// The question could not be answered, so the request is refused to be safe: 500.
+    /// The question could not be answered, so the request is rejected to be safe: 500.
     Undetermined,
 }
 
@@ -48,41 +49,65 @@ pub enum Refusal {
 pub struct Finding {
     /// The rule's id.
     pub rule: &'static str,
-    /// The level that settings give the rule, or `Warn` where the ratchet lowered it.
+    /// The level that settings give the rule, or `Warn` if the ratchet or an exception lowered it.
     pub level: Level,
-    /// What a refusal by it means.
-    pub refusal: Refusal,
-    /// Where in the object: `metadata.annotations[cert-manager.io/issuer]`.
+    /// Why it rejects.
+    pub cause: Cause,
+    /// Where in the object: `metadata.annotations[cert-manager.io/issuer]`. Empty if `is_cut`.
     pub path: String,
-    /// What it is about: the issuer, the host, the value.
+    /// What it is about: the issuer, the host, the value. The ratchet compares it, whole.
     pub subject: String,
-    /// What is wrong, as a clause without a full stop.
-    pub what: String,
-    /// How to mend it, as a sentence.
-    pub mend: String,
-    /// The one Certificate that it is about; none where it concerns every Certificate.
+    /// What is wrong, as a clause without a full stop. Empty if `is_cut`.
+    pub problem: String,
+    /// The fix, as a sentence. Empty if `is_cut`.
+    pub help: String,
+    /// The one Certificate that it is about; `None` if it is about every Certificate.
     pub certificate: Option<SecretName>,
-    /// The looked-up object that it rests on, where another state of that object would change it.
+    /// The looked-up object that it rests on: another state of that object would change it.
     pub rests_on: Option<ObjectRef>,
+    /// The reason why an exception of the settings lowered it to a warning.
+    pub exception: Option<String>,
+    /// The rule had found so much before that this one has no texts; it counts all the same.
+    pub is_cut: bool,
 }
 
 impl Finding {
-    /// Says which Certificate it is about; none is every one.
-    pub fn about(&mut self, certificate: Option<&Certificate>) -> &mut Self {
-        self.certificate = certificate.map(Certificate::secret);
+    /// Sets what it is about: the issuer, the host, the value.
+    pub fn subject(&mut self, subject: impl Into<String>) -> &mut Self {
+        self.subject = subject.into();
         self
     }
 
-    /// Says that another state of that looked-up object would change it.
-    pub fn resting_on(&mut self, object: &ObjectRef) -> &mut Self {
+    /// Sets the fix: a sentence of at most 120 characters.
+    pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        if !self.is_cut {
+            self.help = help.into();
+        }
+        self
+    }
+
+    /// Sets the Certificate that it is about; without one it is about all of them.
+    pub fn about(&mut self, certificate: impl Into<Option<SecretName>>) -> &mut Self {
+        self.certificate = certificate.into();
+        self
+    }
+
+    /// Notes that another state of that looked-up object would change it.
+    pub fn rests_on(&mut self, object: &ObjectRef) -> &mut Self {
         self.rests_on = Some(object.clone());
+        self
+    }
+
+    /// Sets why it rejects, if that is not the rule's own cause.
+    pub fn cause(&mut self, cause: Cause) -> &mut Self {
+        self.cause = cause;
         self
     }
 }
 
-impl std::fmt::Display for Finding {
-    /// `rule: path: what. How to mend it.`
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: {}. {}", self.rule, self.path, self.what, self.mend)
+impl fmt::Display for Finding {
+    /// `rule: path: problem. Help.`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}. {}", self.rule, self.path, self.problem, self.help)
     }
 }

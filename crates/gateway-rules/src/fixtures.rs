@@ -6,32 +6,33 @@ use std::collections::BTreeMap;
 use certificate_shim::gateway::{Gateway, GatewayKind};
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::check::{CheckResult, check};
 use crate::context::Context;
 use crate::decide::decide;
 use crate::finding::Finding;
-use crate::judge::{Judgement, judge};
-use crate::lookup::{Cluster, LookupError, Lookups, ObjectRef, User};
-use crate::rules::Asker;
+use crate::lookup::{Cluster, ListRef, LookupError, Lookups, ObjectRef, User};
+use crate::response::Response;
+use crate::rule::Caller;
 use crate::settings::Settings;
 
 /// A cluster of a few answers that remembers what it was asked for.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct TestCluster {
     answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
     fresh_answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
     reviews: Vec<(&'static str, &'static str, Result<bool, LookupError>)>,
+    failing_lists: BTreeMap<&'static str, LookupError>,
     asked: RefCell<Vec<String>>,
 }
 
 impl TestCluster {
-    /// Answers like that for the object; anything else is not found.
+    /// Responses like that for the object; anything else is not found.
     pub fn answer(mut self, object: &ObjectRef, answer: Result<Value, LookupError>) -> Self {
         self.answers.insert(object.clone(), answer);
         self
     }
 
-    /// Answers like that for the object when it is asked past the cache.
+    /// Responses like that for the object when it is asked past the cache.
     pub fn fresh_answer(mut self, object: &ObjectRef, answer: Result<Value, LookupError>) -> Self {
         self.fresh_answers.insert(object.clone(), answer);
         self
@@ -50,7 +51,7 @@ impl TestCluster {
         self.answer(&reference, Ok(object))
     }
 
-    /// Answers like that when asked whether the user may create Certificates in the namespace;
+    /// Responses like that when asked whether the user may create Certificates in the namespace;
     /// anybody else may not.
     pub fn may_create(
         mut self,
@@ -59,6 +60,12 @@ impl TestCluster {
         answer: Result<bool, LookupError>,
     ) -> Self {
         self.reviews.push((user, namespace, answer));
+        self
+    }
+
+    /// Fails to list that kind.
+    pub fn failing_list(mut self, kind: &'static str, error: LookupError) -> Self {
+        self.failing_lists.insert(kind, error);
         self
     }
 
@@ -89,6 +96,24 @@ impl Cluster for TestCluster {
         fresh_answer.or_else(|| self.answers.get(object)).cloned().unwrap_or(Err(LookupError::NotFound))
     }
 
+    fn list(&self, list: &ListRef, _fields: &[&str]) -> Result<Vec<Value>, LookupError> {
+        let namespace = list.namespace.as_ref().map(|namespace| format!(" {namespace}")).unwrap_or_default();
+        self.asked.borrow_mut().push(format!("list {}{namespace}", list.kind));
+        if let Some(error) = self.failing_lists.get(list.kind.as_str()) {
+            return Err(error.clone());
+        }
+        let is_listed = |object: &&ObjectRef| {
+            (&object.api_version, &object.kind) == (&list.api_version, &list.kind)
+                && (list.namespace.is_none() || object.namespace == list.namespace)
+        };
+        Ok(self
+            .answers
+            .iter()
+            .filter(|(object, _)| is_listed(object))
+            .filter_map(|(_, answer)| answer.clone().ok())
+            .collect())
+    }
+
     fn can_create_certificates(&self, user: &User, namespace: &str) -> Result<bool, LookupError> {
         self.asked.borrow_mut().push(format!("may {} of {:?} create in {namespace}", user.name, user.groups));
         let review = self.reviews.iter().find(|(name, of, _)| *name == user.name && *of == namespace);
@@ -97,7 +122,7 @@ impl Cluster for TestCluster {
 }
 
 /// A Gateway under construction, with the settings it is judged under.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct GatewayFixture {
     kind: GatewayKind,
     object: Value,
@@ -244,6 +269,11 @@ impl GatewayFixture {
         self.settings(settings)
     }
 
+    /// The settings.
+    pub fn settings_value(&self) -> Value {
+        self.settings.clone()
+    }
+
     /// The object.
     pub fn object(&self) -> Value {
         self.object.clone()
@@ -251,22 +281,45 @@ impl GatewayFixture {
 
     /// What the rules find, as text, in order, whatever its level.
     pub fn findings(&self, cluster: &TestCluster) -> Vec<String> {
-        self.judged(cluster, Asker::Admission).findings.iter().map(Finding::to_string).collect()
+        self.checked(cluster, Caller::Admission).findings.iter().map(Finding::to_string).collect()
     }
 
-    /// What all is found out.
-    pub fn judged(&self, cluster: &TestCluster, asker: Asker) -> Judgement {
+    /// What the rules find, in order: `rule level path | subject`.
+    pub fn found(&self, cluster: &TestCluster) -> Vec<String> {
+        let brief = |finding: &Finding| {
+            format!("{} {} {} | {}", finding.rule, finding.level.as_str(), finding.path, finding.subject)
+        };
+        self.checked(cluster, Caller::Admission).findings.iter().map(brief).collect()
+    }
+
+    /// What one rule finds, in order: `level path | subject`.
+    pub fn found_by(&self, rule: &str, cluster: &TestCluster) -> Vec<String> {
+        let start = format!("{rule} ");
+        self.found(cluster)
+            .into_iter()
+            .filter_map(|found| found.strip_prefix(&start).map(str::to_owned))
+            .collect()
+    }
+
+    /// What the rules find, in order: `rule level`.
+    pub fn rules(&self, cluster: &TestCluster) -> Vec<String> {
+        let brief = |finding: &Finding| format!("{} {}", finding.rule, finding.level.as_str());
+        self.checked(cluster, Caller::Admission).findings.iter().map(brief).collect()
+    }
+
+    /// Everything that the check finds.
+    pub fn checked(&self, cluster: &TestCluster, asker: Caller) -> CheckResult {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
-        let lookups = Lookups::new(cluster, settings.lookups.fresh);
-        judge(&gateway, &settings, &lookups, asker)
+        let lookups = Lookups::new(cluster, settings.lookups);
+        check(&gateway, &settings, &lookups, asker)
     }
 
     /// What a rule makes of its context.
     pub fn in_context<T>(&self, cluster: &TestCluster, see: impl FnOnce(&Context<'_>) -> T) -> T {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
-        see(&Context::new(&gateway, &gateway, &settings, &Lookups::new(cluster, false)))
+        see(&Context::new(&gateway, &gateway, None, &settings, &Lookups::new(cluster, settings.lookups)))
     }
 
     /// What one rule finds, as text after its id, in order.
@@ -282,17 +335,17 @@ impl GatewayFixture {
     }
 
     /// The answer to its creation.
-    pub fn create(&self, cluster: &TestCluster) -> Answer {
+    pub fn create(&self, cluster: &TestCluster) -> Response {
         self.request(cluster, "CREATE", Value::Null)
     }
 
     /// The answer to its update from an old state.
-    pub fn update_from(&self, old: &GatewayFixture, cluster: &TestCluster) -> Answer {
+    pub fn update_from(&self, old: &GatewayFixture, cluster: &TestCluster) -> Response {
         self.request(cluster, "UPDATE", old.object())
     }
 
     /// The answer to any request about it.
-    pub fn request(&self, cluster: &TestCluster, operation: &str, old_object: Value) -> Answer {
+    pub fn request(&self, cluster: &TestCluster, operation: &str, old_object: Value) -> Response {
         let payload = json!({
             "settings": self.settings,
             "request": {
@@ -396,6 +449,12 @@ impl CertificateFixture {
         self
     }
 
+    /// That writes a Secret of another name.
+    pub fn writes(mut self, secret: &str) -> Self {
+        self.0["spec"]["secretName"] = json!(secret);
+        self
+    }
+
     /// With the record of an Istio Gateway in another namespace.
     pub fn recorded(mut self, namespace: &str, name: &str) -> Self {
         self.0["metadata"]["annotations"] = json!({
@@ -422,4 +481,17 @@ impl From<CertificateFixture> for Value {
     fn from(certificate: CertificateFixture) -> Value {
         certificate.0
     }
+}
+
+/// The findings of a response: `rule level path`, sorted.
+pub fn audited(response: &Response) -> Vec<String> {
+    let Some((_, findings)) = response.audit_annotations.iter().find(|(key, _)| *key == "findings") else {
+        return Vec::new();
+    };
+    let findings: Vec<Value> = serde_json::from_str(findings).unwrap();
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let brief = |finding: &Value| {
+        format!("{} {} {}", text(finding, "rule"), text(finding, "level"), text(finding, "path"))
+    };
+    findings.iter().map(brief).collect()
 }

@@ -1,13 +1,12 @@
-//! What an issuer is asked for: the Certificates of one namespace with the issuer that they find
-//! there, and every name that it has to vouch for.
-
-use std::collections::BTreeMap;
+//! Issuances: the Certificates of one namespace, the issuer that they find there, and the names that
+//! it has to sign.
 
 use certificate_shim::Certificate;
 use certificate_shim::annotation;
-use certificate_shim::certificate::wildcard_over;
 use certificate_shim::gateway::GatewayKind;
+use certificate_shim::names::Names;
 use certificate_shim::place::Place;
+use certificate_shim::template::Template;
 use certificate_shim::value::ip;
 use serde_json::Value;
 
@@ -19,20 +18,22 @@ use crate::settings::Settings;
 
 /// The Certificates of one namespace, and the issuer that they find there.
 pub struct Issuance<'c> {
-    /// The issuer as it was looked up for that namespace; none where its kind is not known or the
+    /// The issuer as it was looked up for that namespace; `None` if its kind is not known or the
     /// annotations do not agree on one.
     pub issuer: Option<&'c FoundIssuer>,
-    /// The Certificates, at least one. What their template holds is the same for all.
-    pub certificates: Vec<&'c Certificate>,
+    /// What the Certificates have in common.
+    pub template: &'c Template,
+    /// The Certificates, at least one.
+    pub certificates: &'c [Certificate],
 }
 
-/// Certificates of one namespace whose issuer is an ACME issuer.
+/// An issuance by an ACME issuer.
 pub struct AcmeIssuance<'c> {
     /// The issuer.
     pub object: &'c ObjectRef,
     /// Its `spec.acme`.
     pub acme: Acme<'c>,
-    /// The Certificates, and their names.
+    /// The Certificates and their names.
     pub issuance: Issuance<'c>,
 }
 
@@ -43,7 +44,7 @@ pub struct Name<'c> {
     pub text: &'c str,
     /// Whether it goes into `ipAddresses`.
     pub is_ip: bool,
-    /// The Certificate whose host it is; none for what annotations add to all of them.
+    /// The Certificate that has it as a host; `None` if annotations add it to all of them.
     pub certificate: Option<&'c Certificate>,
     source: Source,
 }
@@ -55,7 +56,7 @@ enum Source {
 }
 
 impl Name<'_> {
-    /// Where it stands in the Gateway.
+    /// Its path in the Gateway.
     pub fn path(&self) -> String {
         match self.source {
             Source::Host(place) => place.to_string(),
@@ -64,37 +65,28 @@ impl Name<'_> {
     }
 }
 
-/// The Certificates that a Gateway asks for, namespace by namespace.
-pub fn issuances<'c>(context: &'c Context<'_>) -> Vec<Issuance<'c>> {
-    let mut issuances = Vec::new();
-    for namespace in &context.placement {
-        let beside =
-            |issuer: &&FoundIssuer| issuer.object.namespace.as_deref().is_none_or(|own| own == *namespace);
-        let certificates: Vec<&Certificate> =
-            context.plan.certificates.iter().filter(|one| one.namespace == *namespace).collect();
-        if !certificates.is_empty() {
-            issuances.push(Issuance { issuer: context.issuers().iter().find(beside), certificates });
-        }
-    }
-    issuances
+/// The Certificates that a Gateway asks for, namespace by namespace, in the order of the plan.
+pub fn issuances<'c>(context: &'c Context<'_>) -> impl Iterator<Item = Issuance<'c>> {
+    let by_namespace = context.plan.certificates.chunk_by(|one, next| one.namespace == next.namespace);
+    by_namespace.filter_map(|certificates| {
+        let Certificate { namespace, template, .. } = certificates.first()?;
+        let is_there =
+            |issuer: &&FoundIssuer| issuer.object.namespace.as_ref().is_none_or(|own| own == namespace);
+        Some(Issuance { issuer: context.issuers().iter().find(is_there), template, certificates })
+    })
 }
 
-/// Those of [`issuances`] whose issuer is known to be an ACME issuer.
-pub fn acme_issuances<'c>(context: &'c Context<'_>) -> Vec<AcmeIssuance<'c>> {
-    let mut found = Vec::new();
-    for issuance in issuances(context) {
-        if let Some(issuer) = issuance.issuer
-            && let Some(acme) = issuer.own().and_then(Acme::of)
-        {
-            found.push(AcmeIssuance { object: &issuer.object, acme, issuance });
-        }
-    }
-    found
+/// Those of [`issuances`] with an issuer that is known to be an ACME issuer.
+pub fn acme_issuances<'c>(context: &'c Context<'_>) -> impl Iterator<Item = AcmeIssuance<'c>> {
+    issuances(context).filter_map(|issuance| {
+        let issuer = issuance.issuer?;
+        Some(AcmeIssuance { object: &issuer.object, acme: issuer.own().and_then(Acme::of)?, issuance })
+    })
 }
 
-/// Asks for a temporary certificate in those of an Istio Gateway's Certificates whose issuer solves
-/// by HTTP-01: without one the gateway does not listen with TLS, and a challenge that is redirected
-/// there would find nobody. cert-manager itself does so only for what it edits in place.
+/// Requests a temporary certificate for those of an Istio Gateway's Certificates that an issuer with
+/// an HTTP-01 solver signs: without one the gateway does not listen with TLS, and a challenge that is
+/// redirected to HTTPS fails. cert-manager itself does so only for what it edits in place.
 pub fn ask_for_temporary(context: &mut Context<'_>) {
     if context.gateway.kind != GatewayKind::Istio {
         return;
@@ -113,57 +105,54 @@ pub fn ask_for_temporary(context: &mut Context<'_>) {
 }
 
 impl<'c> AcmeIssuance<'c> {
-    /// What chooses the solvers for the names of these Certificates, which all carry the same labels.
+    /// The picker of solvers for the names of these Certificates.
     pub fn picker(&self, settings: &Settings) -> Picker<'_, 'c> {
-        let label = |key: &str| self.issuance.certificates.first()?.label(key);
-        Picker::new(&self.acme, &label, settings.http01_wildcards)
+        Picker::new(&self.acme, &|key| self.issuance.label(key), settings.http01_wildcards)
     }
 }
 
 impl<'c> Issuance<'c> {
-    /// The issuer, where it was found and is one of cert-manager's own kinds.
+    /// The issuer, if it was found and is one of cert-manager's own kinds.
     pub fn own_issuer(&self) -> Option<&'c Value> {
         self.issuer.and_then(FoundIssuer::own)
     }
 
-    /// The names of the Certificates: each one's hosts, then, once for all of them, what annotations
-    /// add to `dnsNames` and `ipAddresses`. Together they are the identifiers of the ACME Orders
-    /// (`createOrder` in pkg/controller/acmeorders/sync.go), which also have the common name, but
-    /// none that is not among these.
-    pub fn names(&self) -> Vec<Name<'c>> {
-        let mut names = Vec::new();
-        let Some(Certificate { template, .. }) = self.certificates.first() else { return names };
-        // The hosts that every Certificate has.
-        let mut shared: BTreeMap<&str, &str> = BTreeMap::new();
-        for (index, certificate) in self.certificates.iter().enumerate() {
-            let mut still_shared = BTreeMap::new();
-            for host in &certificate.hosts {
-                let (text, source) = (host.name.as_str(), Source::Host(host.place));
-                names.push(Name { text, is_ip: host.is_ip, certificate: Some(certificate), source });
-                if !template.alt_names.is_empty() && (index == 0 || shared.contains_key(text)) {
-                    still_shared.insert(text, text);
-                }
-            }
-            shared = still_shared;
-        }
-        // A Certificate of an Istio Gateway leaves out what its hosts are or cover already.
-        let is_left_out = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            let has = |host: &str| shared.contains_key(host);
-            let is_covered = has(&name) || wildcard_over(&name).is_some_and(|wildcard| has(&wildcard));
-            template.owner.kind == GatewayKind::Istio && is_covered
+    /// The value of a label of the Certificates, which all have the same.
+    pub fn label(&self, key: &str) -> Option<&'c str> {
+        self.certificates.first()?.label(key)
+    }
+
+    /// The names of the Certificates: each one's hosts, then, once for all of them, those that
+    /// annotations add to `dnsNames` and `ipAddresses`. Together they are the identifiers of the ACME
+    /// Orders (`createOrder` in pkg/controller/acmeorders/sync.go). Those have the common name too, but
+    /// it has to be one of these.
+    pub fn names(&self) -> impl Iterator<Item = Name<'c>> {
+        let hosts = self.certificates.iter().flat_map(|certificate| {
+            certificate.hosts.iter().map(move |host| Name {
+                text: &host.name,
+                is_ip: host.is_ip,
+                certificate: Some(certificate),
+                source: Source::Host(host.place),
+            })
+        });
+        let added = |key, is_ip| {
+            move |text: &'c String| Name { text, is_ip, certificate: None, source: Source::Annotation(key) }
         };
-        for text in &template.alt_names {
-            if !is_left_out(text) {
-                let source = Source::Annotation(annotation::ALT_NAMES);
-                names.push(Name { text, is_ip: false, certificate: None, source });
-            }
+        let covering = self.covering_hosts();
+        let alt_names = self.template.alt_names.iter().filter(move |name| !covering.covers(name));
+        let ip_sans = self.template.ip_sans.iter().filter(|text| ip::is_ip(text));
+        hosts
+            .chain(alt_names.map(added(annotation::ALT_NAMES, false)))
+            .chain(ip_sans.map(added(annotation::IP_SANS, true)))
+    }
+
+    /// The hosts that every Certificate of an Istio Gateway has. An alternative name that they cover
+    /// goes into none of the Certificates.
+    fn covering_hosts(&self) -> Names {
+        if self.template.owner.kind != GatewayKind::Istio || self.template.alt_names.is_empty() {
+            return Names::default();
         }
-        for text in template.ip_sans.iter().filter(|text| ip::is_ip(text)) {
-            let source = Source::Annotation(annotation::IP_SANS);
-            names.push(Name { text, is_ip: true, certificate: None, source });
-        }
-        names
+        self.certificates.iter().map(Certificate::host_names).reduce(Names::intersection).unwrap_or_default()
     }
 }
 
@@ -174,71 +163,80 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    fn second_server(gateway: GatewayFixture, host: &str) -> GatewayFixture {
-        gateway.push(
-            "/spec/servers",
+    fn shop(hosts: &[&str], alt_names: &str) -> GatewayFixture {
+        let server = |(index, host): (usize, &&str)| {
             json!({
-                "port": {"number": 8443, "name": "b", "protocol": "HTTPS"},
-                "hosts": [host], "tls": {"mode": "SIMPLE", "credentialName": "b-tls"},
-            }),
-        )
+                "port": {"number": 443, "name": format!("s{index}"), "protocol": "HTTPS"},
+                "hosts": [host], "tls": {"mode": "SIMPLE", "credentialName": format!("tls-{index}")},
+            })
+        };
+        let servers: Vec<Value> = hosts.iter().enumerate().map(server).collect();
+        istio("shop")
+            .cert_manager("issuer", "le")
+            .cert_manager("alt-names", alt_names)
+            .with("/spec/servers", json!(servers))
     }
 
-    fn names(gateway: GatewayFixture) -> Vec<String> {
+    /// The names of a Gateway: `path name Secret`, with `ip` for an address.
+    fn names(gateway: &GatewayFixture) -> Vec<String> {
         gateway.in_context(&TestCluster::default(), |context| {
-            let show = |name: &Name<'_>| format!("{} {} {}", name.path(), name.text, name.is_ip);
-            issuances(context).iter().flat_map(|issuance| issuance.names()).map(|name| show(&name)).collect()
+            let show = |name: Name<'_>| {
+                let secret = name.certificate.map_or("all", |certificate| &certificate.secret_name);
+                let ip = if name.is_ip { " ip" } else { "" };
+                format!("{} {} {secret}{ip}", name.path(), name.text)
+            };
+            issuances(context).flat_map(|issuance| issuance.names().map(show).collect::<Vec<_>>()).collect()
         })
     }
+
+    const ALT_NAMES: &str = "metadata.annotations[cert-manager.io/alt-names]";
 
     #[test]
     fn hosts_and_what_annotations_add() {
         let gateway = gateway_api("web").cert_manager("issuer", "le");
         let gateway = gateway.cert_manager("alt-names", "web.team-a.example.com,b.example.com");
         assert_eq!(
-            names(gateway.cert_manager("ip-sans", "192.0.2.1,no-address")),
+            names(&gateway.cert_manager("ip-sans", "192.0.2.1,no-address")),
             [
-                "spec.listeners[0].hostname web.team-a.example.com false",
-                "metadata.annotations[cert-manager.io/alt-names] web.team-a.example.com false",
-                "metadata.annotations[cert-manager.io/alt-names] b.example.com false",
-                "metadata.annotations[cert-manager.io/ip-sans] 192.0.2.1 true",
+                "spec.listeners[0].hostname web.team-a.example.com web-tls",
+                &format!("{ALT_NAMES} web.team-a.example.com all"),
+                &format!("{ALT_NAMES} b.example.com all"),
+                "metadata.annotations[cert-manager.io/ip-sans] 192.0.2.1 all ip",
             ]
         );
     }
 
     #[rstest]
-    #[case::another("*.example.org", "www.example.com", true)]
-    #[case::covered_by_the_only_certificate("*.example.com", "www.example.com", false)]
-    #[case::the_host_itself("www.example.com", "WWW.example.com", false)]
-    fn what_istio_certificates_leave_out(#[case] host: &str, #[case] alt_name: &str, #[case] kept: bool) {
-        let gateway = istio("shop").cert_manager("issuer", "le").cert_manager("alt-names", alt_name);
-        let gateway = gateway.with("/spec/servers/0/hosts/0", json!(host));
-        assert_eq!(names(gateway.clone()).len(), 1 + usize::from(kept));
-        assert_eq!(
-            names(second_server(gateway, "b.example.org")).len(),
-            3,
-            "the second Certificate keeps it"
-        );
+    #[case::not_covered(&["*.example.org"], "www.example.com", true)]
+    #[case::covered_in_the_only_one(&["*.example.com"], "www.example.com", false)]
+    #[case::the_host_itself(&["www.example.com"], "WWW.example.com", false)]
+    #[case::covered_in_one_of_two(&["*.example.com", "b.example.org"], "www.example.com", true)]
+    #[case::covered_in_the_other_of_two(&["b.example.org", "*.example.com"], "www.example.com", true)]
+    #[case::covered_in_both(&["*.example.com", "*.example.com"], "www.example.com", false)]
+    fn alternative_names_of_istio(#[case] hosts: &[&str], #[case] alt_name: &str, #[case] is_there: bool) {
+        let found = names(&shop(hosts, alt_name)).split_off(hosts.len());
+        let expected = is_there.then(|| format!("{ALT_NAMES} {alt_name} all"));
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
 
     #[test]
     fn each_namespace_has_its_own_issuer() {
-        let gateway = istio("shop").cert_manager("issuer", "le").settings(json!({"gateway_namespaces": [
+        let gateway = shop(&["a.example.com", "b.example.com"], "").settings(json!({"gateway_namespaces": [
             {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
             {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
         ]}));
         let acme = issuer("zone-b", "le").ready().spec(json!({"acme": {}}));
         let cluster = TestCluster::default().object(issuer("zone-a", "le").ready()).object(acme);
-        let found = gateway.in_context(&cluster, |context| {
-            assert_eq!(issuances(context).len(), 2);
-            let object = |found: &AcmeIssuance<'_>| {
-                (found.object.to_string(), found.issuance.certificates[0].secret().to_string())
+        gateway.in_context(&cluster, |context| {
+            let secrets = |certificates: &[Certificate]| -> Vec<String> {
+                certificates.iter().map(|certificate| certificate.secret().to_string()).collect()
             };
-            acme_issuances(context).iter().map(object).collect::<Vec<_>>()
+            let all: Vec<_> = issuances(context).map(|found| secrets(found.certificates)).collect();
+            assert_eq!(all, [["zone-a/tls-0", "zone-a/tls-1"], ["zone-b/tls-0", "zone-b/tls-1"]]);
+            let acme: Vec<_> = acme_issuances(context)
+                .map(|found| (found.object.namespace.as_deref(), secrets(found.issuance.certificates)))
+                .collect();
+            assert_eq!(acme, [(Some("zone-b"), vec!["zone-b/tls-0".to_owned(), "zone-b/tls-1".to_owned()])]);
         });
-        assert_eq!(
-            found,
-            [("Issuer \"le\" in namespace \"zone-b\"".to_owned(), "zone-b/shop-tls".to_owned())]
-        );
     }
 }

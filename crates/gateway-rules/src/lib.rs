@@ -25,8 +25,8 @@
     clippy::todo
 )]
 
-pub mod answer;
-pub mod certificates;
+mod catalog;
+pub mod check;
 pub mod context;
 pub mod decide;
 pub mod default_issuer;
@@ -35,22 +35,24 @@ pub mod finding;
 mod fixtures;
 pub mod issuance;
 pub mod issuer;
-pub mod judge;
 pub mod lookup;
 #[cfg(test)]
 mod messages;
 pub mod named;
+pub mod ownership;
 pub mod parent;
 pub mod ratchet;
 pub mod request;
+pub mod response;
+pub mod rule;
 pub mod rules;
 pub mod servers;
 pub mod settings;
 pub mod tenancy;
 pub mod text;
 
-pub use answer::Answer;
+pub use check::{CheckResult, check};
 pub use decide::{decide, decide_request};
-pub use judge::{Judgement, judge};
 pub use lookup::{Cluster, LookupError, ObjectRef};
+pub use response::Response;
 pub use settings::Settings;

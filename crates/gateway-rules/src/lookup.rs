@@ -1,7 +1,7 @@
 //! Lookups of cluster objects: one small trait, why a lookup can fail, and a memory that asks for
 //! each object once per request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use std::rc::Rc;
 use certificate_shim::read::Node;
 use serde_json::Value;
 
+use crate::settings::{Lists, LookupSettings};
 use crate::text::{one_line, quote, shorten};
 use certificate_shim::name::{is_label, is_subdomain};
 
@@ -61,6 +62,25 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+/// Names the objects of one kind: those of one namespace, or all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListRef {
+    /// Group and version: `cert-manager.io/v1`.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+    /// The namespace; `None` for the whole cluster.
+    pub namespace: Option<String>,
+}
+
+impl ListRef {
+    /// An object of that list without a name, for messages about it.
+    pub fn object(&self) -> ObjectRef {
+        let ListRef { api_version, kind, namespace } = self.clone();
+        ObjectRef { api_version, kind, namespace, name: String::new() }
+    }
+}
+
 /// Why a lookup found nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupError {
@@ -87,25 +107,30 @@ pub enum Grant {
     Resource,
     /// The host capability `kubernetes/can_i`.
     AccessReview,
+    /// A host capability that lists, or a front end that cannot list.
+    List,
 }
 
 impl LookupError {
     /// What went wrong with the lookup of `object`, as a clause.
-    pub fn what(&self, object: &ObjectRef) -> String {
+    pub fn problem(&self, object: &ObjectRef) -> String {
         match self {
             LookupError::NotFound => format!("there is no {object}"),
             LookupError::KindNotServed => {
                 format!("the API server does not serve {} in {}", object.kind, object.api_version)
             }
-            LookupError::Forbidden => format!("the policy server may not read {object}"),
+            LookupError::Forbidden => format!("RBAC forbids reading {object}"),
             LookupError::NotGranted(Grant::Capability) => {
-                "this policy was not granted the host capability kubernetes/get_resource".to_owned()
+                "this policy is not granted the host capability kubernetes/get_resource".to_owned()
             }
             LookupError::NotGranted(Grant::AccessReview) => {
-                "this policy was not granted the host capability kubernetes/can_i".to_owned()
+                "this policy is not granted the host capability kubernetes/can_i".to_owned()
+            }
+            LookupError::NotGranted(Grant::List) => {
+                "this policy is not granted the host capabilities that list resources".to_owned()
             }
             LookupError::NotGranted(Grant::Resource) => {
-                format!("this policy was not granted lookups of {} {}", object.api_version, object.kind)
+                format!("this policy is not granted lookups of {} {}", object.api_version, object.kind)
             }
             LookupError::Unavailable(said) => {
                 format!("the API server did not answer for {object} ({})", shorten(&one_line(said), 120))
@@ -116,35 +141,48 @@ impl LookupError {
         }
     }
 
-    /// What the operator has to change, as a sentence.
-    pub fn mend(&self, object: &ObjectRef) -> String {
+    /// What went wrong with a list, as a clause.
+    pub fn problem_of_list(&self, list: &ListRef) -> String {
+        let kind = &list.kind;
+        let place = list.namespace.as_ref().map(|namespace| format!(" of namespace {}", quote(namespace)));
+        let place = place.unwrap_or_default();
+        match self {
+            LookupError::NotFound => format!("there is no list of {kind}s{place}"),
+            LookupError::Forbidden => format!("RBAC forbids listing {kind}s{place}"),
+            LookupError::Unavailable(said) => {
+                format!("the API server did not list {kind}s{place} ({})", shorten(&one_line(said), 120))
+            }
+            LookupError::Undetermined(said) => {
+                format!("the list of {kind}s{place} is not usable ({})", shorten(&one_line(said), 120))
+            }
+            LookupError::KindNotServed | LookupError::NotGranted(_) => self.problem(&list.object()),
+        }
+    }
+
+    /// The fix for whoever runs the policy, as a sentence.
+    pub fn help_of_policy(&self, object: &ObjectRef) -> String {
         let ObjectRef { api_version, kind, .. } = object;
         match self {
             LookupError::NotFound => format!("Create the {kind} first."),
-            LookupError::KindNotServed => {
-                format!("The platform team has to install the CustomResourceDefinition of {kind}, or mend its version in the settings.")
-            }
+            LookupError::KindNotServed => format!("Platform team: install the CRD of {kind}, or correct its version in issuer_kinds."),
             LookupError::Forbidden => {
-                let resource = object.resource();
-                format!("The platform team has to grant get on {resource} to the policy server's ServiceAccount (rbac.yaml).")
-            }
-            LookupError::NotGranted(Grant::Capability | Grant::AccessReview) => {
-                "The platform team has to deploy it as a ClusterAdmissionPolicy; namespaced policies get no host capabilities unless the PolicyServer lists them.".to_owned()
+                format!("Platform team: grant get on {} to the policy server (rbac.yaml).", object.resource())
             }
             LookupError::NotGranted(Grant::Resource) => {
-                format!("The platform team has to add apiVersion {api_version}, kind {kind} to spec.contextAwareResources of the ClusterAdmissionPolicy (a namespaced AdmissionPolicy cannot have any).")
+                format!("Platform team: add {api_version} {kind} to contextAwareResources of a ClusterAdmissionPolicy.")
             }
-            LookupError::Unavailable(_) => "Try again; if it stays, the platform team has to look at the API server.".to_owned(),
-            LookupError::Undetermined(_) => "Try again; if it stays, the platform team has to look at the policy server's log.".to_owned(),
+            LookupError::NotGranted(_) => {
+                "Platform team: deploy it as a ClusterAdmissionPolicy, or let the PolicyServer grant the capability.".to_owned()
+            }
+            LookupError::Unavailable(_) => "Try again. If it persists, ask the platform team to check the API server.".to_owned(),
+            LookupError::Undetermined(_) => {
+                "Try again. If it persists, ask the platform team to check the policy server's log.".to_owned()
+            }
         }
     }
 }
 
-/// The field that is asked for where only an object's metadata is wanted. It would come along anyway,
-/// but no field at all would mean every field.
-pub const METADATA: &[&str] = &["metadata"];
-
-/// Who makes a request, as the API server's `userInfo` tells.
+/// Who makes a request, as in the API server's `userInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The user's name, not empty.
@@ -154,7 +192,7 @@ pub struct User {
 }
 
 impl User {
-    /// The question what the user may do in a namespace, for messages about it.
+    /// The review of what the user may do in a namespace, for messages about it.
     pub fn review(&self, namespace: &str) -> ObjectRef {
         ObjectRef {
             api_version: "authorization.k8s.io/v1".to_owned(),
@@ -165,48 +203,120 @@ impl User {
     }
 }
 
-/// Where objects are looked up: the policy's host, the controller's caches, a test's table.
+/// Where objects are looked up: the policy's host, the controller's caches, manifests, a test's table.
 pub trait Cluster {
     /// Gets one object, at least its `metadata` and the `fields` (dotted paths). `fresh` asks for
     /// the API server's own answer rather than a cached one.
     ///
     /// # Errors
-    /// Why there is none to be had.
+    /// Why the object could not be fetched.
     fn get(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Result<Value, LookupError>;
 
-    /// Whether a user may create Certificates in a namespace, past all caches. Only a policy is
-    /// asked.
+    /// Lists objects, each at least with its `metadata` and the `fields`.
     ///
     /// # Errors
-    /// Why nobody can tell.
+    /// Why they could not be listed.
+    fn list(&self, _list: &ListRef, _fields: &[&str]) -> Result<Vec<Value>, LookupError> {
+        Err(LookupError::NotGranted(Grant::List))
+    }
+
+    /// Whether a user may create Certificates in a namespace, past all caches. Only a policy asks.
+    ///
+    /// # Errors
+    /// The access review could not be made.
     fn can_create_certificates(&self, _user: &User, _namespace: &str) -> Result<bool, LookupError> {
         Err(LookupError::Undetermined("no access review here".to_owned()))
     }
+
+    /// Whether Namespaces can be missing here although the cluster has them, as among manifests: then
+    /// tenants that select a missing one by its labels are left out.
+    fn lacks_namespaces(&self) -> bool {
+        false
+    }
+
+    /// The fix for a failed lookup, as a sentence for whoever runs this front end.
+    fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
+        error.help_of_policy(object)
+    }
 }
 
-/// What a lookup came to.
+/// The fields that are asked for beyond `metadata`, which always comes along; no field at all would
+/// mean every field. One mask for each kind, so that what is remembered serves every rule.
+fn fields(api_version: &str, kind: &str) -> &'static [&'static str] {
+    match (api_version, kind) {
+        ("cert-manager.io/v1", "Certificate") | ("v1", "Namespace") | (GATEWAY_API_VERSION, _) => {
+            &["metadata"]
+        }
+        // An issuer: its whole spec, since every kind keeps its settings under a key of its own.
+        _ => &["spec", "status.conditions"],
+    }
+}
+
+/// The version in which parents of ListenerSets are looked up.
+pub const GATEWAY_API_VERSION: &str = "gateway.networking.k8s.io/v1";
+
+/// The fields of objects that are listed.
+fn list_fields(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "Certificate" => &["spec.secretName"],
+        "Gateway" => &["spec.selector", "spec.servers"],
+        _ => &["metadata"],
+    }
+}
+
+/// The result of a lookup.
 pub type Outcome = Result<Rc<Value>, LookupError>;
+/// The result of a list.
+pub type Listed = Result<Rc<Vec<Value>>, LookupError>;
+
+/// What is known of the cluster. `None` means that it is not known and may not be asked for.
+pub trait Known {
+    /// An object. If there is one, it has that kind and name.
+    fn get(&self, object: &ObjectRef) -> Option<Outcome>;
+
+    /// The objects of a kind, if settings let it be listed.
+    fn list(&self, list: &ListRef) -> Option<Listed>;
+
+    /// The user of the request and whether they may create Certificates in a namespace.
+    fn may_create_certificates(&self, namespace: &str) -> Option<(&User, Result<bool, LookupError>)>;
+
+    /// Whether Namespaces can be missing although the cluster has them.
+    fn lacks_namespaces(&self) -> bool;
+
+    /// The fix for a failed lookup.
+    fn help(&self, error: &LookupError, object: &ObjectRef) -> String;
+}
 
 /// The lookups of one request. Every object is asked for once.
 pub struct Lookups<'c> {
     cluster: &'c dyn Cluster,
-    fresh: bool,
+    lists_allowed: Lists,
+    /// Whether what is asked for the first time bypasses caches.
+    fresh: Cell<bool>,
     seen: RefCell<BTreeMap<ObjectRef, Seen>>,
+    lists: RefCell<Vec<(ListRef, Listed)>>,
     user: Option<User>,
     reviews: RefCell<Vec<(String, Result<bool, LookupError>)>>,
 }
 
 struct Seen {
     outcome: Outcome,
-    fields: &'static [&'static str],
     /// It may be older than the API server's own state.
     cached: bool,
 }
 
 impl<'c> Lookups<'c> {
-    /// Lookups in that cluster, all of them bypassing caches if `fresh`.
-    pub fn new(cluster: &'c dyn Cluster, fresh: bool) -> Self {
-        Lookups { cluster, fresh, seen: RefCell::default(), user: None, reviews: RefCell::default() }
+    /// Lookups in that cluster.
+    pub fn new(cluster: &'c dyn Cluster, settings: LookupSettings) -> Self {
+        Lookups {
+            cluster,
+            lists_allowed: settings.list,
+            fresh: Cell::new(settings.fresh),
+            seen: RefCell::default(),
+            lists: RefCell::default(),
+            user: None,
+            reviews: RefCell::default(),
+        }
     }
 
     /// The same, for a request of that user.
@@ -214,65 +324,115 @@ impl<'c> Lookups<'c> {
         Lookups { user, ..self }
     }
 
-    /// The user and whether they may create Certificates in a namespace; none where nobody knows who
-    /// asks, and where `from_memory` and nothing is known yet.
-    pub fn can_create_certificates(
-        &self,
-        namespace: &str,
-        from_memory: bool,
-    ) -> Option<(&User, Result<bool, LookupError>)> {
-        let user = self.user.as_ref()?;
-        let known = self.reviews.borrow().iter().find(|(of, _)| of == namespace).map(|(_, may)| may.clone());
-        if known.is_some() || from_memory {
-            return Some((user, known?));
-        }
-        let answer = self.cluster.can_create_certificates(user, namespace);
-        self.reviews.borrow_mut().push((namespace.to_owned(), answer.clone()));
-        Some((user, answer))
-    }
-
-    /// Gets an object. What comes back is the object of that kind and name, or none.
-    pub fn get(&self, object: &ObjectRef, fields: &'static [&'static str]) -> Outcome {
-        if let Some(outcome) = self.remembered(object) {
-            return outcome;
-        }
-        let outcome = self.ask(object, fields, self.fresh);
-        let cached = !self.fresh && outcome.is_ok();
-        self.seen.borrow_mut().insert(object.clone(), Seen { outcome: outcome.clone(), fields, cached });
-        outcome
-    }
-
-    /// What an earlier [`Lookups::get`] of the object came to.
-    pub fn remembered(&self, object: &ObjectRef) -> Option<Outcome> {
-        self.seen.borrow().get(object).map(|seen| seen.outcome.clone())
+    /// What these lookups brought so far, without the means to ask for more.
+    pub fn remembered(&self) -> Remembered<'_, 'c> {
+        Remembered(self)
     }
 
     /// Asks once more, past all caches, for the objects that came from a cache; whether there was
-    /// any.
+    /// any. From then on, whatever is asked for the first time bypasses caches too.
     pub fn refresh<'o>(&self, objects: impl Iterator<Item = &'o ObjectRef>) -> bool {
         let mut any = false;
         for object in objects {
-            let fields = match self.seen.borrow().get(object) {
-                Some(seen) if seen.cached => seen.fields,
-                _ => continue,
-            };
-            let outcome = self.ask(object, fields, true);
-            self.seen.borrow_mut().insert(object.clone(), Seen { outcome, fields, cached: false });
+            if !self.seen.borrow().get(object).is_some_and(|seen| seen.cached) {
+                continue;
+            }
+            self.fresh.set(true);
+            let _ = self.look_up(object);
             any = true;
         }
         any
     }
 
-    fn ask(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Outcome {
+    fn look_up(&self, object: &ObjectRef) -> Outcome {
+        let fresh = self.fresh.get();
+        let outcome = self.ask(object, fresh);
+        let cached = !fresh && outcome.is_ok();
+        self.seen.borrow_mut().insert(object.clone(), Seen { outcome: outcome.clone(), cached });
+        outcome
+    }
+
+    fn ask(&self, object: &ObjectRef, fresh: bool) -> Outcome {
         if !object.is_askable() {
             return Err(LookupError::NotFound);
         }
-        let found = self.cluster.get(object, fields, fresh)?;
+        let found = self.cluster.get(object, fields(&object.api_version, &object.kind), fresh)?;
         if is_what_was_asked_for(object, &found) {
             Ok(Rc::new(found))
         } else {
             Err(LookupError::Undetermined("another object came back".to_owned()))
         }
+    }
+}
+
+impl Known for Lookups<'_> {
+    fn get(&self, object: &ObjectRef) -> Option<Outcome> {
+        Some(self.remembered().get(object).unwrap_or_else(|| self.look_up(object)))
+    }
+
+    fn list(&self, list: &ListRef) -> Option<Listed> {
+        let is_allowed = match list.kind.as_str() {
+            "Certificate" => self.lists_allowed.certificates,
+            "Gateway" => self.lists_allowed.gateways,
+            _ => self.lists_allowed.issuers,
+        };
+        if !is_allowed {
+            return None;
+        }
+        if let Some(known) = self.remembered().list(list) {
+            return Some(known);
+        }
+        let listed = self.cluster.list(list, list_fields(&list.kind)).map(Rc::new);
+        self.lists.borrow_mut().push((list.clone(), listed.clone()));
+        Some(listed)
+    }
+
+    fn may_create_certificates(&self, namespace: &str) -> Option<(&User, Result<bool, LookupError>)> {
+        let user = self.user.as_ref()?;
+        if self.remembered().may_create_certificates(namespace).is_none() {
+            let answer = self.cluster.can_create_certificates(user, namespace);
+            self.reviews.borrow_mut().push((namespace.to_owned(), answer));
+        }
+        let reviews = self.reviews.borrow();
+        let (_, answer) = reviews.iter().find(|(of, _)| of == namespace)?;
+        Some((user, answer.clone()))
+    }
+
+    fn lacks_namespaces(&self) -> bool {
+        self.cluster.lacks_namespaces()
+    }
+
+    fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
+        self.cluster.help(error, object)
+    }
+}
+
+/// What the lookups of a request brought. The old state of an object is checked with it: nothing is
+/// looked up for that state alone.
+pub struct Remembered<'l, 'c>(&'l Lookups<'c>);
+
+impl Known for Remembered<'_, '_> {
+    fn get(&self, object: &ObjectRef) -> Option<Outcome> {
+        self.0.seen.borrow().get(object).map(|seen| seen.outcome.clone())
+    }
+
+    fn list(&self, list: &ListRef) -> Option<Listed> {
+        self.0.lists.borrow().iter().find(|(of, _)| of == list).map(|(_, listed)| listed.clone())
+    }
+
+    fn may_create_certificates(&self, namespace: &str) -> Option<(&User, Result<bool, LookupError>)> {
+        let user = self.0.user.as_ref()?;
+        let reviews = self.0.reviews.borrow();
+        let (_, answer) = reviews.iter().find(|(of, _)| of == namespace)?;
+        Some((user, answer.clone()))
+    }
+
+    fn lacks_namespaces(&self) -> bool {
+        self.0.cluster.lacks_namespaces()
+    }
+
+    fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
+        self.0.cluster.help(error, object)
     }
 }
 
@@ -315,8 +475,8 @@ mod tests {
     #[case::upper_case("CA")]
     fn names_that_no_object_can_have_are_never_asked_for(#[case] name: &str) {
         let cluster = TestCluster::default();
-        let lookups = Lookups::new(&cluster, false);
-        assert_eq!(lookups.get(&issuer(name), &[]), Err(LookupError::NotFound));
+        let lookups = Lookups::new(&cluster, LookupSettings::default());
+        assert_eq!(lookups.get(&issuer(name)).unwrap(), Err(LookupError::NotFound));
         assert_eq!(cluster.asked(), Vec::<String>::new());
     }
 
@@ -329,7 +489,7 @@ mod tests {
     #[case::null(json!(null))]
     fn another_object_is_no_answer(#[case] answer: Value) {
         let cluster = TestCluster::default().answer(&issuer("ca"), Ok(answer));
-        let outcome = Lookups::new(&cluster, false).get(&issuer("ca"), &[]);
+        let outcome = Lookups::new(&cluster, LookupSettings::default()).get(&issuer("ca")).unwrap();
         assert_eq!(outcome, Err(LookupError::Undetermined("another object came back".into())));
     }
 
@@ -337,9 +497,9 @@ mod tests {
     fn each_object_is_asked_for_once_and_once_more_when_refreshed() {
         let object = json!({"kind": "Issuer", "metadata": {"name": "ca", "namespace": "team-a"}});
         let cluster = TestCluster::default().answer(&issuer("ca"), Ok(object));
-        let lookups = Lookups::new(&cluster, false);
-        assert!(lookups.get(&issuer("ca"), &["status"]).is_ok());
-        assert!(lookups.get(&issuer("ca"), &["status"]).is_ok());
+        let lookups = Lookups::new(&cluster, LookupSettings::default());
+        assert!(lookups.get(&issuer("ca")).unwrap().is_ok());
+        assert!(lookups.get(&issuer("ca")).unwrap().is_ok());
         assert!(lookups.refresh([issuer("ca"), issuer("never-asked")].iter()));
         assert!(!lookups.refresh([issuer("ca")].iter()), "it is fresh now");
         assert_eq!(cluster.asked(), ["Issuer team-a/ca", "Issuer team-a/ca fresh"]);
@@ -348,14 +508,14 @@ mod tests {
     #[test]
     fn fresh_lookups_and_failures_are_not_refreshed() {
         let cluster = TestCluster::default();
-        let lookups = Lookups::new(&cluster, false);
-        assert_eq!(lookups.get(&issuer("ca"), &[]), Err(LookupError::NotFound));
+        let lookups = Lookups::new(&cluster, LookupSettings::default());
+        assert_eq!(lookups.get(&issuer("ca")).unwrap(), Err(LookupError::NotFound));
         assert!(!lookups.refresh([issuer("ca")].iter()));
 
         let object = json!({"kind": "Issuer", "metadata": {"name": "ca", "namespace": "team-a"}});
         let cluster = TestCluster::default().answer(&issuer("ca"), Ok(object));
-        let lookups = Lookups::new(&cluster, true);
-        assert!(lookups.get(&issuer("ca"), &[]).is_ok());
+        let lookups = Lookups::new(&cluster, LookupSettings { fresh: true, ..LookupSettings::default() });
+        assert!(lookups.get(&issuer("ca")).unwrap().is_ok());
         assert!(!lookups.refresh([issuer("ca")].iter()));
         assert_eq!(cluster.asked(), ["Issuer team-a/ca fresh"]);
     }

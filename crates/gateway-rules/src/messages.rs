@@ -1,17 +1,17 @@
 //! Whole answers as the person at the terminal reads them, in `tests/messages.txt`: to be read from
-//! top to bottom whenever a text changes (`UPDATE_MESSAGES=1 cargo test -p gateway-rules messages`).
+//! top to bottom whenever a text changes (`make update`).
 
 use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
 use crate::fixtures::{
     GatewayFixture, IssuerFixture, TestCluster, certificate, cluster_issuer, gateway, gateway_api, issuer,
     istio, listener_set,
 };
 use crate::lookup::{Grant, LookupError, ObjectRef};
+use crate::response::Response;
 
 /// The Certificates of these Gateways come from a ClusterIssuer `letsencrypt`.
 fn encrypted(gateway: GatewayFixture) -> GatewayFixture {
@@ -88,7 +88,7 @@ fn tenant() -> Value {
 }
 
 /// What happens, and what is answered.
-fn situations() -> Vec<(&'static str, Answer)> {
+fn situations() -> Vec<(&'static str, Response)> {
     let none = TestCluster::default();
     vec![
         ("nothing to complain about", shop().create(&dns01())),
@@ -326,22 +326,308 @@ fn situations() -> Vec<(&'static str, Answer)> {
             "a user who may not create Certificates, where that is refused",
             shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&dns01()),
         ),
+        (
+            "a server with an unknown mode",
+            shop().with("/spec/servers/0/tls/mode", json!("simple")).create(&dns01()),
+        ),
+        ("credentials that are not Secrets", {
+            let names = [
+                "team-a/", "kubernetes-gateway://b", "Shop_TLS", "a.b/c", "configmap://a/b", "builtin://",
+                "invalid://", "vault://b",
+            ];
+            let servers = names.map(|name| server(443, "HTTPS", json!({"mode": "SIMPLE", "credentialName": name})));
+            shop().with("/spec/servers", json!(servers)).create(&dns01())
+        }),
+        ("three credentials", {
+            let tls = json!({"mode": "SIMPLE", "credentialNames": ["a", "b", "c"]});
+            shop().with("/spec/servers/0/tls", tls).create(&dns01())
+        }),
+        ("a credential for Gateways next to the gateway Pods", {
+            named("kubernetes-gateway://istio-system/shop-tls").settings(gateways_elsewhere()).create(&dns01())
+        }),
+        ("listeners that cert-manager skips", {
+            let listener = |name: &str, tls: Value| {
+                let host = format!("{name}.example.com");
+                json!({"name": name, "port": 443, "protocol": "HTTPS", "hostname": host, "tls": tls})
+            };
+            let refers = |reference: Value| json!({"mode": "Terminate", "certificateRefs": [reference]});
+            let mode = |mode: Value| json!({"mode": mode, "certificateRefs": [{"name": "a"}]});
+            let listeners = [
+                listener("a", json!(null)),
+                listener("b", json!({"mode": "Terminate"})),
+                listener("c", refers(json!({"group": "example.com", "name": "a"}))),
+                listener("d", refers(json!({"kind": "ConfigMap", "name": "a"}))),
+                listener("e", refers(json!({"namespace": "team-b", "name": "a"}))),
+                listener("f", mode(json!(null))),
+                listener("g", mode(json!("terminate"))),
+            ];
+            listeners.into_iter().fold(web(), |web, listener| web.push("/spec/listeners", listener)).create(&dns01())
+        }),
+        (
+            "a listener without a Secret",
+            web().with("/spec/listeners/0/tls/certificateRefs", json!([])).create(&dns01()),
+        ),
+        (
+            "a server without a Secret",
+            shop().with("/spec/servers/0/tls", json!({"mode": "SIMPLE"})).create(&dns01()),
+        ),
+        ("servers that need no certificate from an issuer", {
+            let servers = [
+                server(80, "HTTP", json!(null)),
+                server(443, "HTTPS", json!(null)),
+                server(443, "HTTPS", json!({})),
+                server(443, "HTTPS", json!({"mode": "simple"})),
+                server(443, "HTTPS", json!({"mode": "ISTIO_MUTUAL"})),
+                server(443, "HTTPS", json!({"mode": "SIMPLE", "serverCertificate": "/cert.pem"})),
+            ];
+            shop().with("/spec/servers", json!(servers)).create(&dns01())
+        }),
+        (
+            "the only listener is excluded",
+            web().cert_manager("ignore-tls-listeners", "https").create(&dns01()),
+        ),
+        ("listeners that the API server rejects", {
+            let plain = json!({"name": "https", "port": 80, "protocol": "HTTP", "hostname": "*"});
+            web()
+                .push("/spec/listeners", plain)
+                .with("/spec/listeners/0/tls/certificateRefs/0/group", json!("core"))
+                .create(&dns01())
+        }),
         ("a field of another type", shop().with("/spec/servers", json!("all")).create(&none)),
         (
             "settings with two mistakes",
             shop().settings(json!({"acme_wildcards": "http01", "rule": {}})).create(&none),
         ),
+        ("an issuer's name that no issuer can have", istio("shop").cert_manager("issuer", "CA").create(&none)),
+        ("a ClusterIssuer that is an Issuer", {
+            let cluster = TestCluster::default().object(issuer("team-a", "letsencrypt").ready());
+            shop().create(&cluster)
+        }),
+        ("an issuer-kind that no issuer of that name has", {
+            let cluster = TestCluster::default().object(issuer("team-a", "ca").ready());
+            istio("shop").cert_manager("issuer", "ca").cert_manager("issuer-kind", "ClusterIssuer").create(&cluster)
+        }),
+        ("an issuer that is not ready and gives no reason", {
+            shop().create(&letsencrypt(cluster_issuer("letsencrypt").condition("False", "", "")))
+        }),
+        ("an issuer with an unknown Ready condition", {
+            shop().create(&letsencrypt(cluster_issuer("letsencrypt").condition("Unknown", "", "")))
+        }),
+        ("an access review that RBAC forbids", {
+            let cluster = dns01().may_create("jane", "team-a", Err(LookupError::Forbidden));
+            shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&cluster)
+        }),
+        ("an access review without answer", {
+            let error = LookupError::Unavailable("connection refused".into());
+            let cluster = dns01().may_create("jane", "team-a", Err(error));
+            shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&cluster)
+        }),
+        ("a ListenerSet whose parent can change its issuer", {
+            let cluster = TestCluster::default()
+                .object(gateway_api("web"))
+                .object(issuer("team-a", "ca").ready());
+            let set = listener_set("extra").cert_manager("issuer", "ca");
+            set.tenant(json!({
+                "issuers": [{"kind": "Issuer", "name": "*"}, {"kind": "ClusterIssuer", "name": "letsencrypt"}],
+            }))
+            .create(&cluster)
+        }),
+        ("a tenant's Gateway with an issuer-kind and no issuer", {
+            gateway_api("web").cert_manager("issuer-kind", "ClusterIssuer").tenant(json!({})).create(&none)
+        }),
+        ("a tenant's ListenerSet with an issuer-kind and no issuer", {
+            let set = listener_set("extra").cert_manager("issuer-kind", "ClusterIssuer").tenant(json!({}));
+            set.create(&TestCluster::default().object(gateway_api("web")))
+        }),
+        ("a parent Gateway with two issuers", {
+            let parent = web().cert_manager("issuer", "ca");
+            listener_set("extra").create(&TestCluster::default().object(parent))
+        }),
+        ("a parent Gateway with an empty issuer", {
+            let parent = gateway_api("web").cert_manager("issuer", "");
+            listener_set("extra").create(&TestCluster::default().object(parent))
+        }),
+        ("a parent Gateway with a kind", {
+            let parent = gateway_api("web").cert_manager("issuer-kind", "ClusterIssuer");
+            encrypted(listener_set("extra")).create(&TestCluster::default().object(parent))
+        }),
+        ("a parent Gateway that is being deleted", {
+            let parent = gateway_api("web").metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z"));
+            encrypted(listener_set("extra")).create(&dns01().object(parent))
+        }),
+        ("a pair of credentials with Ed25519 keys", {
+            let tls = json!({"mode": "SIMPLE", "credentialNames": ["a-tls", "b-tls"]});
+            shop()
+                .with("/spec/servers/0/tls", tls)
+                .cert_manager("private-key-algorithm", "Ed25519")
+                .create(&dns01())
+        }),
+        ("one Secret with two kinds of keys", {
+            let tls = json!({"mode": "SIMPLE", "credentialNames": ["a-tls", "b-tls"]});
+            shop()
+                .with("/spec/servers/0/tls", tls)
+                .push("/spec/servers", server(8443, "HTTPS", json!({"mode": "SIMPLE", "credentialName": "b-tls"})))
+                .create(&dns01())
+        }),
+        ("settings that list no gateway", {
+            shop().settings(json!({"gateway_namespaces": []})).create(&dns01())
+        }),
+        ("annotations that cert-manager does not know", {
+            let gateway = shop().cert_manager("rate-limit", "5");
+            gateway.annotation("certmanager.k8s.io/acme-challenge-type", "dns01").create(&dns01())
+        }),
+        ("annotations of the other kinds of Gateways", {
+            let gateway = shop().annotation("acme.cert-manager.io/http01-ingress-class", "nginx");
+            gateway.annotation("acme.cert-manager.io/http01-parentreffallback", "true").create(&dns01())
+        }),
+        ("a duration without an issuer", istio("shop").cert_manager("duration", "2160h").create(&none)),
+        ("annotations in the wrong place", {
+            web()
+                .metadata("cert-manager.io/duration", json!("2160h"))
+                .with(
+                    "/spec/listeners/0/tls",
+                    json!({
+                        "mode": "Terminate",
+                        "certificateRefs": [{"name": "web-tls"}],
+                        "options": {"cert-manager.io/issuer-kind": "Issuer"},
+                    }),
+                )
+                .create(&dns01())
+        }),
+        ("names that a tenant may not have", {
+            let hosts = ["*", "192.0.2.1", "a.example.com,b.example.com", "*.x.example.com"];
+            let gateway = shop().with("/spec/servers/0/hosts", json!(hosts));
+            let gateway = gateway.cert_manager("common-name", "Team B");
+            let dns_names: Vec<String> = ["shop", "web", "api", "docs", "mail"]
+                .iter()
+                .map(|host| format!("{host}.team-a.example.com"))
+                .collect();
+            gateway.tenant(json!({"dns_names": dns_names, "common_names": ["Team A *"]})).create(&dns01())
+        }),
+        ("a credential from which istiod reads no Secret", {
+            istio("shop")
+                .with("/spec/servers/0/tls/credentialName", json!("vault://shop-tls"))
+                .tenant(json!({}))
+                .create(&none)
+        }),
+        ("certificate files and a tenant with Secrets", {
+            let tls = json!({"mode": "SIMPLE", "serverCertificate": "/tls.crt", "privateKey": "/tls.key"});
+            istio("shop").with("/spec/servers/0/tls", tls).tenant(tenant()).create(&none)
+        }),
+        ("more Certificates and names than a tenant may have", {
+            let server = server(443, "HTTPS", json!({"mode": "SIMPLE", "credentialName": "second-tls"}));
+            shop()
+                .cert_manager("alt-names", "www.example.com")
+                .push("/spec/servers", server)
+                .tenant(json!({"max_certificates": 1, "max_names": 1}))
+                .create(&dns01())
+        }),
+        (
+            "a tenant's key that is too small",
+            shop().tenant(json!({"key": {"rsa_min": 3072}})).create(&dns01()),
+        ),
+        (
+            "a tenant's key that is too large",
+            shop()
+                .cert_manager("private-key-size", "8192")
+                .tenant(json!({"key": {"rsa_max": 4096}}))
+                .create(&dns01()),
+        ),
+        (
+            "a tenant's key on another curve",
+            shop()
+                .cert_manager("private-key-algorithm", "ECDSA")
+                .cert_manager("private-key-size", "521")
+                .tenant(json!({"key": {"ecdsa": [256, 384]}}))
+                .create(&dns01()),
+        ),
+        ("a tenant's second key", {
+            let tls = json!({"mode": "SIMPLE", "credentialNames": ["shop-rsa", "shop-ecdsa"]});
+            shop()
+                .with("/spec/servers/0/tls", tls)
+                .tenant(json!({"key": {"algorithms": ["RSA"]}}))
+                .create(&dns01())
+        }),
+        ("a tenant's certificate that lasts too long by default", {
+            let ca = cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}}));
+            shop().tenant(json!({"duration": {"max": "720h"}})).create(&letsencrypt(ca))
+        }),
+        ("a tenant's certificate that does not last long enough", {
+            let ca = cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}}));
+            shop()
+                .cert_manager("duration", "90m")
+                .tenant(json!({"duration": {"min": "24h"}}))
+                .create(&letsencrypt(ca))
+        }),
+        ("labels and annotations that a tenant may not set", {
+            let template = json!({
+                "labels": {"app.kubernetes.io/managed-by": "other"},
+                "annotations": {"reflector.v1.k8s.emberstack.com/reflection-allowed": "true"},
+            });
+            shop()
+                .cert_manager("secret-template", &template.to_string())
+                .tenant(json!({"secret_template": {"labels": ["team", "app"], "annotations": []}}))
+                .create(&dns01())
+        }),
+        ("a common name that a wildcard covers", {
+            let gateway = host(shop(), "*.example.com").cert_manager("alt-names", "a.example.com");
+            gateway.cert_manager("common-name", "a.example.com").create(&dns01())
+        }),
+        (
+            "HTTP-01 with an HTTPRoute without parents",
+            shop().create(&solving(json!([{"http01": {"gatewayHTTPRoute": {}}}]))),
+        ),
+        ("a dnsZone with a wildcard", {
+            let zones = json!({"dnsZones": ["*.team-a.example.com"]});
+            shop().create(&solving(json!([{"selector": zones, "dns01": {}}])))
+        }),
+        (
+            "a solver for other names",
+            shop().create(&solving(json!([{"selector": {"dnsNames": ["example.org"]}, "dns01": {}}]))),
+        ),
+        ("a solver without a challenge", shop().create(&solving(json!([{}])))),
+        ("an IP address and DNS-01", host(shop(), "192.0.2.1").create(&dns01())),
+        (
+            "a solver for other labels, Gateway API",
+            web().create(&solving(json!([{"selector": {"matchLabels": {"team": "a"}}, "dns01": {}}]))),
+        ),
+        (
+            "a label that copy_labels does not list",
+            shop()
+                .label("team", "a")
+                .create(&solving(json!([{"selector": {"matchLabels": {"team": "a"}}, "dns01": {}}]))),
+        ),
+        ("twenty-six hosts and the profile tlsserver", {
+            let hosts: Vec<String> = (0..26).map(|i| format!("h{i}.example.com")).collect();
+            let issuer = cluster_issuer("letsencrypt").ready().spec(json!({"acme": {"profile": "tlsserver"}}));
+            shop().with("/spec/servers/0/hosts", json!(hosts)).create(&letsencrypt(issuer))
+        }),
+        ("client certificates and an issuer with a CA", {
+            let ca = cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}}));
+            shop().with("/spec/servers/0/tls/mode", json!("MUTUAL")).create(&letsencrypt(ca))
+        }),
+        (
+            "a Secret of a Certificate without owner",
+            shop().create(&dns01().object(certificate("team-a", "shop-tls"))),
+        ),
+        ("a Secret of another Gateway, Gateway API", {
+            let taken = certificate("team-a", "web-tls").owned_by("networking.istio.io/v1", "Gateway", "web");
+            web().create(&dns01().object(taken))
+        }),
+        ("more Secrets than lookups.max", {
+            let second = server(443, "HTTPS", json!({"mode": "SIMPLE", "credentialName": "b-tls"}));
+            let settings = json!({"lookups": {"max": 1}});
+            shop().push("/spec/servers", second).settings(settings).create(&dns01())
+        }),
     ]
 }
 
-fn written(situations: &[(&str, Answer)]) -> String {
-    let mut text = String::from(
-        "Generated from crates/gateway-rules/src/messages.rs (`UPDATE_MESSAGES=1 cargo test -p gateway-rules messages`).\n",
-    );
+fn written(situations: &[(&str, Response)]) -> String {
+    let mut text = String::from("Generated from crates/gateway-rules/src/messages.rs (`make update`).\n");
     for (situation, answer) in situations {
         let verdict = match answer.code {
             None => "accepted".to_owned(),
-            Some(code) => format!("refused, code {code}"),
+            Some(code) => format!("rejected, code {code}"),
         };
         writeln!(text, "\n## {situation}\n{verdict}").unwrap();
         for line in answer.message.iter().flat_map(|message| message.lines()) {
@@ -363,7 +649,7 @@ fn messages_are_as_they_were_read() {
     }
     let read = std::fs::read_to_string(&path).unwrap_or_default();
     for (read, written) in read.split("\n## ").zip(text.split("\n## ")) {
-        assert_eq!(written, read, "read it, then UPDATE_MESSAGES=1 cargo test -p gateway-rules messages");
+        assert_eq!(written, read, "read it, then: make update");
     }
     assert_eq!(text.lines().count(), read.lines().count(), "a situation is missing in tests/messages.txt");
 }

@@ -1,29 +1,47 @@
 //! The Secrets that a Gateway names, and the hosts that it serves with them.
 //!
-//! Of an Istio Gateway those are the ones of every server that names a credential, annotated or not:
-//! it serves any Secret of its gateway's namespace by naming it. Of the other kinds they are the ones
-//! of the plan, since a Secret that they name is in their own namespace.
+//! For an Istio Gateway these are the ones of every server that names a credential or a certificate
+//! file, annotated or not: it serves any Secret in its gateway's namespace by naming it. For the
+//! other kinds they are the ones of every listener that some version of cert-manager, under some
+//! flags, issues for.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use certificate_shim::credential::{Credential, CredentialFault};
-use certificate_shim::gateway::{Gateway, Server, Spec, host_name};
-use certificate_shim::place::{Place, ServerField};
+use certificate_shim::credential::{Credential, CredentialFault, secret_of};
+use certificate_shim::gateway::{Gateway, Listener, Server, Spec, host_name};
+use certificate_shim::listeners::issuable;
+use certificate_shim::place::{ListenerField, Place, RefField, ServerField};
 use certificate_shim::plan::SecretName;
 
 use crate::context::Context;
 
 /// The most credentials of one server that its hosts are counted for: a pair of certificates and a
-/// CA. More are refused by Istio's CRD.
+/// CA. Istio's CRD rejects more.
 const OF_ONE_SERVER: usize = 3;
 
 /// The longest DNS name, in bytes.
-const LONGEST_NAME: usize = 255;
+pub const LONGEST_NAME: usize = 253;
 
-/// Whether it is an Istio Gateway that names a credential anywhere.
-pub fn names_credential(gateway: &Gateway<'_>) -> bool {
-    let Spec::Servers { servers, .. } = &gateway.spec else { return false };
-    servers.iter().any(|server| !credentials(server).is_empty())
+/// Hosts, lower-cased, each with a Secret that it is served with, as [`served_with`] writes them.
+pub type Served = BTreeSet<String>;
+
+/// A host and a Secret as one text. No name of a Secret has a line break.
+pub fn served_with(host: &str, secret: &SecretName) -> String {
+    format!("{secret}\n{host}")
+}
+
+/// Whether it names a Secret or a certificate file anywhere.
+pub fn names_secret(gateway: &Gateway<'_>) -> bool {
+    match &gateway.spec {
+        Spec::Servers { servers, .. } => servers.iter().any(names_certificate),
+        Spec::Listeners(_) => issuable(gateway).next().is_some(),
+    }
+}
+
+/// Whether a server names a credential or a certificate file.
+fn names_certificate(server: &Server<'_>) -> bool {
+    !credentials(server).is_empty() || server.tls.as_ref().is_some_and(|tls| tls.certificate_file.is_some())
 }
 
 /// The credentials that a server names, with their fields, whatever its protocol and mode.
@@ -33,9 +51,7 @@ fn credentials<'a>(server: &Server<'a>) -> Vec<(String, &'a str)> {
     for (index, name) in tls.credential_names.iter().enumerate() {
         named.push((format!("credentialNames[{index}]"), *name));
     }
-    for (field, name) in
-        [("credentialName", tls.credential_name), ("caCertCredentialName", tls.ca_cert_credential_name)]
-    {
+    for (field, name) in [("credentialName", tls.credential_name), (CA_FIELD, tls.ca_cert_credential_name)] {
         if let Some(name) = name {
             named.push((field.to_owned(), name));
         }
@@ -44,95 +60,121 @@ fn credentials<'a>(server: &Server<'a>) -> Vec<(String, &'a str)> {
     named
 }
 
-/// The Secret that istiod reads for a credential; none where it reads none. `sds://` falls back to
-/// the Secret of that name where no provider is configured (`ConstructSdsSecretConfigForCredential`
-/// in pilot/pkg/security/model/authentication.go).
-fn secret_of(credential: &str) -> Option<Credential<'_>> {
-    match Credential::parse_any(credential) {
-        Err(CredentialFault::Sds) => Credential::parse_any(credential.strip_prefix("sds://")?).ok(),
-        parsed => parsed.ok(),
-    }
-}
+const CA_FIELD: &str = "caCertCredentialName";
 
-/// The Secrets that a credential may mean, one for each namespace of the placement.
+/// The Secrets that a credential can mean, one for each namespace of the placement.
 pub fn secrets_of(context: &Context<'_>, credential: Credential<'_>) -> Vec<SecretName> {
-    let mut secrets = Vec::new();
     let secret =
         |namespace: &str| SecretName { namespace: namespace.to_owned(), name: credential.name.to_owned() };
     match credential.namespace {
-        Some(namespace) => secrets.push(secret(namespace)),
-        None => secrets.extend(context.placement.iter().map(|namespace| secret(namespace))),
-    }
-    secrets
-}
-
-/// Tells every Secret: its path, its name, and where it may be.
-pub fn each_secret(context: &Context<'_>, tell: &mut dyn FnMut(String, &str, &[SecretName])) {
-    match &context.gateway.spec {
-        Spec::Servers { servers, .. } => {
-            for (index, server) in servers.iter().enumerate() {
-                for (field, text) in credentials(server) {
-                    if let Some(credential) = secret_of(text) {
-                        let path = format!("spec.servers[{index}].tls.{field}");
-                        tell(path, credential.name, &secrets_of(context, credential));
-                    }
-                }
-            }
-        }
-        Spec::Listeners(_) => {
-            for certificate in &context.plan.certificates {
-                let path = certificate.places.first().map(ToString::to_string).unwrap_or_default();
-                tell(path, &certificate.secret_name, &[certificate.secret()]);
-            }
-        }
+        Some(namespace) => vec![secret(namespace)],
+        None => context.placement.iter().map(|namespace| secret(namespace)).collect(),
     }
 }
 
-/// Tells every host, lower-cased: its place, and the Secrets that it is served with. `*` of an Istio
-/// Gateway is among them.
-pub fn each_host(context: &Context<'_>, tell: &mut dyn FnMut(&str, Place, &[SecretName])) {
-    match &context.gateway.spec {
-        Spec::Servers { servers, .. } => {
-            for (index, server) in servers.iter().enumerate() {
-                let named = credentials(server);
-                let mut secrets = Vec::new();
-                for credential in named.iter().take(OF_ONE_SERVER).filter_map(|(_, text)| secret_of(text)) {
-                    secrets.append(&mut secrets_of(context, credential));
-                }
-                let hosts = if named.is_empty() { &[] } else { server.hosts.as_slice() };
-                for (position, host) in hosts.iter().enumerate() {
-                    tell(&host_name(host), Place::Server(index, ServerField::Host(position)), &secrets);
-                }
+/// The Secrets of a listener, each with its place.
+fn secrets_of_listener<'g>(
+    gateway: &'g Gateway<'_>,
+    index: usize,
+    listener: &'g Listener<'_>,
+) -> impl Iterator<Item = (Place, SecretName)> + 'g {
+    let references = listener.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
+    references.map(move |(position, reference)| {
+        let place = Place::Listener(index, ListenerField::CertificateRef(position, RefField::Name));
+        let namespace = gateway.metadata.namespace.to_owned();
+        (place, SecretName { namespace, name: reference.name.to_owned() })
+    })
+}
+
+/// A credential or certificate reference of a Gateway.
+pub enum Named<'a> {
+    /// A Secret of that name, in one of these namespaces.
+    Secret(&'a str, Vec<SecretName>),
+    /// A text from which istiod reads no Secret, nor anything else that is known.
+    Unreadable(&'a str),
+}
+
+/// Calls `report` with the path and the name of every Secret.
+pub fn each_secret(context: &Context<'_>, report: &mut dyn FnMut(&dyn fmt::Display, Named<'_>)) {
+    let gateway = context.gateway;
+    let Spec::Servers { servers, .. } = &gateway.spec else {
+        for (index, listener) in issuable(gateway) {
+            for (place, secret) in secrets_of_listener(gateway, index, listener) {
+                let name = secret.name.clone();
+                report(&place, Named::Secret(&name, vec![secret]));
             }
         }
-        Spec::Listeners(_) => {
-            for certificate in &context.plan.certificates {
-                let secrets = [certificate.secret()];
-                for host in &certificate.hosts {
-                    tell(&host.name.to_ascii_lowercase(), host.place, &secrets);
-                }
-            }
+        return;
+    };
+    for (index, server) in servers.iter().enumerate() {
+        for (field, text) in credentials(server) {
+            let named = match secret_of(text) {
+                Some(credential) => Named::Secret(credential.name, secrets_of(context, credential)),
+                None => match Credential::parse_any(text) {
+                    Err(CredentialFault::Builtin) => continue,
+                    Err(CredentialFault::ConfigMap) if field == CA_FIELD => continue,
+                    _ => Named::Unreadable(text),
+                },
+            };
+            report(&format_args!("spec.servers[{index}].tls.{field}"), named);
         }
     }
 }
 
-/// Whether a common name reads as a host: labels of what hosts are made of, at least two of them.
+/// Calls `report` with every host, lower-cased: its place, and the Secrets that it is served with.
+/// `*` of an Istio Gateway is among them.
+pub fn each_host(context: &Context<'_>, report: &mut dyn FnMut(&str, Place, &[SecretName])) {
+    let gateway = context.gateway;
+    let Spec::Servers { servers, .. } = &gateway.spec else {
+        for (index, listener) in issuable(gateway) {
+            let secrets: Vec<SecretName> =
+                secrets_of_listener(gateway, index, listener).map(|(_, secret)| secret).collect();
+            let host = listener.hostname.unwrap_or_default().to_ascii_lowercase();
+            report(&host, Place::Listener(index, ListenerField::Hostname), &secrets);
+        }
+        return;
+    };
+    for (index, server) in servers.iter().enumerate().filter(|(_, server)| names_certificate(server)) {
+        let mut secrets = Vec::new();
+        for credential in
+            credentials(server).iter().take(OF_ONE_SERVER).filter_map(|(_, text)| secret_of(text))
+        {
+            secrets.append(&mut secrets_of(context, credential));
+        }
+        for (position, host) in server.hosts.iter().enumerate() {
+            report(&host_name(host), Place::Server(index, ServerField::Host(position)), &secrets);
+        }
+    }
+}
+
+/// The hosts, each with every Secret that it is served with.
+pub fn served(context: &Context<'_>) -> Served {
+    let mut served = Served::new();
+    each_host(context, &mut |host, _, secrets| {
+        for secret in secrets {
+            served.insert(served_with(host, secret));
+        }
+    });
+    served
+}
+
+/// Whether a common name reads as a host: at least two labels of the characters of hosts.
 pub fn is_host_like(name: &str) -> bool {
     let in_hosts = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
     name.contains('.') && name.chars().all(in_hosts)
 }
 
-/// Whether a name is one of the hosts, lower-cased, or under a wildcard among them: at any depth, as
-/// Gateways serve them. `*` covers every name.
-pub fn covers(hosts: &BTreeSet<String>, name: &str) -> bool {
+/// Whether `has` has the name or a wildcard above it: at any depth, as Gateways serve them. `*` covers
+/// every name.
+pub fn covers(has: &dyn Fn(&str) -> bool, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let mut rest = name.as_str();
-    let mut covered = hosts.contains("*") || hosts.contains(rest);
+    let mut covered = has("*") || has(rest);
     while let Some((_, parent)) = rest.split_once('.')
         && !covered
         && name.len() <= LONGEST_NAME
     {
-        covered = hosts.contains(&format!("*.{parent}"));
+        covered = has(&format!("*.{parent}"));
         rest = parent;
     }
     covered

@@ -1,15 +1,15 @@
 //! The parent of a ListenerSet: the Gateway that it takes its issuer over from.
 
-use certificate_shim::gateway::{GATEWAY_API_GROUP, Gateway, GatewayKind, Metadata};
+use certificate_shim::gateway::{Gateway, GatewayKind, Metadata};
 use certificate_shim::listener_set::inherit;
 
-use crate::lookup::{LookupError, Lookups, METADATA, ObjectRef, Outcome};
+use crate::lookup::{GATEWAY_API_VERSION, Known, LookupError, ObjectRef, Outcome};
 
 /// The parent as one state of the ListenerSet sees it.
 pub struct Parent {
     /// What was looked up.
     pub object: ObjectRef,
-    /// What came of it; none where this is an earlier state and the present one did not ask.
+    /// The result; `None` if this is the old state and the new one did not ask.
     pub outcome: Option<Outcome>,
 }
 
@@ -19,7 +19,7 @@ pub struct Parent {
 pub fn reference(set: &Gateway<'_>) -> Option<ObjectRef> {
     let named = set.parent_ref.as_ref();
     (set.kind == GatewayKind::ListenerSet).then(|| ObjectRef {
-        api_version: format!("{GATEWAY_API_GROUP}/v1"),
+        api_version: GATEWAY_API_VERSION.to_owned(),
         kind: GatewayKind::GatewayApi.kind().to_owned(),
         namespace: Some(named.map_or(set.metadata.namespace, |parent| parent.namespace).to_owned()),
         name: named.map_or("", |parent| parent.name).to_owned(),
@@ -27,29 +27,28 @@ pub fn reference(set: &Gateway<'_>) -> Option<ObjectRef> {
 }
 
 impl Parent {
-    /// Looks the parent of a ListenerSet up; of its earlier state only what is known already.
-    pub fn of(set: &Gateway<'_>, lookups: &Lookups<'_>, from_memory: bool) -> Option<Self> {
+    /// Looks up the parent of a ListenerSet.
+    pub fn of(set: &Gateway<'_>, known: &dyn Known) -> Option<Self> {
         let object = reference(set)?;
-        let outcome =
-            if from_memory { lookups.remembered(&object) } else { Some(lookups.get(&object, METADATA)) };
         let readable = |outcome: Outcome| match outcome {
             Ok(parent) if Metadata::read("", &parent).is_err() => {
                 Err(LookupError::Undetermined("its metadata cannot be read".to_owned()))
             }
             outcome => outcome,
         };
-        Some(Parent { object, outcome: outcome.map(readable) })
+        let outcome = known.get(&object).map(readable);
+        Some(Parent { object, outcome })
     }
 
-    /// The ListenerSet with what it takes over from the parent; none where there is none to be had.
-    pub fn heir<'p>(&'p self, set: &Gateway<'p>) -> Option<Gateway<'p>> {
+    /// The ListenerSet merged with its parent; `None` if the parent could not be read.
+    pub fn merged<'p>(&'p self, set: &Gateway<'p>) -> Option<Gateway<'p>> {
         let parent = self.outcome.as_ref()?.as_ref().ok()?;
-        let mut heir = set.clone();
-        inherit(&mut heir, &Gateway::read(GatewayKind::GatewayApi, "", parent).ok()?);
-        Some(heir)
+        let mut merged = set.clone();
+        inherit(&mut merged, &Gateway::read(GatewayKind::GatewayApi, "", parent).ok()?);
+        Some(merged)
     }
 
-    /// Whether the parent is there, but being deleted.
+    /// Whether the parent exists but is being deleted.
     pub fn is_deleting(&self) -> bool {
         let parent = self.outcome.as_ref().and_then(|outcome| outcome.as_ref().ok());
         parent.is_some_and(|parent| Metadata::read("", parent).is_ok_and(|metadata| metadata.deleting))
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_rests_on_the_parent_too() {
+    fn a_rejection_rests_on_the_parent_too() {
         let cluster = TestCluster::default()
             .object(issuer("team-a", "ca").ready())
             .object(with(gateway_api("web"), &[("issuer", "cc")]))
@@ -135,7 +134,7 @@ mod tests {
                 "Issuer team-a/cc",
                 "ClusterIssuer cc",
                 "Gateway team-a/web fresh",
-                "Issuer team-a/ca"
+                "Issuer team-a/ca fresh"
             ]
         );
     }

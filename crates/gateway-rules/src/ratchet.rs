@@ -1,38 +1,56 @@
-//! The ratchet: an update is not refused for what the object already had.
+//! The ratchet: an update is not rejected for what the object already had.
 //!
-//! A finding becomes a warning only where the old object has a finding of the same rule about the
-//! same subject, for the same Certificate and the same issuer. A finding that names no Certificate
-//! counts for every Secret that the object names, so that a Secret which the old object did not
-//! name is judged anew, and so is everything below a changed issuer.
+//! A finding becomes a warning only if the old object has a finding of the same rule about the same
+//! subject, for the same Certificate and under the same issuer. A finding that names no Certificate
+//! counts for every Secret that the object names, so that a Secret which the old object did not name
+//! is checked again, and so is everything under a changed issuer. A finding about the object as a
+//! whole becomes a warning only if the update asks for nothing new.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use certificate_shim::issuer_ref::IssuerRef;
-use certificate_shim::plan::SecretName;
+use certificate_shim::Certificate;
+use certificate_shim::certificate::wildcard_over;
+use certificate_shim::plan::{Plan, SecretName};
 
+use crate::check::CheckResult;
 use crate::finding::{Finding, Level};
-use crate::judge::Judgement;
-use crate::rules::Rule;
-
-/// What makes two findings the same.
-type Key<'a> = (&'a str, &'a str, Option<&'a IssuerRef>, Option<&'a SecretName>);
+use crate::named::Served;
+use crate::rules;
 
 /// Lowers to warnings what the old object already had; whether there was anything to lower.
-pub fn ratchet(new: &mut Judgement, old: &Judgement) -> bool {
-    let mut had: BTreeSet<Key<'_>> = BTreeSet::new();
-    for finding in &old.findings {
-        had.extend(keys(finding, old.issuer.as_ref(), &old.named));
-        if finding.certificate.is_none() {
-            had.insert(key(finding, old.issuer.as_ref(), None));
-        }
+pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
+    if new.issuer != old.issuer {
+        return false;
     }
-    let (issuer, named) = (new.issuer.as_ref(), &new.named);
+    let key = |finding: &Finding, secret: Option<&SecretName>| {
+        let secret = secret.map(ToString::to_string).unwrap_or_default();
+        format!("{}\n{secret}\n{}", finding.rule, finding.subject)
+    };
+    let mut had: BTreeSet<String> = BTreeSet::new();
+    for finding in &old.findings {
+        had.insert(key(finding, finding.certificate.as_ref()));
+    }
+    let CheckResult { named, plan, served, findings, .. } = new;
+    let is_old = |secret: &SecretName| old.named.binary_search(secret).is_ok();
+    let added: Vec<&SecretName> = named.iter().filter(|secret| !is_old(secret)).collect();
+    let asks_nothing_new = OnceCell::new();
     let mut lowered = false;
-    for finding in &mut new.findings {
-        let before = finding.level == Level::Reject
-            && !Rule::is_fixed(finding.rule)
-            && keys(finding, issuer, named).all(|key| had.contains(&key));
-        if before {
+    for finding in findings.iter_mut().filter(|finding| finding.level == Level::Reject) {
+        let Some(rule) = rules::ALL.iter().find(|rule| rule.id == finding.rule) else { continue };
+        let has = |secret| had.contains(&key(finding, secret));
+        let before = match &finding.certificate {
+            Some(secret) => has(Some(secret)) || (has(None) && is_old(secret)),
+            None if has(None) => added.iter().all(|secret| has(Some(secret))),
+            None => !named.is_empty() && named.iter().all(|secret| has(Some(secret))),
+        };
+        let stays = || {
+            !rule.is_about_whole
+                || *asks_nothing_new.get_or_init(|| {
+                    added.is_empty() && is_served_within(served, &old.served) && is_within(plan, &old.plan)
+                })
+        };
+        if before && !rule.is_fixed && stays() {
             finding.level = Level::Warn;
             lowered = true;
         }
@@ -40,56 +58,103 @@ pub fn ratchet(new: &mut Judgement, old: &Judgement) -> bool {
     lowered
 }
 
-/// The keys of a finding: one for its Certificate, or one for every Secret that the object names,
-/// or one without where it names none.
-fn keys<'a>(
-    finding: &'a Finding,
-    issuer: Option<&'a IssuerRef>,
-    named: &'a [SecretName],
-) -> impl Iterator<Item = Key<'a>> {
-    let own = finding.certificate.as_ref();
-    let every = if own.is_none() { named } else { &[] };
-    let none = own.is_none() && named.is_empty();
-    own.into_iter()
-        .chain(every)
-        .map(Some)
-        .chain(none.then_some(None))
-        .map(move |secret| key(finding, issuer, secret))
+/// Whether each host was served before with that Secret, itself or under the next wildcard or `*`.
+fn is_served_within(new: &Served, old: &Served) -> bool {
+    new.iter().all(|served| {
+        let Some((secret, host)) = served.split_once('\n') else { return false };
+        let wider = [wildcard_over(host), Some("*".to_owned())];
+        old.contains(served)
+            || wider.into_iter().flatten().any(|host| old.contains(&format!("{secret}\n{host}")))
+    })
 }
 
-fn key<'a>(finding: &'a Finding, issuer: Option<&'a IssuerRef>, secret: Option<&'a SecretName>) -> Key<'a> {
-    (finding.rule, &finding.subject, issuer, secret)
+/// Whether each Certificate has one in the old plan that asks for at least the same names and for
+/// the same of everything else. Labels and places do not count.
+fn is_within(new: &Plan, old: &Plan) -> bool {
+    let Some((new_template, old_template)) = new.template().zip(old.template()) else {
+        return new.certificates.is_empty();
+    };
+    let common_name = &new_template.common_name;
+    if !(new_template.asks_alike(old_template)
+        && (common_name.is_empty() || *common_name == old_template.common_name))
+    {
+        return false;
+    }
+    let mut before: BTreeMap<(&str, &str), &Certificate> = BTreeMap::new();
+    for certificate in &old.certificates {
+        before.insert((&certificate.namespace, &certificate.secret_name), certificate);
+    }
+    let shared = lower(old_template.alt_names.iter().chain([&old_template.common_name]));
+    let added: Vec<&String> =
+        new_template.alt_names.iter().filter(|name| !shared.contains(&name.to_ascii_lowercase())).collect();
+    let mut shared_addresses: BTreeSet<&String> = BTreeSet::new();
+    shared_addresses.extend(&old_template.ip_sans);
+    let added_addresses: Vec<&String> =
+        new_template.ip_sans.iter().filter(|address| !shared_addresses.contains(address)).collect();
+    new.certificates.iter().all(|certificate| {
+        let key = (certificate.namespace.as_str(), certificate.secret_name.as_str());
+        let Some(old) = before.get(&key) else { return false };
+        let hosts = lower(old.hosts.iter().map(|host| &host.name));
+        let has = |name: &String| {
+            let name = name.to_ascii_lowercase();
+            let wildcard = wildcard_over(&name);
+            [Some(&name), wildcard.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|n| shared.contains(n) || hosts.contains(n))
+        };
+        let has_address = |address: &String| shared_addresses.contains(address) || hosts.contains(address);
+        certificate.private_key == old.private_key
+            && certificate
+                .hosts
+                .iter()
+                .all(|host| if host.is_ip { has_address(&host.name) } else { has(&host.name) })
+            && added.iter().all(|name| has(name))
+            && added_addresses.iter().all(|address| has_address(address))
+    })
+}
+
+fn lower<'n>(names: impl Iterator<Item = &'n String>) -> BTreeSet<String> {
+    let mut lower = BTreeSet::new();
+    // Collecting would sort first, and the code of a stable sort is 20 KB of the module.
+    lower.extend(names.map(|name| name.to_ascii_lowercase()));
+    lower
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Refusal;
+    use crate::finding::Cause;
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use certificate_shim::IssuerRef;
     use rstest::rstest;
+    use serde_json::{Value, json};
 
     fn secret(name: &str) -> SecretName {
         SecretName { namespace: "team-a".into(), name: name.into() }
     }
 
-    /// A judgement with findings about (rule, subject, Certificate) under an issuer, of an object
+    /// A result with findings about (rule, subject, Certificate) under an issuer, of an object
     /// that names those Secrets.
-    fn judgement(
+    fn result(
         issuer: Option<&str>,
         named: &[&str],
         findings: &[(&'static str, &str, Option<&str>)],
-    ) -> Judgement {
+    ) -> CheckResult {
         let finding = |(rule, subject, certificate): &(&'static str, &str, Option<&str>)| Finding {
             rule,
             level: Level::Reject,
-            refusal: Refusal::Invalid,
+            cause: Cause::Invalid,
             path: String::new(),
             subject: (*subject).to_owned(),
-            what: String::new(),
-            mend: String::new(),
+            problem: String::new(),
+            help: String::new(),
             certificate: certificate.map(secret),
             rests_on: None,
+            exception: None,
+            is_cut: false,
         };
-        Judgement {
+        CheckResult {
             issuer: issuer.map(|name| IssuerRef {
                 name: name.into(),
                 kind: "Issuer".into(),
@@ -97,43 +162,108 @@ mod tests {
             }),
             issuer_is_sound: true,
             named: named.iter().map(|name| secret(name)).collect(),
+            served: Served::default(),
             plan: certificate_shim::Plan::default(),
             issuers_are_known: false,
             findings: findings.iter().map(finding).collect(),
         }
     }
 
-    fn old() -> Judgement {
-        judgement(Some("ca"), &["a"], &[("r", "host", Some("a")), ("all", "ca", None)])
+    fn old() -> CheckResult {
+        result(
+            Some("ca"),
+            &["a"],
+            &[("name-not-allowed", "host", Some("a")), ("certificate-invalid", "ca", None)],
+        )
     }
 
     #[rstest]
-    #[case::the_same(judgement(Some("ca"), &["a"], &[("r", "host", Some("a"))]), old(), true)]
-    #[case::the_same_without_certificate(judgement(Some("ca"), &["a"], &[("all", "ca", None)]), old(), true)]
-    #[case::other_rule(judgement(Some("ca"), &["a"], &[("s", "host", Some("a"))]), old(), false)]
-    #[case::other_host(judgement(Some("ca"), &["a"], &[("r", "other", Some("a"))]), old(), false)]
-    #[case::other_secret(judgement(Some("ca"), &["b"], &[("r", "host", Some("b"))]), old(), false)]
-    #[case::other_issuer(judgement(Some("cb"), &["a"], &[("r", "host", Some("a"))]), old(), false)]
-    #[case::a_further_secret(judgement(Some("ca"), &["a", "b"], &[("all", "ca", None)]), old(), false)]
-    #[case::a_secret_less(judgement(Some("ca"), &["a"], &[("all", "ca", None)]), judgement(Some("ca"), &["a", "b"], &[("all", "ca", None)]), true)]
-    #[case::all_secrets_gone(judgement(Some("ca"), &[], &[("all", "ca", None)]), old(), true)]
-    #[case::no_secrets_in_either(judgement(Some("ca"), &[], &[("all", "ca", None)]), judgement(Some("ca"), &[], &[("all", "ca", None)]), true)]
-    #[case::first_secret(judgement(Some("ca"), &["a"], &[("all", "ca", None)]), judgement(Some("ca"), &[], &[("all", "ca", None)]), false)]
-    #[case::specific_once_general(judgement(Some("ca"), &["a"], &[("all", "ca", Some("a"))]), old(), true)]
-    #[case::not_annotated_before(judgement(Some("ca"), &["a"], &[("r", "host", Some("a"))]), judgement(None, &["a"], &[]), false)]
+    #[case::the_same(result(Some("ca"), &["a"], &[("name-not-allowed", "host", Some("a"))]), old(), true)]
+    #[case::the_same_without_certificate(result(Some("ca"), &["a"], &[("certificate-invalid", "ca", None)]), old(), true)]
+    #[case::other_rule(result(Some("ca"), &["a"], &[("secret-not-allowed", "host", Some("a"))]), old(), false)]
+    #[case::other_host(result(Some("ca"), &["a"], &[("name-not-allowed", "other", Some("a"))]), old(), false)]
+    #[case::other_secret(result(Some("ca"), &["b"], &[("name-not-allowed", "host", Some("b"))]), old(), false)]
+    #[case::other_issuer(result(Some("cb"), &["a"], &[("name-not-allowed", "host", Some("a"))]), old(), false)]
+    #[case::a_further_secret(result(Some("ca"), &["a", "b"], &[("certificate-invalid", "ca", None)]), old(), false)]
+    #[case::a_secret_less(result(Some("ca"), &["a"], &[("certificate-invalid", "ca", None)]), result(Some("ca"), &["a", "b"], &[("certificate-invalid", "ca", None)]), true)]
+    #[case::all_secrets_gone(result(Some("ca"), &[], &[("certificate-invalid", "ca", None)]), old(), true)]
+    #[case::no_secrets_in_either(result(Some("ca"), &[], &[("certificate-invalid", "ca", None)]), result(Some("ca"), &[], &[("certificate-invalid", "ca", None)]), true)]
+    #[case::first_secret(result(Some("ca"), &["a"], &[("certificate-invalid", "ca", None)]), result(Some("ca"), &[], &[("certificate-invalid", "ca", None)]), false)]
+    #[case::specific_once_general(result(Some("ca"), &["a"], &[("certificate-invalid", "ca", Some("a"))]), old(), true)]
+    #[case::not_annotated_before(result(Some("ca"), &["a"], &[("name-not-allowed", "host", Some("a"))]), result(None, &["a"], &[]), false)]
     #[case::not_annotated_before_with_a_finding(
-        judgement(Some("ca"), &["a"], &[("r", "host", Some("a"))]), judgement(None, &["a"], &[("r", "host", Some("a"))]), false
+        result(Some("ca"), &["a"], &[("name-not-allowed", "host", Some("a"))]), result(None, &["a"], &[("name-not-allowed", "host", Some("a"))]), false
     )]
-    #[case::never_annotated(judgement(None, &["a"], &[("r", "host", Some("a"))]), judgement(None, &["a"], &[("r", "host", Some("a"))]), true)]
-    #[case::no_longer_annotated(judgement(None, &["a"], &[("r", "host", Some("a"))]), old(), false)]
-    fn lowered(#[case] mut new: Judgement, #[case] old: Judgement, #[case] expected: bool) {
+    #[case::never_annotated(result(None, &["a"], &[("name-not-allowed", "host", Some("a"))]), result(None, &["a"], &[("name-not-allowed", "host", Some("a"))]), true)]
+    #[case::no_longer_annotated(result(None, &["a"], &[("name-not-allowed", "host", Some("a"))]), old(), false)]
+    fn lowered(#[case] mut new: CheckResult, #[case] old: CheckResult, #[case] expected: bool) {
         assert_eq!(ratchet(&mut new, &old), expected);
-        assert_eq!(new.is_refused(), !expected);
+        assert_eq!(new.is_rejected(), !expected);
+    }
+
+    /// A Gateway of no tenant.
+    fn ownerless() -> GatewayFixture {
+        let settings =
+            json!({"tenants": [{"name": "b", "namespaces": ["b"], "issuers": [], "dns_names": []}]});
+        gateway_api("web").cert_manager("cluster-issuer", "le").settings(settings)
+    }
+
+    /// What is wrong with the object as a whole stays a warning only while nothing new is asked for.
+    #[rstest]
+    #[case::a_label(json!({"/metadata/labels": {"app.kubernetes.io/version": "2"}}), true)]
+    #[case::a_name_less(json!({"cert-manager.io/alt-names": "a.example.com"}), true)]
+    #[case::names_in_another_order(json!({"cert-manager.io/alt-names": "b.example.com,a.example.com"}), true)]
+    #[case::a_further_name(json!({"cert-manager.io/alt-names": "a.example.com,b.example.com,c.example.com"}), false)]
+    #[case::another_host(json!({"/spec/listeners/0/hostname": "x.team-b.example.com"}), false)]
+    #[case::below_the_wildcard(json!({"/spec/listeners/1/hostname": "a.wild.example.com"}), true)]
+    #[case::a_usage(json!({"cert-manager.io/usages": "client auth"}), false)]
+    #[case::a_duration(json!({"cert-manager.io/duration": "87600h"}), false)]
+    #[case::a_key(json!({"cert-manager.io/private-key-algorithm": "ECDSA"}), false)]
+    #[case::a_subject(json!({"cert-manager.io/subject-organizations": "Other"}), false)]
+    #[case::mail(json!({"cert-manager.io/email-sans": "root@example.com"}), false)]
+    #[case::a_common_name(json!({"cert-manager.io/common-name": "x.example.com"}), false)]
+    #[case::labels_of_the_secret(json!({"cert-manager.io/secret-template": "{\"labels\": {\"a\": \"b\"}}"}), false)]
+    fn about_the_whole(#[case] change: Value, #[case] expected: bool) {
+        let wild = json!({"name": "wild", "port": 443, "protocol": "HTTPS", "hostname": "*.wild.example.com",
+            "tls": {"mode": "Terminate", "certificateRefs": [{"name": "wild-tls"}]}});
+        let base = |gateway: GatewayFixture| {
+            gateway.push("/spec/listeners", wild.clone()).metadata("labels", json!({}))
+        };
+        let old = base(gateway_api("web").cert_manager("cluster-issuer", "le"))
+            .cert_manager("alt-names", "a.example.com,b.example.com");
+        let mut new = base(ownerless()).cert_manager("alt-names", "a.example.com,b.example.com");
+        for (pointer, value) in change.as_object().unwrap() {
+            new = match pointer.strip_prefix("cert-manager.io/") {
+                Some(key) => new.cert_manager(key, value.as_str().unwrap()),
+                None => new.with(pointer, value.clone()),
+            };
+        }
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+        assert_eq!(new.update_from(&old, &cluster).accepted, expected);
+    }
+
+    #[rstest]
+    #[case::the_same(json!("shop.team-a.example.com"), json!("shop-tls"), true)]
+    #[case::another_host(json!("x.team-b.example.com"), json!("shop-tls"), false)]
+    #[case::another_secret(json!("shop.team-a.example.com"), json!("team-b-tls"), false)]
+    fn about_the_whole_without_a_plan(#[case] host: Value, #[case] secret: Value, #[case] expected: bool) {
+        let settings =
+            json!({"tenants": [{"name": "b", "namespaces": ["b"], "issuers": [], "dns_names": []}]});
+        let new = istio("shop")
+            .label("a", "b")
+            .with("/spec/servers/0/hosts/0", host)
+            .with("/spec/servers/0/tls/credentialName", secret)
+            .settings(settings);
+        assert_eq!(new.update_from(&istio("shop"), &TestCluster::default()).accepted, expected);
     }
 
     #[test]
     fn each_finding_by_itself() {
-        let mut new = judgement(Some("ca"), &["a"], &[("r", "host", Some("a")), ("r", "new", Some("a"))]);
+        let mut new = result(
+            Some("ca"),
+            &["a"],
+            &[("name-not-allowed", "host", Some("a")), ("name-not-allowed", "new", Some("a"))],
+        );
         assert!(ratchet(&mut new, &old()));
         let levels: Vec<Level> = new.findings.iter().map(|finding| finding.level).collect();
         assert_eq!(levels, [Level::Warn, Level::Reject]);

@@ -1,17 +1,19 @@
-//! The admission request that a Kubewarden host hands to a policy, read leniently.
+//! The admission request that a Kubewarden host hands to a policy, read leniently and no further than
+//! needed: most requests are about objects that no rule checks.
 
 use std::fmt;
 
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::read::{Malformed, Node};
+use json_prune::Object;
 use serde_json::Value;
 
 use crate::lookup::User;
 
-/// Why a payload cannot be judged. Its text names a place, and repeats nothing of the payload.
+/// Why a payload cannot be checked. Its text names a place, and repeats nothing of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// No JSON: the line and column where it ends to be.
+    /// Not JSON: the line and column where it ends to be.
     Json {
         /// Counted from 1.
         line: usize,
@@ -28,7 +30,7 @@ impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unreadable::Json { line, column } => {
-                write!(f, "the admission request is no JSON at line {line} column {column}")
+                write!(f, "the admission request is not JSON at line {line} column {column}")
             }
             Unreadable::Field(malformed) => write!(f, "{malformed}"),
             Unreadable::NoObject => f.write_str("the admission request has no object"),
@@ -42,6 +44,12 @@ impl From<Malformed> for Unreadable {
     }
 }
 
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Unreadable::Json { line: error.line(), column: error.column() }
+    }
+}
+
 /// What is asked of the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -52,75 +60,91 @@ pub enum Operation {
 }
 
 /// The part of an admission request that the policy reads.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// The kind; none where it is not ours.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The kind; `None` if it is not ours.
     pub kind: Option<GatewayKind>,
-    /// The operation; none for DELETE and CONNECT, which are not judged.
+    /// The operation; `None` for DELETE and CONNECT, which are not checked.
     pub operation: Option<Operation>,
     /// The request is about a subresource such as `status`.
     pub is_subresource: bool,
     /// The namespace; the object may leave its own out.
     pub namespace: String,
-    /// The object as it is going to be; null where there is none.
-    pub object: Value,
-    /// The object as it is; null on CREATE.
-    pub old_object: Value,
-    /// Who asks; none where the request does not tell, as in background audits.
-    pub user: Option<User>,
+    /// The new state of the object.
+    pub object: Option<Object<'a>>,
+    /// The old state; `None` on CREATE.
+    pub old_object: Option<Object<'a>>,
+    request: json_prune::Request<'a>,
+    payload: &'a [u8],
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// Decodes the payload of a `validate` call into the request and the settings.
     ///
     /// # Errors
-    /// Where the payload is not what a host sends.
-    pub fn decode(payload: &[u8]) -> Result<(Self, Value), Unreadable> {
-        let mut payload: Value = serde_json::from_slice(payload)
-            .map_err(|error| Unreadable::Json { line: error.line(), column: error.column() })?;
-        let settings = payload.get_mut("settings").map(Value::take).unwrap_or_default();
-        let request = payload.get_mut("request").map(Value::take).unwrap_or_default();
-        Ok((Self::read(request)?, settings))
+    /// The payload is not what a host sends.
+    pub fn decode(payload: &'a [u8]) -> Result<(Self, Value), Unreadable> {
+        let json_prune::Payload { request, settings } = json_prune::payload(payload)?;
+        Ok((Self::read(request, payload).map_err(in_request)?, settings))
     }
 
-    /// Reads the `request` of an AdmissionReview.
-    ///
-    /// # Errors
-    /// The first field that has another type than the API gives it.
-    pub fn read(request: Value) -> Result<Self, Unreadable> {
-        Self::read_fields(request).map_err(|malformed| {
-            let dot = if malformed.path.is_empty() { "" } else { "." };
-            Unreadable::Field(Malformed { path: format!("request{dot}{}", malformed.path), ..malformed })
-        })
-    }
-
-    fn read_fields(mut request: Value) -> Result<Self, Malformed> {
-        let object = request.get_mut("object").map(Value::take).unwrap_or_default();
-        let old_object = request.get_mut("oldObject").map(Value::take).unwrap_or_default();
-        let root = Node::root(&request);
+    fn read(mut request: json_prune::Request<'a>, payload: &'a [u8]) -> Result<Self, Malformed> {
+        let root = Node::root(&request.fields);
         let kind = root.field("kind")?;
         let text = |name| Ok::<_, Malformed>(root.field(name)?.string()?.unwrap_or_default());
-        let user = root.field("userInfo")?;
-        let user = User {
-            name: user.field("username")?.string()?.unwrap_or_default().to_owned(),
-            groups: user.field("groups")?.strings()?.into_iter().map(str::to_owned).collect(),
-        };
         Ok(Request {
             kind: GatewayKind::of(
                 kind.field("group")?.string()?.unwrap_or_default(),
                 kind.field("kind")?.string()?.unwrap_or_default(),
             ),
-            operation: match text("operation")? {
-                "CREATE" => Some(Operation::Create),
-                "UPDATE" => Some(Operation::Update),
-                _ => None,
-            },
+            operation: operation(text("operation")?),
             is_subresource: !text("subResource")?.is_empty(),
             namespace: text("namespace")?.to_owned(),
-            object,
-            old_object,
-            user: Some(user).filter(|user| !user.name.is_empty()),
+            object: request.object.take(),
+            old_object: request.old_object.take(),
+            request,
+            payload,
         })
+    }
+
+    /// The user; `None` if the request does not name one, as in background audits.
+    ///
+    /// # Errors
+    /// `userInfo` has another type than the API gives it.
+    pub fn user(&self) -> Result<Option<User>, Unreadable> {
+        let user = self.request.user()?;
+        let read = || {
+            let user = Node::root(&user);
+            Ok(User {
+                name: user.field("username")?.string()?.unwrap_or_default().to_owned(),
+                groups: user.field("groups")?.strings()?.into_iter().map(str::to_owned).collect(),
+            })
+        };
+        let user = read().map_err(|malformed: Malformed| {
+            in_request(Malformed { path: format!("userInfo.{}", malformed.path), ..malformed })
+        })?;
+        Ok(Some(user).filter(|user| !user.name.is_empty()))
+    }
+
+    /// The whole object.
+    ///
+    /// # Errors
+    /// It is too deeply nested.
+    pub fn whole_object(&self) -> Result<Value, Unreadable> {
+        Ok(json_prune::whole_object(self.payload)?)
+    }
+}
+
+fn in_request(malformed: Malformed) -> Unreadable {
+    let dot = if malformed.path.is_empty() { "" } else { "." };
+    Unreadable::Field(Malformed { path: format!("request{dot}{}", malformed.path), ..malformed })
+}
+
+fn operation(word: &str) -> Option<Operation> {
+    match word {
+        "CREATE" => Some(Operation::Create),
+        "UPDATE" => Some(Operation::Update),
+        _ => None,
     }
 }
 
@@ -130,8 +154,8 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::no_json("{\n  x", "the admission request is no JSON at line 2 column 3")]
-    #[case::nothing("", "the admission request is no JSON at line 1 column 0")]
+    #[case::no_json("{\n  x", "the admission request is not JSON at line 2 column 3")]
+    #[case::nothing("", "the admission request is not JSON at line 1 column 0")]
     #[case::kind_as_text(
         r#"{"request": {"kind": "secret"}}"#,
         "request.kind: expected an object, found a string"

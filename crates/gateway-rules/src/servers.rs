@@ -1,13 +1,18 @@
-//! An Istio Gateway's servers, and findings about the credentials that they name.
+//! The credentials that an Istio Gateway's servers name, and why a server or listener of a Gateway
+//! gets no Certificate.
+
+use std::collections::BTreeSet;
 
 use certificate_shim::credential::Credential;
-use certificate_shim::gateway::{Server, Spec};
+use certificate_shim::gateway::{Listener, Server, Spec};
+use certificate_shim::listeners::{excluded, passes_through, speaks_tls};
 use certificate_shim::place::{Place, ServerField};
-use certificate_shim::skip::SkipReason;
+use certificate_shim::plan::{Options, SecretName};
+use certificate_shim::skip::{ServerFault, SkipFault};
 
 use crate::context::Context;
 use crate::named::secrets_of;
-use crate::rules::Findings;
+use crate::text::quote;
 
 /// A credential that a server names.
 pub struct Named<'a> {
@@ -15,65 +20,179 @@ pub struct Named<'a> {
     pub server: &'a Server<'a>,
     /// The server's index.
     pub index: usize,
-    /// Where the credential stands.
+    /// The credential's place.
     pub place: Place,
-    /// As it is written.
+    /// The credential as written.
     pub text: &'a str,
 }
 
-/// Every credential that an Istio Gateway's servers name; none of any other Gateway.
-pub fn credentials<'a>(context: &Context<'a>) -> Vec<Named<'a>> {
-    let count = if let Spec::Servers { servers, .. } = &context.gateway.spec { servers.len() } else { 0 };
-    let mut named = Vec::new();
-    for index in 0..count {
-        named.append(&mut credentials_of(context, index));
+impl Named<'_> {
+    /// The Secrets that the credential can mean; empty if it refers to no Secret.
+    pub fn secrets(&self, context: &Context<'_>) -> Vec<SecretName> {
+        Credential::parse_any(self.text).map(|credential| secrets_of(context, credential)).unwrap_or_default()
     }
-    named
+}
+
+/// Every credential that the servers of an Istio Gateway name; none for other Gateways.
+pub fn credentials<'a>(context: &Context<'a>) -> Vec<Named<'a>> {
+    let Spec::Servers { servers, .. } = &context.gateway.spec else { return Vec::new() };
+    servers.iter().enumerate().flat_map(|(index, server)| credentials_of(index, server)).collect()
 }
 
 /// The credentials that one server names.
-fn credentials_of<'a>(context: &Context<'a>, index: usize) -> Vec<Named<'a>> {
-    let mut named = Vec::new();
-    if let Spec::Servers { servers, .. } = &context.gateway.spec
-        && let Some(server) = servers.get(index)
-        && let Some(tls) = &server.tls
-    {
-        for (field, text) in tls.credentials() {
-            named.push(Named { server, index, place: Place::Server(index, field), text });
-        }
-    }
-    named
+fn credentials_of<'a>(index: usize, server: &'a Server<'a>) -> impl Iterator<Item = Named<'a>> {
+    let credentials = server.tls.iter().flat_map(|tls| tls.credentials());
+    credentials.map(move |(field, text)| Named { server, index, place: Place::Server(index, field), text })
 }
 
-/// Every credential that a skipped server names at a place of that reason: all of the server's where
-/// the reason is not about one of them.
-pub fn skipped<'c>(context: &'c Context<'_>, mut report: impl FnMut(&'c SkipReason, Place, &Named<'c>)) {
+/// Calls `report` with each fault of a server, its place and the credential: once for each credential
+/// of the server if the fault is not about one of them.
+pub fn faults<'c>(context: &'c Context<'_>, mut report: impl FnMut(&'c ServerFault, Place, &Named<'c>)) {
+    let Spec::Servers { servers, .. } = &context.gateway.spec else { return };
     for skipped in &context.plan.skipped {
-        let named = credentials_of(context, skipped.index);
+        let server = servers.get(skipped.index);
+        let all: Vec<Named<'_>> =
+            server.into_iter().flat_map(|server| credentials_of(skipped.index, server)).collect();
         for fault in &skipped.faults {
-            let about_one = matches!(
-                fault.place,
-                Place::Server(_, ServerField::CredentialName | ServerField::CredentialNames(_))
-            );
-            for named in named.iter().filter(|named| !about_one || named.place == fault.place) {
-                report(&fault.reason, fault.place, named);
+            let SkipFault::Server(field, server_fault) = fault else { continue };
+            let about = match field {
+                ServerField::CredentialNames(position) => {
+                    all.get(*position).map(std::slice::from_ref).unwrap_or_default()
+                }
+                ServerField::CredentialName
+                | ServerField::Hosts
+                | ServerField::Host(_)
+                | ServerField::Mode => &all,
+            };
+            for named in about {
+                report(server_fault, fault.place(skipped.index), named);
             }
         }
     }
 }
 
-/// Adds a finding about a credential: one for each Secret that it means, or one for all where it
-/// means none.
-pub fn add(
-    findings: &mut Findings<'_>,
-    context: &Context<'_>,
-    credential: &str,
-    place: impl ToString,
-    detail: &str,
-    text: (String, String),
-) {
-    let (path, subject) = (place.to_string(), format!("{credential} {detail}"));
-    let secrets = Credential::parse_any(credential)
-        .map_or_else(|_| Vec::new(), |credential| secrets_of(context, credential));
-    findings.add_about_each(&secrets, &path, &subject, text);
+/// A server or listener that gets no Certificate.
+pub struct Unissued {
+    /// Its path.
+    pub path: String,
+    /// What tells it from the others of the Gateway, wherever it is in the list.
+    pub id: String,
+    /// `the listener "https"`
+    pub label: String,
+    /// Why it gets none.
+    pub reason: Reason,
+}
+
+/// Why a server or listener gets no Certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It terminates TLS, and neither a Secret nor anything else provides its certificate.
+    NoSecret,
+    /// Another rule reports the reason.
+    Reported,
+    /// It is not a mistake by itself: a clause about it.
+    Clause(String),
+}
+
+/// Every server or listener of a Gateway that gets no Certificate at all. Empty for a manifest without
+/// `spec`, and for a placement that is not known: then `gateway-namespace-unknown` reports that.
+pub fn unissued(context: &Context<'_>) -> Vec<Unissued> {
+    let gateway = context.gateway;
+    if context.placement.is_empty() || !context.plan.certificates.is_empty() {
+        return Vec::new();
+    }
+    match &gateway.spec {
+        Spec::Servers { servers, .. } => {
+            servers.iter().enumerate().map(|(index, server)| unissued_server(index, server)).collect()
+        }
+        Spec::Listeners(listeners) => {
+            let excluded = excluded(gateway);
+            let unissued =
+                |(index, listener)| unissued_listener(index, listener, &excluded, &context.settings.plan);
+            listeners.iter().enumerate().map(unissued).collect()
+        }
+    }
+}
+
+fn unissued_server(index: usize, server: &Server<'_>) -> Unissued {
+    Unissued {
+        path: format!("spec.servers[{index}]"),
+        id: format!("{} {} {}", server.name, server.port.unwrap_or_default(), server.hosts.join(" ")),
+        label: label("server", server.name),
+        reason: of_server(server),
+    }
+}
+
+fn of_server(server: &Server<'_>) -> Reason {
+    let Some(tls) = &server.tls else {
+        return if server.speaks_tls() { clause("has no tls") } else { clause(protocol(server.protocol)) };
+    };
+    if tls.credentials().any(|(_, text)| text.starts_with("builtin://")) {
+        return clause("serves the workload's own certificate (builtin://)");
+    }
+    if tls.credentials().next().is_some() {
+        return Reason::Reported;
+    }
+    if !server.speaks_tls() {
+        return clause(protocol(server.protocol));
+    }
+    match (tls.mode, tls.certificate_file) {
+        (Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL"), None) => Reason::NoSecret,
+        (Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL"), Some(field)) => {
+            clause(format!("serves a certificate from a file (tls.{field})"))
+        }
+        (Some("ISTIO_MUTUAL"), _) => clause("serves the certificate of the mesh (ISTIO_MUTUAL)"),
+        (Some("PASSTHROUGH" | "AUTO_PASSTHROUGH"), _) => clause(PASSES_THROUGH),
+        (Some(mode), _) => clause(format!("has the unknown TLS mode {}", quote(mode))),
+        (None, _) => clause(format!("has no TLS mode, so it {PASSES_THROUGH}")),
+    }
+}
+
+fn unissued_listener(
+    index: usize,
+    listener: &Listener<'_>,
+    excluded: &BTreeSet<&str>,
+    options: &Options,
+) -> Unissued {
+    let reason = if !speaks_tls(listener, options) {
+        clause(protocol(listener.protocol))
+    } else if passes_through(listener) {
+        clause(PASSES_THROUGH)
+    } else if excluded.contains(listener.name) {
+        clause("is excluded by ignore-tls-listeners")
+    } else if names_no_certificate(listener) {
+        Reason::NoSecret
+    } else {
+        Reason::Reported
+    };
+    Unissued {
+        path: format!("spec.listeners[{index}]"),
+        id: listener.name.to_owned(),
+        label: label("listener", listener.name),
+        reason,
+    }
+}
+
+/// Whether a listener that terminates TLS has neither `certificateRefs` nor `options`, through which
+/// gateways offer other sources of certificates.
+pub fn names_no_certificate(listener: &Listener<'_>) -> bool {
+    listener.tls.as_ref().is_none_or(|tls| {
+        matches!(tls.mode, None | Some("Terminate"))
+            && tls.certificate_refs.is_empty()
+            && tls.options.is_empty()
+    })
+}
+
+const PASSES_THROUGH: &str = "passes TLS through";
+
+fn protocol(protocol: &str) -> String {
+    format!("has protocol {}", quote(protocol))
+}
+
+fn clause(text: impl Into<String>) -> Reason {
+    Reason::Clause(text.into())
+}
+
+fn label(noun: &str, name: &str) -> String {
+    if name.is_empty() { format!("the {noun}") } else { format!("the {noun} {}", quote(name)) }
 }

@@ -1,23 +1,29 @@
 //! The policy's settings: what they may say, and everything that is wrong with them at once.
 
 mod fields;
+mod fingerprint;
 pub mod patterns;
 pub mod tenants;
 
 use std::collections::BTreeMap;
 
 use certificate_shim::IssuerRef;
+use certificate_shim::gateway::Metadata;
 use certificate_shim::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND, ISSUER_KIND};
 use certificate_shim::placement::GatewayNamespace;
-use certificate_shim::plan::Copy;
+use certificate_shim::plan::Options;
 use serde_json::Value;
 
+use crate::catalog::for_each_rule;
 use crate::finding::Level;
-use crate::rules;
-use crate::text::{nearest, quote};
+use crate::rule::Rule;
+use crate::text::{is_unprintable, nearest, quote, shorten};
 use certificate_shim::name::{is_label, is_subdomain};
 use fields::{Fields, Problems};
+use patterns::{Globs, name_fault};
 use tenants::Tenant;
+
+pub use fingerprint::fingerprint;
 
 /// What this policy does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,12 +90,38 @@ pub struct LookupSettings {
     pub fresh: bool,
     /// The most Certificates that are looked up per request.
     pub max: usize,
+    /// The kinds that are listed.
+    pub list: Lists,
+}
+
+/// The kinds that are listed, where the platform grants it. Without them no list call is ever made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lists {
+    /// Certificates, by namespace: whose Secret is it, whatever the Certificate's name.
+    pub certificates: bool,
+    /// Istio Gateways, of the whole cluster: which hosts do others serve.
+    pub gateways: bool,
+    /// Issuers, by namespace, and ClusterIssuers: which one was meant.
+    pub issuers: bool,
 }
 
 impl Default for LookupSettings {
     fn default() -> Self {
-        LookupSettings { fresh: false, max: 8 }
+        LookupSettings { fresh: false, max: 8, list: Lists::default() }
     }
+}
+
+/// Findings that become warnings: those of these rules on Gateways of these names in these namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    /// Globs for the namespace.
+    pub namespaces: Globs,
+    /// Globs for the name.
+    pub gateways: Globs,
+    /// Ids of the rules.
+    pub rules: Vec<String>,
+    /// Why; it is part of the warning.
+    pub reason: String,
 }
 
 /// All settings. `{}` is sound: the defaults of every field.
@@ -100,7 +132,11 @@ pub struct Settings {
     /// The default issuer, if there is one.
     pub default_issuer: Option<DefaultIssuer>,
     /// Levels that differ from the rules' own, by rule id.
-    pub levels: BTreeMap<&'static str, Level>,
+    pub levels: BTreeMap<String, Level>,
+    /// Findings that are warnings all the same.
+    pub exceptions: Vec<Exception>,
+    /// The platform team's text or address at the end of every rejection; empty if there is none.
+    pub help: String,
     /// Whether faults that an object already had refuse its update too.
     pub reject_existing_violations: bool,
     /// How cluster objects are looked up.
@@ -112,8 +148,8 @@ pub struct Settings {
     /// The gateway Pods and their namespaces; absent means that each Istio Gateway's Secrets are
     /// read in its own namespace.
     pub gateway_namespaces: Option<Vec<GatewayNamespace>>,
-    /// What the controller copies from an Istio Gateway to its Certificates.
-    pub copy: Copy,
+    /// How the platform runs cert-manager and the controller, as far as plans depend on it.
+    pub plan: Options,
     /// The tenants; the first one that has a Gateway's namespace counts.
     pub tenants: Vec<Tenant>,
     /// Whether namespaces of no tenant may have certificates, where there are tenants.
@@ -137,6 +173,8 @@ impl Settings {
                 .unwrap_or_default(),
             default_issuer: root.object("default_issuer", default_issuer),
             levels: levels(&mut root),
+            exceptions: root.objects("exceptions", exception).unwrap_or_default(),
+            help: help(&mut root),
             reject_existing_violations: root
                 .one_of("existing_violations", &[("warn", false), ("reject", true)])
                 .unwrap_or_default(),
@@ -146,9 +184,10 @@ impl Settings {
                 .unwrap_or_default(),
             issuer_kinds: root.objects("issuer_kinds", issuer_kind).unwrap_or_default(),
             gateway_namespaces: root.objects("gateway_namespaces", gateway_namespace),
-            copy: Copy {
-                labels: root.strings("copy_labels").unwrap_or_default(),
-                annotations: root.strings("copy_annotations").unwrap_or_default(),
+            plan: Options {
+                copy_labels: root.strings("copy_labels").unwrap_or_default(),
+                copy_annotations: root.strings("copy_annotations").unwrap_or_default(),
+                extra_protocols: root.strings("extra_protocols").unwrap_or_default(),
             },
             tenants: tenants::read(&mut root),
             accept_other_namespaces: root
@@ -161,8 +200,17 @@ impl Settings {
     }
 
     /// The level of a rule under these settings.
-    pub fn level(&self, rule: &rules::Rule) -> Level {
-        self.levels.get(rule.id).copied().unwrap_or(rule.default)
+    pub fn level(&self, rule: &Rule) -> Level {
+        self.levels.get(rule.id).copied().unwrap_or(rule.level)
+    }
+
+    /// The exception for a rule's findings on a Gateway, if there is one.
+    pub fn exception(&self, gateway: &Metadata<'_>, rule: &str) -> Option<&Exception> {
+        self.exceptions.iter().find(|exception| {
+            exception.namespaces.allow(gateway.namespace)
+                && exception.gateways.allow(gateway.name)
+                && exception.rules.iter().any(|id| id == rule)
+        })
     }
 
     /// The default issuer for all, and those of the tenants.
@@ -170,6 +218,11 @@ impl Settings {
         self.default_issuer
             .iter()
             .chain(self.tenants.iter().filter_map(|tenant| tenant.default_issuer.as_ref()))
+    }
+
+    /// Whether an issuer belongs to the whole cluster. A kind that is not configured counts as namespaced.
+    pub fn is_cluster_wide(&self, reference: &IssuerRef) -> bool {
+        matches!(self.issuer_kind(reference), Some((_, Scope::Cluster)))
     }
 
     /// How to look up issuers of that kind; none for a group and kind that nobody told us about.
@@ -222,31 +275,83 @@ fn check_issuer_kind(fields: &Fields<'_>, group: &str, kind: &str) {
     }
 }
 
-fn levels(root: &mut Fields<'_>) -> BTreeMap<&'static str, Level> {
-    let known: Vec<&'static str> =
-        rules::ALL.iter().map(|rule| rule.id).filter(|id| !rules::Rule::is_fixed(id)).collect();
+macro_rules! names {
+    ($($name:ident,)+) => {
+        const NAMES: &[&str] = &[$(stringify!($name)),+];
+    };
+}
+for_each_rule!(names);
+
+/// The rules whose level neither settings nor exceptions change: without an answer to their question
+/// the others cannot run.
+pub const FIXED: &[&str] = &["object-too-large", "lookup-failed"];
+
+/// The id of every rule.
+pub fn rule_ids() -> impl Iterator<Item = String> {
+    NAMES.iter().map(|name| name.replace('_', "-"))
+}
+
+/// What is wrong with the id of a rule in the settings.
+fn rule_fault(id: &str) -> Option<String> {
+    if FIXED.contains(&id) {
+        return Some("its level cannot be set".to_owned());
+    }
+    let settable: Vec<String> = rule_ids().filter(|id| !FIXED.contains(&id.as_str())).collect();
+    if settable.iter().any(|known| known == id) {
+        return None;
+    }
+    let settable: Vec<&str> = settable.iter().map(String::as_str).collect();
+    Some(match nearest(id, &settable) {
+        Some(rule) => format!("unknown rule; did you mean {rule}?"),
+        None => format!("unknown rule; known are {}", settable.join(", ")),
+    })
+}
+
+fn levels(root: &mut Fields<'_>) -> BTreeMap<String, Level> {
     let mut levels = BTreeMap::new();
-    for (id, level) in root.entries("rules").unwrap_or_default() {
-        let path = format!("rules.{}", crate::text::shorten(id, 80));
-        if rules::Rule::is_fixed(id) {
-            root.problem(&path, "its level cannot be set");
-            continue;
-        }
-        let Some(rule) = known.iter().find(|rule| **rule == id) else {
-            match nearest(id, &known) {
-                Some(rule) => root.problem(&path, format!("unknown rule; did you mean {rule}?")),
-                None => root.problem(&path, format!("unknown rule; known are {}", known.join(", "))),
+    for (id, level) in root.words("rules").unwrap_or_default() {
+        let path = format!("rules.{}", shorten(id, 80));
+        match (rule_fault(id), Level::parse(level)) {
+            (Some(fault), _) => root.problem(&path, fault),
+            (None, None) => root.problem(&path, format!("{} is not one of reject, warn, off", quote(level))),
+            (None, Some(level)) => {
+                levels.insert(id.to_owned(), level);
             }
-            continue;
-        };
-        match Level::parse(level) {
-            Some(level) => {
-                levels.insert(*rule, level);
-            }
-            None => root.problem(&path, format!("{} is none of reject, warn, off", quote(level))),
         }
     }
     levels
+}
+
+fn exception(fields: &mut Fields<'_>) -> Option<Exception> {
+    let mut globs = |name| {
+        fields.require_list(name);
+        fields.checked(name, name_fault).map(Globs)
+    };
+    let (namespaces, gateways) = (globs("namespaces"), globs("gateways"));
+    fields.require_list("rules");
+    let rules = fields.texts("rules").unwrap_or_default();
+    for (path, id) in &rules {
+        if let Some(fault) = rule_fault(id) {
+            fields.problem_at(path, format!("{}: {fault}", quote(id)));
+        }
+    }
+    let rules = rules.into_iter().map(|(_, id)| id.to_owned()).collect();
+    let reason = fields.required("reason")?;
+    line_fault(fields, "reason", reason, 120);
+    Some(Exception { namespaces: namespaces?, gateways: gateways?, rules, reason: reason.to_owned() })
+}
+
+fn help(root: &mut Fields<'_>) -> String {
+    let help = root.string("help").unwrap_or_default();
+    line_fault(root, "help", help, 256);
+    help.to_owned()
+}
+
+/// Reports a text that is not one printable line of at most so many characters.
+fn line_fault(fields: &Fields<'_>, name: &str, text: &str, most: usize) {
+    if text.chars().count() > most || text.chars().any(is_unprintable) {
+        fields.problem(name, format!("expected one printable line of at most {most} characters"));
+    }
 }
 
 fn lookups(fields: &mut Fields<'_>) -> Option<LookupSettings> {
@@ -254,7 +359,18 @@ fn lookups(fields: &mut Fields<'_>) -> Option<LookupSettings> {
     Some(LookupSettings {
         fresh: fields.boolean("fresh").unwrap_or(default.fresh),
         max: fields.count("max", 1..=100).unwrap_or(default.max),
+        list: lists(fields),
     })
+}
+
+fn lists(fields: &mut Fields<'_>) -> Lists {
+    let fault = |word: &str| {
+        (!["certificates", "gateways", "issuers"].contains(&word))
+            .then_some("is not one of certificates, gateways, issuers")
+    };
+    let words = fields.checked("list", fault).unwrap_or_default();
+    let has = |word: &str| words.iter().any(|listed| listed == word);
+    Lists { certificates: has("certificates"), gateways: has("gateways"), issuers: has("issuers") }
 }
 
 fn issuer_kind(fields: &mut Fields<'_>) -> Option<IssuerKind> {
@@ -311,6 +427,13 @@ mod tests {
         assert_eq!(Settings::read(&settings), Ok(Settings::default()));
     }
 
+    /// YAML 1.1 has `off` without quotes for false.
+    #[test]
+    fn off_without_quotes() {
+        let settings = Settings::read(&json!({"rules": {"issuer-not-ready": false}})).unwrap();
+        assert_eq!(settings.levels, BTreeMap::from([("issuer-not-ready".into(), Level::Off)]));
+    }
+
     #[test]
     fn everything_at_once() {
         let settings = Settings::read(&json!({
@@ -333,7 +456,10 @@ mod tests {
         assert_eq!(settings.role, Role::Validate);
         assert_eq!(
             settings.levels,
-            BTreeMap::from([("issuer-not-ready", Level::Warn), ("issuer-external", Level::Off)])
+            BTreeMap::from([
+                ("issuer-not-ready".into(), Level::Warn),
+                ("issuer-external".into(), Level::Off)
+            ])
         );
         assert!(settings.reject_existing_violations && settings.lookups.fresh && settings.http01_wildcards);
         assert_eq!(settings.lookups.max, 20);
@@ -345,7 +471,7 @@ mod tests {
         );
         assert_eq!(settings.issuer_kinds[1].api_version, "example.com/v1");
         assert_eq!(settings.gateway_namespaces.unwrap()[0].namespace, "istio-system");
-        assert_eq!(settings.copy.labels, ["team"]);
+        assert_eq!(settings.plan.copy_labels, ["team"]);
     }
 
     #[rstest]
@@ -353,12 +479,16 @@ mod tests {
     #[case::camel_case_key(json!({"defaultIssuer": {}}), &["defaultIssuer: unknown setting; did you mean default_issuer?"])]
     #[case::misspelt_key(json!({"gateway_namespace": []}), &["gateway_namespace: unknown setting; did you mean gateway_namespaces?"])]
     #[case::unknown_nested_key(json!({"lookups": {"frsh": true}}), &["lookups.frsh: unknown setting; did you mean fresh?"])]
-    #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is none of both, default, validate"])]
+    #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is not one of both, default, validate"])]
     #[case::role_type(json!({"role": 1}), &["role: expected one of both, default, validate, found a number"])]
     #[case::unknown_rule(json!({"rules": {"issuer-not-redy": "warn"}}), &["rules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?"])]
     #[case::fixed_level(json!({"rules": {"lookup-failed": "warn"}}), &["rules.lookup-failed: its level cannot be set"])]
-    #[case::level(json!({"rules": {"issuer-not-ready": "deny"}}), &["rules.issuer-not-ready: \"deny\" is none of reject, warn, off"])]
-    #[case::level_type(json!({"rules": {"issuer-not-ready": false}}), &["rules.issuer-not-ready: expected a string, found true or false"])]
+    #[case::level(json!({"rules": {"issuer-not-ready": "deny"}}), &["rules.issuer-not-ready: \"deny\" is not one of reject, warn, off"])]
+    #[case::level_type(json!({"rules": {"issuer-not-ready": true}}), &["rules.issuer-not-ready: expected a string, found true or false"])]
+    #[case::on_without_quotes(
+        json!({"default_issuer": {"name": "a", "true": "create"}}),
+        &["default_issuer.true: unknown setting; YAML reads an unquoted on as true: write \"on\""]
+    )]
     #[case::rules_as_list(json!({"rules": ["issuer-not-ready"]}), &["rules: expected an object, found a list"])]
     #[case::default_without_name(json!({"default_issuer": {}}), &["default_issuer.name: is required"])]
     #[case::default_with_empty_name(json!({"default_issuer": {"name": ""}}), &["default_issuer.name: is required"])]
@@ -387,9 +517,9 @@ mod tests {
     #[case::gateway_namespace_with_dots(json!({"gateway_namespaces": [{"labels": {}, "namespace": "a.b"}]}), &["gateway_namespaces[0].namespace: \"a.b\" is no namespace (RFC 1123 label)"])]
     #[case::copy_labels(json!({"copy_labels": ["a", 1]}), &["copy_labels[1]: expected a string, found a number"])]
     #[case::all_reported(json!({"role": "x", "copy_labels": "a", "zzz": 1}), &[
-        "role: \"x\" is none of both, default, validate",
+        "role: \"x\" is not one of both, default, validate",
         "copy_labels: expected a list, found a string",
-        "zzz: unknown setting; known here: role, default_issuer, rules, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations, tenants, other_namespaces",
+        "zzz: unknown setting; known here: role, default_issuer, rules, exceptions, help, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations, extra_protocols, tenants, other_namespaces",
     ])]
     fn problems(#[case] settings: Value, #[case] expected: &[&str]) {
         assert_eq!(Settings::read(&settings).unwrap_err(), expected);

@@ -1,13 +1,13 @@
-//! Texts for a person at a terminal: values that somebody else wrote, quoted and kept short.
+//! Texts for a person at a terminal: quoted values and lists of bounded length.
 
 use std::fmt::Write;
 
 use certificate_shim::IssuerRef;
 
-/// The most characters of somebody else's value that a message shows.
+/// The most characters of a user's value in a message.
 const VALUE: usize = 80;
-/// The bytes after which a list of values in a message ends.
-const LIST: usize = 160;
+/// The most characters of a help.
+const HELP: usize = 120;
 
 /// The value in double quotes, control characters escaped, at most 80 characters of it.
 pub fn quote(value: &str) -> String {
@@ -16,10 +16,7 @@ pub fn quote(value: &str) -> String {
     for character in characters.by_ref().take(VALUE) {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
-            // What a terminal would act upon or hide: C0, DEL, C1, line and direction marks.
-            c if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
+            c if is_unprintable(c) => {
                 // Writing to a String cannot fail.
                 let _ = write!(quoted, "{}", c.escape_unicode());
             }
@@ -33,6 +30,12 @@ pub fn quote(value: &str) -> String {
     quoted
 }
 
+/// Whether a terminal would interpret or hide a character: C0, DEL, C1, line and direction marks.
+pub fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
 /// The first three of several values, quoted, and how many more there are.
 pub fn quoted_list(values: &[&str]) -> String {
     let mut list = String::new();
@@ -40,10 +43,8 @@ pub fn quoted_list(values: &[&str]) -> String {
         let separator = if list.is_empty() { "" } else { ", " };
         list.extend([separator, quote(value).as_str()]);
     }
-    match values.len().saturating_sub(3) {
-        0 => list,
-        more => format!("{list} and {more} more"),
-    }
+    list.push_str(&and_more(values.len().saturating_sub(3)));
+    list
 }
 
 /// The first `most` characters, with `…` for what is left out.
@@ -60,23 +61,36 @@ pub fn one_line(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What a tenant may have, as a sentence that mends what it may not have: as many of the values as
-/// fit well into a message, each as it is shown.
+/// The help for a value that a tenant may not have: as many of the allowed values as fit into a help,
+/// each as `show` writes it, and how many more there are.
 pub fn allowed(values: &[String], show: fn(&str) -> String) -> String {
+    const START: &str = "Allowed: ";
+    const END: &str = ". Ask the platform team for others.";
+    let room = HELP - START.len() - END.len();
     let mut list = String::new();
+    let mut length = 0;
     for (index, value) in values.iter().enumerate() {
-        if list.len() > LIST {
-            let _ = write!(list, " and {} more", values.len() - index);
+        let separator = if index == 0 { "" } else { ", " };
+        let shown = show(value);
+        let more = and_more(values.len() - index - 1);
+        let fits = length + separator.len() + shown.chars().count() + more.len() <= room;
+        if !fits && index > 0 {
+            list.push_str(&and_more(values.len() - index));
             break;
         }
-        list.push_str(if index == 0 { "" } else { ", " });
-        list.push_str(&show(value));
+        let shown = if fits { shown } else { shorten(&shown, room - more.len()) };
+        length += separator.len() + shown.chars().count();
+        list.extend([separator, shown.as_str()]);
     }
     if list.is_empty() {
-        "None are allowed; ask the platform team.".to_owned()
+        "None are allowed. Ask the platform team.".to_owned()
     } else {
-        format!("Allowed are {list}; for others, ask the platform team.")
+        format!("{START}{list}{END}")
     }
+}
+
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
 }
 
 /// `Issuer "ca"`, or `AWSPCAIssuer.awspca.cert-manager.io "ca"` for a kind of another group.
@@ -89,8 +103,8 @@ pub fn issuer(reference: &IssuerRef) -> String {
     }
 }
 
-/// The candidate that is closest to what was written, if any is close: one edit for short words,
-/// two for longer ones.
+/// The candidate that is closest to a written word, if any is close: one edit for short words, two for
+/// longer ones.
 pub fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let allowed = if written.len() < 5 { 1 } else { 2 };
     candidates
@@ -164,20 +178,36 @@ mod tests {
     }
 
     #[rstest]
-    #[case::none(&[], "None are allowed; ask the platform team.")]
-    #[case::one(&["a*"], "Allowed are \"a*\"; for others, ask the platform team.")]
-    #[case::two(&["a", "b"], "Allowed are \"a\", \"b\"; for others, ask the platform team.")]
-    fn what_is_allowed(#[case] values: &[&str], #[case] expected: &str) {
+    #[case::none(&[], "None are allowed. Ask the platform team.")]
+    #[case::one(&["a*"], "Allowed: \"a*\". Ask the platform team for others.")]
+    #[case::two(&["a", "b"], "Allowed: \"a\", \"b\". Ask the platform team for others.")]
+    fn allowed_values(#[case] values: &[&str], #[case] expected: &str) {
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
         assert_eq!(allowed(&values, quote), expected);
     }
 
-    #[test]
-    fn long_lists_are_cut() {
-        let values: Vec<String> = (0..100).map(|i| format!("aaaaaaaaaa{i}")).collect();
+    /// The list has 76 characters.
+    #[rstest]
+    #[case::exactly(&[76], 120, "aa. Ask")]
+    #[case::one_too_long(&[77], 120, "a…. Ask")]
+    #[case::two_exactly(&[37, 37], 120, "aa, aa")]
+    #[case::second_does_not_fit(&[40, 36], 95, "a and 1 more. Ask")]
+    #[case::first_too_long_of_two(&[77, 20], 120, "a… and 1 more. Ask")]
+    #[case::first_cut_for_the_second(&[77, 3], 114, "a…, aaa. Ask")]
+    #[case::only_the_last_does_not_fit(&[20, 20, 40], 97, "a, aaaaaaaaaaaaaaaaaaaa and 1 more. Ask")]
+    #[case::a_hundred(&[10; 100], 114, "aaaaaaaaaa, aaaaaaaaaa and 95 more. Ask")]
+    #[case::a_million(&[10; 1_000_000], 118, "aaaaaaaaaa, aaaaaaaaaa and 999995 more. Ask")]
+    fn allowed_values_fit(#[case] lengths: &[usize], #[case] length: usize, #[case] part: &str) {
+        let values: Vec<String> = lengths.iter().map(|length| "a".repeat(*length)).collect();
         let text = allowed(&values, str::to_owned);
-        assert!(text.ends_with("aaaaaaaaaa12 and 87 more; for others, ask the platform team."), "{text}");
-        assert!(text.len() < 250);
+        assert_eq!(text.chars().count(), length, "{text}");
+        assert!(text.contains(part), "{text}");
+    }
+
+    #[test]
+    fn a_character_counts_once() {
+        let text = allowed(&["ä".repeat(76)], str::to_owned);
+        assert!(text.contains("ää. Ask"), "{text}");
     }
 
     #[test]

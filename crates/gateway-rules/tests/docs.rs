@@ -1,12 +1,15 @@
-//! docs/rules.md is made of the rules: their ids, their levels and the comments of their files.
+//! What is generated from the rules: docs/rules.md, the enum of rules in the settings' schema, and the
+//! lists of rules in README.md and docs/settings.md (`make update`).
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use gateway_rules::finding::Refusal;
-use gateway_rules::rules::{self, Applies, Judges};
+use gateway_rules::finding::{Cause, Level};
+use gateway_rules::rule::{AppliesTo, Rule};
+use gateway_rules::{rules, settings};
+use serde_json::{Map, Value, json};
 
-const INTRODUCTION: &str = "<!-- Generated from crates/gateway-rules/src/rules (`UPDATE_DOCS=1 cargo test -p gateway-rules --test docs`). -->
+const INTRODUCTION: &str = "<!-- Generated from crates/gateway-rules/src/rules (`make update`). -->
 
 # Rules
 
@@ -18,64 +21,120 @@ rules:
 ```
 ";
 
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// Fails unless the file holds the text; with UPDATE_DOCS it is written.
+fn in_step(path: &str, text: &str) {
+    let file = root(path);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == text, "{path} is not up to date: make update");
+}
+
+/// The file with another text between its two `<!-- rules -->` lines.
+fn with_list(path: &str, list: &str) -> String {
+    const MARK: &str = "<!-- rules -->\n";
+    let file = std::fs::read_to_string(root(path)).unwrap();
+    let parts: Vec<&str> = file.split(MARK).collect();
+    let [before, _, after] = parts[..] else { panic!("{path} needs two lines {MARK}") };
+    format!("{before}{MARK}{list}{MARK}{after}")
+}
+
+fn source(rule: &Rule) -> String {
+    let file = root(&format!("crates/gateway-rules/src/rules/{}.rs", rule.id.replace('-', "_")));
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 /// The leading comment of a rule's file, as Markdown.
-fn comment(source: &str) -> String {
+fn comment(rule: &Rule) -> String {
+    let source = source(rule);
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
     lines.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n").collect()
 }
 
+/// The first sentence of the comment.
+fn summary(rule: &Rule) -> String {
+    let comment = comment(rule);
+    let paragraph = comment.split("\n\n").next().unwrap_or_default();
+    paragraph.trim().replace('\n', " ")
+}
+
 fn rules_md() -> String {
     let mut text = INTRODUCTION.to_owned();
+    text.push_str("\n| rule | level | |\n|---|---|---|\n");
     for rule in rules::ALL {
-        let file = format!("{}/src/rules/{}.rs", env!("CARGO_MANIFEST_DIR"), rule.id.replace('-', "_"));
-        let source = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let code = match rule.refusal {
-            Refusal::Invalid => 422,
-            Refusal::Forbidden => 403,
-            Refusal::Undetermined => 500,
+        writeln!(text, "| [{0}](#{0}) | {1} | {2} |", rule.id, rule.level.as_str(), summary(rule)).unwrap();
+    }
+    for rule in rules::ALL {
+        let code = match rule.cause {
+            Cause::Invalid => 422,
+            Cause::Forbidden => 403,
+            Cause::Undetermined => 500,
         };
-        let judges = match rule.judges {
-            Judges::Annotated => "annotated Gateways",
-            Judges::All => "all Gateways that name a Secret or speak of cert-manager",
+        let checked = match rule.applies_to {
+            AppliesTo::Annotated => "annotated Gateways",
+            AppliesTo::Planned => "annotated Gateways, and ListenerSets of tenants",
+            AppliesTo::All => "all Gateways that name a Secret or carry a key of cert-manager",
         };
-        let applies = match rule.applies {
-            Applies::Everywhere => "at admission and in the controller",
-            Applies::AtAdmission => "at admission only",
-        };
-        let level = rule.default.as_str();
+        let place =
+            if rule.is_for_admission { "at admission only" } else { "at admission and in the controller" };
+        let fixed = if rule.is_fixed { " The level cannot be changed." } else { "" };
+        let level = rule.level.as_str();
         write!(
             text,
-            "\n## {}\n\nLevel: **{level}** (code {code} where it refuses). Judges {judges}, {applies}.\n\n{}",
+            "\n## {}\n\nLevel: **{level}** (code {code} if it rejects). Checks {checked}, {place}.{fixed}\n\n{}",
             rule.id,
-            comment(&source)
+            comment(rule)
         )
-        .expect("a String takes everything");
+        .unwrap();
     }
     text
 }
 
-#[test]
-fn rules_md_is_in_step() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
-    let text = rules_md();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &text).unwrap();
+/// The rules by their level: `reject`, `warn`, `off`.
+fn by_level() -> String {
+    let mut table = "| level | rules |\n|---|---|\n".to_owned();
+    for level in [Level::Reject, Level::Warn, Level::Off] {
+        let of_level = rules::ALL.iter().filter(|rule| rule.level == level);
+        let ids: Vec<String> = of_level.map(|rule| format!("`{}`", rule.id)).collect();
+        writeln!(table, "| {} | {} |", level.as_str(), ids.join(" ")).unwrap();
     }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        written == text,
-        "docs/rules.md is behind: UPDATE_DOCS=1 cargo test -p gateway-rules --test docs"
-    );
+    table
 }
 
 #[test]
-fn every_rule_says_what_is_refused_and_what_is_accepted() {
+fn rules_md_is_up_to_date() {
+    in_step("docs/rules.md", &rules_md());
+}
+
+#[test]
+fn the_lists_of_rules_are_up_to_date() {
+    for path in ["README.md", "docs/settings.md"] {
+        in_step(path, &with_list(path, &by_level()));
+    }
+}
+
+#[test]
+fn the_schema_has_every_rule() {
+    let path = "docs/settings.schema.json";
+    let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(root(path)).unwrap()).unwrap();
+    let settable = rules::ALL.iter().filter(|rule| !settings::FIXED.contains(&rule.id));
+    let levels: Map<String, Value> =
+        settable.map(|rule| (rule.id.to_owned(), json!({"enum": ["reject", "warn", "off"]}))).collect();
+    schema["properties"]["rules"]["properties"] = Value::Object(levels);
+    in_step(path, &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
+}
+
+#[test]
+fn every_comment_says_what_is_rejected_and_what_is_accepted() {
     for rule in rules::ALL {
-        let file = format!("{}/src/rules/{}.rs", env!("CARGO_MANIFEST_DIR"), rule.id.replace('-', "_"));
-        let comment = comment(&std::fs::read_to_string(&file).unwrap());
-        let lower = comment.to_lowercase();
-        assert!(lower.contains("refused") || lower.contains("warned about"), "{}", rule.id);
-        assert!(lower.contains("accepted"), "{}", rule.id);
-        assert!(comment.contains("```yaml"), "{} has no example", rule.id);
+        let comment = comment(rule);
+        let reports = comment.contains("Rejected") || comment.contains("Warned about");
+        assert!(reports && comment.contains("Accepted"), "{}", rule.id);
+        assert!(comment.matches("```yaml").count() >= 2, "{} has no examples", rule.id);
     }
 }

@@ -1,8 +1,8 @@
 //! Kubernetes objects in YAML and JSON files.
 //!
-//! Folders are walked in the order of their names; hidden ones are left out, links are followed once. Lists (`kind: List`
-//! and typed ones) are taken apart. Documents without apiVersion and kind (values.yaml and the like) are left out, except in
-//! a file that is named itself and holds nothing else.
+//! Folders are read in alphabetical order. Hidden files and folders are skipped, and links are followed once. Lists
+//! (`kind: List` and typed ones) are split into their items. Documents without apiVersion and kind (values.yaml and the
+//! like) are skipped, but a file that is named explicitly and holds nothing else is an error.
 
 use std::fmt;
 use std::io::Read;
@@ -12,19 +12,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use walkdir::{DirEntry, WalkDir};
 
-/// More than any manifest that an API server takes, and less than what fills the memory.
+/// More than any manifest that an API server accepts, and small enough to be read into memory.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// One object and where it stands.
+/// One object and its location.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The file as it was named or found; `-` for standard input.
+    /// The path of the file, as given or as found in a folder; `-` for standard input.
     pub path: PathBuf,
-    /// Which document of the file, from 1.
+    /// The number of the document in the file, from 1.
     pub number: usize,
-    /// Which item of a list, from 1.
+    /// The number of the item in a list, from 1; `None` if the document is not a list.
     pub item: Option<usize>,
-    /// The object; it has apiVersion and kind.
+    /// The object, which has apiVersion and kind.
     pub object: Value,
 }
 
@@ -41,7 +41,7 @@ impl Document {
         self.object.get("kind").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Where the object stands, for messages.
+    /// The location of the object, for messages.
     #[must_use]
     pub fn place(&self) -> String {
         let item = self.item.map(|item| format!(", item {item}")).unwrap_or_default();
@@ -49,12 +49,12 @@ impl Document {
     }
 }
 
-/// Everything that is wrong with the files, one line each.
+/// Every error in the files, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadErrors(Vec<String>);
 
 impl ReadErrors {
-    /// Errors found elsewhere in the same files.
+    /// Creates the error from lines that were found elsewhere.
     #[must_use]
     pub fn new(lines: Vec<String>) -> Self {
         Self(lines)
@@ -78,7 +78,7 @@ impl std::error::Error for ReadErrors {}
 /// Reads files and folders; `-` is standard input.
 ///
 /// # Errors
-/// Every file that cannot be read or parsed.
+/// [`ReadErrors`] with a line for each file that cannot be read or parsed.
 pub fn read(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Vec<Document>, ReadErrors> {
     let mut documents = Vec::new();
     let mut errors = Vec::new();
@@ -91,7 +91,7 @@ pub fn read(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Vec<Doc
         } else {
             let outcome = read_file(path).and_then(|found| match found.is_empty() {
                 true => Err(format!(
-                    "{}: no Kubernetes object: nothing in it has apiVersion and kind",
+                    "{}: no Kubernetes object: no document has apiVersion and kind",
                     path.display()
                 )),
                 false => Ok(found),
@@ -102,10 +102,10 @@ pub fn read(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Vec<Doc
     if errors.is_empty() { Ok(documents) } else { Err(ReadErrors(errors)) }
 }
 
-/// Reads the text of one file; `path` says how it is written (`.json`, else YAML) and names it in errors.
+/// Parses the text of one file. `path` determines the format (`.json`, else YAML) and appears in errors.
 ///
 /// # Errors
-/// One line with file, document, line and column.
+/// The text cannot be parsed: one line with file, document, line and column.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Document>, String> {
     let values = if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
         parse_json(text)
@@ -118,18 +118,18 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Document>, String> {
     Ok(documents.collect())
 }
 
-/// Reads a YAML or JSON file that holds one value, such as settings; an empty one is null.
+/// Reads a YAML or JSON file that holds one value, such as settings. An empty file is null.
 ///
 /// # Errors
-/// Why it cannot be read, without the file's name.
+/// The file cannot be read or parsed: the reason, without the name of the file.
 pub fn read_value(path: &Path) -> Result<Value, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    // JSON is YAML, too. Through YAML's own values, which know a key that stands there twice.
+    // JSON is also YAML. Deserializing into YAML's own values detects duplicate keys.
     let value: yaml_serde::Value = yaml_serde::from_str(&text).map_err(|error| error.to_string())?;
-    one_of_yaml(value)
+    json_after_merge(value)
 }
 
-/// Manifests carry no status: an issuer without one counts as Ready.
+/// Sets the condition Ready on an issuer without a status, since manifests carry no status.
 pub fn assume_ready(issuer: &mut Value) {
     let Some(object) = issuer.as_object_mut() else { return };
     let has_status = object.get("status").and_then(Value::as_object).is_some_and(|status| !status.is_empty());
@@ -165,9 +165,9 @@ fn files_below(folder: &Path, errors: &mut Vec<String>) -> Vec<PathBuf> {
                 files.push(entry.into_path())
             }
             Ok(_) => {}
-            // The folder that the link leads back to is walked already.
+            // The target folder of the link is already being read.
             Err(error) if error.loop_ancestor().is_some() => {}
-            // A dangling link that would be no manifest anyway.
+            // A dangling link that does not look like a manifest.
             Err(error) if error.path().is_some_and(|path| path.is_symlink() && !is_manifest(path)) => {}
             Err(error) => errors.push(match (error.path(), error.io_error()) {
                 (Some(path), Some(reason)) => format!("{}: cannot be read: {reason}", path.display()),
@@ -193,7 +193,7 @@ fn read_file(path: &Path) -> Result<Vec<Document>, String> {
     };
     read.map_err(|error| unreadable(error.to_string()))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(unreadable(format!("it is larger than {} MiB, split it", MAX_BYTES / 1024 / 1024)));
+        return Err(unreadable(format!("it is larger than {} MiB; split it", MAX_BYTES / 1024 / 1024)));
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| unreadable(format!("not UTF-8 text (byte {})", error.utf8_error().valid_up_to())))?;
@@ -213,18 +213,18 @@ fn parse_yaml(text: &str) -> Numbered<Vec<Value>> {
     let one = |document| {
         let value =
             yaml_serde::Value::deserialize(document).map_err(|error: yaml_serde::Error| error.to_string())?;
-        one_of_yaml(value)
+        json_after_merge(value)
     };
     let numbered = |(index, document)| one(document).map_err(|reason: String| (index + 1, reason + hint));
     documents.enumerate().map(numbered).collect()
 }
 
-fn one_of_yaml(mut value: yaml_serde::Value) -> Result<Value, String> {
+fn json_after_merge(mut value: yaml_serde::Value) -> Result<Value, String> {
     value.apply_merge().map_err(|error: yaml_serde::Error| error.to_string())?;
     json_of(value)
 }
 
-/// YAML as the API server's clients turn it into JSON (sigs.k8s.io/yaml): keys become strings.
+/// Converts YAML to JSON as the API server's clients do (sigs.k8s.io/yaml): keys become strings.
 fn json_of(value: yaml_serde::Value) -> Result<Value, String> {
     use yaml_serde::Value as Yaml;
     Ok(match value {
@@ -236,7 +236,7 @@ fn json_of(value: yaml_serde::Value) -> Result<Value, String> {
             (_, _, value) => value
                 .and_then(serde_json::Number::from_f64)
                 .map(Value::Number)
-                .ok_or_else(|| format!("{number} is no number in JSON"))?,
+                .ok_or_else(|| format!("{number} is not a JSON number"))?,
         },
         Yaml::String(value) => Value::String(value),
         Yaml::Sequence(items) => Value::Array(items.into_iter().map(json_of).collect::<Result<_, _>>()?),
@@ -247,13 +247,13 @@ fn json_of(value: yaml_serde::Value) -> Result<Value, String> {
                     Yaml::String(key) => key,
                     Yaml::Number(key) => key.to_string(),
                     Yaml::Bool(key) => key.to_string(),
-                    other => return Err(format!("{other:?} cannot be a key")),
+                    other => return Err(format!("{other:?} cannot be used as a key")),
                 };
                 map.insert(key, json_of(value)?);
             }
             Value::Object(map)
         }
-        Yaml::Tagged(tagged) => return Err(format!("the tag {} means nothing here", tagged.tag)),
+        Yaml::Tagged(tagged) => return Err(format!("unsupported YAML tag {}", tagged.tag)),
     })
 }
 
@@ -267,7 +267,7 @@ fn objects(path: &Path, number: usize, value: Value) -> Vec<Document> {
     let document = |(index, item): (usize, &Value)| {
         let mut object = item.clone();
         let map = object.as_object_mut()?;
-        // The items of a typed list may leave out what the list says.
+        // The items of a typed list can omit apiVersion and kind.
         if !of.is_empty() {
             map.entry("apiVersion").or_insert_with(|| Value::from(api_version.as_str()));
             map.entry("kind").or_insert_with(|| Value::from(of));
@@ -320,8 +320,8 @@ mod tests {
     #[case::tab("a:\n\tb: 1\n", "a.yaml: document 1: ", "line 2")]
     #[case::twice_the_same_key("a: 1\na: 2\n", "document 1: ", "duplicate entry with key \"a\"")]
     #[case::template("a: {{ .Values.x }}\n", "document 1: ", "helm template")]
-    #[case::tag("a: !secret x\n", "document 1: ", "the tag !secret")]
-    #[case::not_a_number("a: .nan\n", "document 1: ", "no number in JSON")]
+    #[case::tag("a: !secret x\n", "document 1: ", "unsupported YAML tag !secret")]
+    #[case::not_a_number("a: .nan\n", "document 1: ", "is not a JSON number")]
     #[case::bomb(
         "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                   d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
@@ -329,7 +329,7 @@ mod tests {
         "document 1: ",
         "repetition limit exceeded"
     )]
-    fn a_mistake_is_placed(#[case] text: &str, #[case] place: &str, #[case] reason: &str) {
+    fn errors_have_a_location(#[case] text: &str, #[case] place: &str, #[case] reason: &str) {
         let error = names(text).unwrap_err();
         assert!(error.contains(place) && error.contains(reason), "{error}");
     }
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_walked_in_order_and_all_errors_are_told() {
+    fn folders_are_read_in_order_and_all_errors_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -395,7 +395,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in ".{0,200}") {
+        fn any_text_is_parsed_or_rejected(text in ".{0,200}") {
             let _ = parse(Path::new("a.yaml"), &text);
             let _ = parse(Path::new("a.json"), &text);
         }

@@ -1,6 +1,6 @@
-//! The host callback: every call of a policy into its host, checked against what it is granted.
+//! The host callback: handles every call of a policy to its host, and checks it against the grants.
 //!
-//! Order of the checks and texts: `crates/policy-evaluator/src/runtimes/callback.rs`.
+//! The order of the checks and the texts are those of `crates/policy-evaluator/src/runtimes/callback.rs`.
 
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +30,7 @@ impl Callback {
             return Err(HostError::verbatim(format!("unknown binding: {binding}")));
         }
         if namespace == "tracing" {
-            // Never gated; what a policy logs is of no interest here.
+            // Always allowed. The log output of the policy is discarded.
             return if operation == "log" { Ok(Vec::new()) } else { Err(unknown_operation(operation)) };
         }
         let capability = format!("{namespace}/{operation}");
@@ -39,7 +39,7 @@ impl Callback {
         }
         match namespace {
             "kubernetes" => self.look_up(operation, payload),
-            // The image, DNS and certificate capabilities of the real host are not offered here.
+            // The image, DNS and certificate capabilities of the real host are not implemented.
             "oci" | "net" | "crypto" => Err(unknown_operation(operation)),
             _ => Err(HostError::verbatim(format!("unknown namespace: {namespace}"))),
         }

@@ -1,6 +1,6 @@
-//! What a policy may ask its host for: host capabilities and context-aware resources.
+//! The grants of a policy: host capabilities and context-aware resources.
 //!
-//! Patterns as in `crates/policy-evaluator/src/host_capabilities.rs`, the check of resources as in
+//! The patterns are those of `crates/policy-evaluator/src/host_capabilities.rs`, the check of resources is that of
 //! `evaluation_context.rs`.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// The host capabilities that exist, as `{namespace}/{operation}`, sorted.
+/// All host capabilities, as `{namespace}/{operation}`, sorted.
 const KNOWN: [&str; 11] = [
     "crypto/v1/is_certificate_trusted",
     "kubernetes/can_i",
@@ -24,17 +24,17 @@ const KNOWN: [&str; 11] = [
     "oci/v2/verify",
 ];
 
-/// What a policy may use.
+/// The host capabilities and kinds that a policy may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Which operations of the host it may call.
+    /// The operations of the host that it may call.
     pub capabilities: Capabilities,
-    /// Which kinds it may read.
+    /// The kinds that it may read.
     pub resources: BTreeSet<ContextAwareResource>,
 }
 
 impl Grants {
-    /// Whether a kind may be read: spelt exactly as it was granted.
+    /// Whether the policy may read a kind. The spelling must be exactly that of the grant.
     #[must_use]
     pub fn allows_resource(&self, api_version: &str, kind: &str) -> bool {
         self.resources.iter().any(|granted| granted.api_version == api_version && granted.kind == kind)
@@ -51,29 +51,29 @@ pub struct ContextAwareResource {
     pub kind: String,
 }
 
-/// A list of patterns: `*`, a prefix that ends with `/*`, or a whole capability. Empty: nothing.
+/// A list of patterns: `*`, a prefix that ends with `/*`, or a complete capability. An empty list allows nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
     patterns: BTreeSet<String>,
 }
 
 impl Capabilities {
-    /// Reads patterns.
+    /// Parses patterns.
     ///
     /// # Errors
-    /// [`Error::Capability`] for one that can match nothing the host has.
+    /// [`Error::Capability`] if a pattern does not match any host capability.
     pub fn new(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let patterns = patterns.into_iter().map(|pattern| check(pattern.as_ref().trim()));
         Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
     }
 
-    /// Every capability: what kwctl grants unless told otherwise.
+    /// Every capability: kwctl's default.
     #[must_use]
     pub fn all() -> Self {
         Self { patterns: BTreeSet::from(["*".to_owned()]) }
     }
 
-    /// Whether `{namespace}/{operation}` may be called.
+    /// Whether the policy may call `{namespace}/{operation}`.
     #[must_use]
     pub fn allows(&self, capability: &str) -> bool {
         self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
@@ -84,26 +84,26 @@ impl Capabilities {
 }
 
 fn check(pattern: &str) -> Result<String, Error> {
-    let refuse = |reason: String| Err(Error::Capability { pattern: pattern.to_owned(), reason });
+    let invalid = |reason: String| Err(Error::Capability { pattern: pattern.to_owned(), reason });
     if pattern.is_empty() {
-        return refuse("a pattern must not be empty".to_owned());
+        return invalid("a pattern must not be empty".to_owned());
     }
     let fits = match pattern.strip_suffix('*') {
         Some(prefix) if prefix.contains('*') || !(prefix.is_empty() || prefix.ends_with('/')) => {
-            return refuse("`*` has to be the whole last part, as in `oci/*`".to_owned());
+            return invalid("`*` must be the complete last part, as in `oci/*`".to_owned());
         }
         Some(prefix) => KNOWN.iter().any(|capability| capability.starts_with(prefix)),
         None if pattern.contains('*') => {
-            return refuse("`*` has to be the whole last part, as in `oci/*`".to_owned());
+            return invalid("`*` must be the complete last part, as in `oci/*`".to_owned());
         }
         None => KNOWN.contains(&pattern),
     };
     if fits {
         Ok(pattern.to_owned())
     } else if KNOWN.iter().any(|capability| capability.starts_with(&format!("{pattern}/"))) {
-        refuse(format!("that is not a whole capability; `{pattern}/*` allows all below it"))
+        invalid(format!("incomplete capability; use `{pattern}/*` to allow all below it"))
     } else {
-        refuse(format!("there is no such capability, there are {}", KNOWN.join(", ")))
+        invalid(format!("unknown capability; valid values: {}", KNOWN.join(", ")))
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     #[case::prefix("oci/*", "oci/v2/verify", true)]
     #[case::version_prefix("oci/v1/*", "oci/v2/verify", false)]
     #[case::everything("*", "kubernetes/get_resource", true)]
-    #[case::blanks_around(" kubernetes/can_i ", "kubernetes/can_i", true)]
+    #[case::surrounding_spaces(" kubernetes/can_i ", "kubernetes/can_i", true)]
     fn a_pattern_allows(#[case] pattern: &str, #[case] capability: &str, #[case] allowed: bool) {
         assert_eq!(Capabilities::new([pattern]).unwrap().allows(capability), allowed);
     }
@@ -132,13 +132,13 @@ mod tests {
 
     #[rstest]
     #[case::empty("", "must not be empty")]
-    #[case::half_a_part("oci/v1/oci_*", "the whole last part")]
-    #[case::no_slash("oci*", "the whole last part")]
-    #[case::in_the_middle("oci/*/verify", "the whole last part")]
-    #[case::incomplete("kubernetes", "`kubernetes/*` allows all below it")]
-    #[case::unknown("kubernetes/delete", "there is no such capability")]
-    #[case::unknown_prefix("kube/*", "there is no such capability")]
-    fn a_pattern_is_refused(#[case] pattern: &str, #[case] reason: &str) {
+    #[case::half_a_part("oci/v1/oci_*", "the complete last part")]
+    #[case::no_slash("oci*", "the complete last part")]
+    #[case::in_the_middle("oci/*/verify", "the complete last part")]
+    #[case::incomplete("kubernetes", "use `kubernetes/*` to allow all below it")]
+    #[case::unknown("kubernetes/delete", "unknown capability")]
+    #[case::unknown_prefix("kube/*", "unknown capability")]
+    fn an_invalid_pattern_is_rejected(#[case] pattern: &str, #[case] reason: &str) {
         let error = Capabilities::new([pattern]).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }

@@ -1,11 +1,11 @@
-//! The ways in which a policy, its metadata or its surroundings cannot be used; verdicts are never errors.
+//! Errors of a policy, its metadata or its environment. A rejected request is not an error.
 
 use std::path::PathBuf;
 
 use crate::documents::ReadErrors;
 
-/// What keeps the host from running a policy. What a policy itself does wrong (an error, a trap, a loop) is an
-/// answer, as it is for the real host.
+/// The reason why the host cannot run a policy. Failures of the policy itself (an error, a trap, an endless loop) are
+/// responses, as with the real host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
@@ -13,54 +13,54 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why the system refused.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The bytes are no WebAssembly module, or one that wants something else than waPC and WASI from its host.
+    /// The bytes are not a WebAssembly module, or the module imports functions other than those of waPC and WASI.
     #[error("{origin}: not a waPC policy: {reason}")]
     Module {
-        /// The file, or a word for bytes that come from none.
+        /// The path of the file, or a description if the bytes are not from a file.
         origin: String,
-        /// The engine's complaint.
+        /// The engine's error.
         reason: String,
     },
-    /// The module compiled, but cannot be started: no `__guest_call`, or its `wapc_init` failed.
+    /// The module compiles but cannot be started: it has no `__guest_call`, or its `wapc_init` failed.
     #[error("the policy cannot be started: {0}")]
     Start(String),
-    /// metadata.yml breaks a rule.
+    /// The metadata.yml is invalid.
     #[error("{origin}: {reason}")]
     Metadata {
-        /// The file, or a word for text that comes from none.
+        /// The path of the file, or a description if the text is not from a file.
         origin: String,
-        /// What is wrong, where, and how to mend it.
+        /// The location, the problem and the fix.
         reason: String,
     },
-    /// A pattern names a host capability that does not exist.
+    /// A pattern does not match any host capability.
     #[error("host capability {pattern:?}: {reason}")]
     Capability {
-        /// The pattern as it was written.
+        /// The pattern, as given.
         pattern: String,
-        /// What is wrong with it, with the valid words.
+        /// The problem, with the valid values.
         reason: String,
     },
     /// The input is neither an AdmissionReview nor its request.
     #[error("cannot read the AdmissionRequest: {0}")]
     Request(String),
-    /// The settings are no object.
-    #[error("the settings have to be an object (or null), not {0}")]
+    /// The settings are not an object.
+    #[error("the settings must be an object (or null), not {0}")]
     Settings(&'static str),
-    /// Manifests that do not parse, or fixtures that ask for something that does not exist: all of them.
+    /// Manifests cannot be parsed, or fixtures are invalid: one line each.
     #[error(transparent)]
     Documents(#[from] ReadErrors),
-    /// A recording does not parse.
+    /// A recording cannot be parsed.
     #[error("{origin}: not a recording of host capabilities: {reason}")]
     Replay {
-        /// The file, or a word for text that comes from none.
+        /// The path of the file, or a description if the text is not from a file.
         origin: String,
-        /// What is wrong, and which exchange it is.
+        /// The problem, and the number of the exchange.
         reason: String,
     },
-    /// The policy's answer to `protocol_version` is not one.
-    #[error("cannot find out the policy's protocol version: {0}")]
+    /// The policy's answer to `protocol_version` is not a known version.
+    #[error("cannot determine the policy's protocol version: {0}")]
     ProtocolVersion(String),
 }

@@ -1,8 +1,8 @@
-//! Counts the wasm instructions of one call of a policy; for budgets in tests.
+//! Counts the wasm instructions of one call of a policy, for budgets in tests.
 //!
-//! wasmtime-provider does not let fuel through, so this is a waPC host of its own on wasmtime. The protocol is that of
-//! <https://wapc.io/docs/spec/>; the count is wasmtime's fuel, about one unit an instruction, and holds instantiation,
-//! `wapc_init` and the call. It does not depend on the machine.
+//! wasmtime-provider does not expose fuel, so this is a separate waPC host on wasmtime, with the protocol of
+//! <https://wapc.io/docs/spec/>. The count is wasmtime's fuel, about one unit per instruction. It includes instantiation,
+//! `wapc_init` and the call, and does not depend on the machine.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,30 +11,30 @@ use wasmtime_provider::wasmtime::error::format_err;
 use wasmtime_provider::wasmtime::{
     Caller, Config, Engine, InstancePre, Linker, Memory, Module, Result as Wasm, Store,
 };
-use wasmtime_provider::wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_provider::wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_sync};
+use wasmtime_provider::wasmtime_wasi::{Deterministic, WasiCtxBuilder};
 
 use crate::callback::Callback;
 use crate::request::{ValidateRequest, settings as settings_object};
 use crate::{Cluster, Error, Grants, Lookup};
 
-/// More than any policy needs within the real host's evaluation limit.
+/// More fuel than any policy can use within the real host's evaluation limit.
 const FUEL: u64 = 50_000_000_000;
 
-/// A policy compiled for counting.
+/// A policy that is compiled for counting.
 pub struct Meter {
     engine: Engine,
     pre: InstancePre<State>,
 }
 
-/// One counted call.
+/// The result of one counted call.
 #[derive(Debug, Clone)]
 pub struct Count {
     /// The fuel that was used.
     pub instructions: u64,
-    /// What the policy answered: the bytes, or its error.
+    /// The policy's answer: the bytes, or its error.
     pub answer: Result<Vec<u8>, String>,
-    /// What it asked about the cluster.
+    /// The policy's lookups.
     pub lookups: Vec<Lookup>,
 }
 
@@ -53,7 +53,7 @@ impl Meter {
     /// Compiles a module.
     ///
     /// # Errors
-    /// [`Error::Module`].
+    /// [`Error::Module`] if the bytes are not a waPC policy.
     pub fn new(wasm: &[u8]) -> Result<Self, Error> {
         let compile = || -> Wasm<Self> {
             let mut config = Config::new();
@@ -69,10 +69,11 @@ impl Meter {
             .map_err(|error| Error::Module { origin: "the module".to_owned(), reason: format!("{error:#}") })
     }
 
-    /// Counts the evaluation of a request, with the payload that [`crate::Host::validate`] makes of it.
+    /// Counts the evaluation of a request, with the same payload as [`crate::Host::validate`].
     ///
     /// # Errors
-    /// [`Error::Request`], [`Error::Settings`], [`Error::Start`].
+    /// [`Error::Request`] if the request cannot be read, [`Error::Settings`] if the settings are not an object, and
+    /// [`Error::Start`] if the module cannot be instantiated or traps.
     pub fn validate(
         &self,
         request: &Value,
@@ -84,10 +85,10 @@ impl Meter {
         self.count("validate", &payload, grants, cluster)
     }
 
-    /// Runs one call on a fresh instance.
+    /// Runs one call on a new instance.
     ///
     /// # Errors
-    /// [`Error::Start`] for a module that cannot be instantiated, and for a trap.
+    /// [`Error::Start`] if the module cannot be instantiated or traps.
     pub fn count(
         &self,
         operation: &str,
@@ -97,7 +98,8 @@ impl Meter {
     ) -> Result<Count, Error> {
         let lookups = Arc::new(Mutex::new(Vec::new()));
         let state = State {
-            wasi: WasiCtxBuilder::new().build_p1(),
+            // The seeds of hash maps change what lookups in them cost.
+            wasi: WasiCtxBuilder::new().secure_random(Deterministic::new(vec![0])).build_p1(),
             callback: Callback::new(grants.clone(), cluster, lookups.clone()),
             operation: operation.as_bytes().to_vec(),
             payload: payload.to_vec(),
@@ -170,7 +172,7 @@ fn link_wapc(linker: &mut Linker<State>) -> Wasm<()> {
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "the signature is waPC's")]
+#[expect(clippy::too_many_arguments, reason = "waPC defines the signature")]
 fn host_call(
     mut caller: Caller<'_, State>,
     binding: i32,

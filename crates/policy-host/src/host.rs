@@ -1,4 +1,4 @@
-//! The host: one fresh instance per evaluation, and the real host's answer whatever the policy does.
+//! The host: evaluates each request on a new instance, and responds as the real host does.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use crate::{AdmissionResponse, Cluster, Error, Grants, Lookup, Module};
 
 const DEADLINE_MESSAGE: &str = "Policy execution interrupted because it exceeded the allowed execution time";
 
-/// A policy, what it is granted, and the cluster that answers its lookups.
+/// A policy, its grants, and the cluster that answers its lookups.
 pub struct Host {
     module: Module,
     cluster: Arc<dyn Cluster>,
@@ -25,32 +25,32 @@ pub struct Host {
     policy_id: String,
 }
 
-/// The outcome of one `validate`.
+/// The result of one `validate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
-    /// The host's answer.
+    /// The host's response.
     pub response: AdmissionResponse,
-    /// What the policy asked the host about the cluster, in order, refused questions included.
+    /// The policy's lookups in order, including those that were denied.
     pub lookups: Vec<Lookup>,
 }
 
-/// A policy's verdict on its settings.
+/// A policy's validation of its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingsValidationResponse {
-    /// Whether they can be used.
+    /// Whether the settings are valid.
     pub valid: bool,
-    /// Why they cannot.
+    /// The problems, if the settings are not valid.
     pub message: Option<String>,
 }
 
 impl Host {
-    /// The version of the real host whose behaviour this is.
+    /// The version of the real host that is reproduced.
     pub const VERSION: semver::Version = semver::Version::new(1, 36, 0);
 
     /// policy-server's default evaluation limit, in ticks.
     pub const LIMIT: u64 = 2;
 
-    /// A host that grants nothing and allows no mutation: what an AdmissionPolicy with defaults gets.
+    /// A host that grants nothing and allows no mutation, as for an AdmissionPolicy with defaults.
     pub fn new(module: Module, cluster: impl Cluster + 'static) -> Self {
         Self {
             module,
@@ -63,10 +63,11 @@ impl Host {
         }
     }
 
-    /// A host that grants what the metadata asks for, as a policy scaffolded from it gets.
+    /// A host with the grants in the metadata, as for a policy that is scaffolded from it.
     ///
     /// # Errors
-    /// [`Error::Metadata`] where the policy wants a newer host or another execution mode.
+    /// [`Error::Metadata`] if the policy requires a newer host or another execution mode, and [`Error::Capability`] if
+    /// the metadata has an unknown host capability.
     pub fn for_policy(
         module: Module,
         metadata: &Metadata,
@@ -74,7 +75,7 @@ impl Host {
     ) -> Result<Self, Error> {
         metadata.check_host(&Self::VERSION)?;
         if metadata.execution_mode != ExecutionMode::KubewardenWapc {
-            let reason = "executionMode: only kubewarden-wapc policies run here".to_owned();
+            let reason = "executionMode: only kubewarden-wapc is supported".to_owned();
             return Err(Error::Metadata { origin: "metadata".to_owned(), reason });
         }
         let mut host = Self::new(module, cluster).grants(metadata.grants()?).mutating(metadata.mutating);
@@ -82,21 +83,21 @@ impl Host {
         Ok(host)
     }
 
-    /// Replaces what the policy may ask for.
+    /// Replaces the policy's grants.
     #[must_use]
     pub fn grants(mut self, grants: Grants) -> Self {
         self.grants = grants;
         self
     }
 
-    /// The policy's `spec.mutating`: whether its patches are passed on or turned into refusals.
+    /// Sets the policy's `spec.mutating`: whether its patches are passed on. If not, they become rejections.
     #[must_use]
     pub fn mutating(mut self, mutating: bool) -> Self {
         self.mutating = mutating;
         self
     }
 
-    /// The evaluation limit in ticks of the module's clock, lookups included. An evaluation is interrupted at the
+    /// Sets the evaluation limit in ticks of the module's clock, including lookups. An evaluation is interrupted at the
     /// last of these ticks, so `2` is between one and two seconds, as with the real host.
     #[must_use]
     pub fn limit(mut self, ticks: u64) -> Self {
@@ -104,7 +105,7 @@ impl Host {
         self
     }
 
-    /// The name of the policy that messages of the host mention; `policy-from-cli` unless set.
+    /// Sets the name of the policy in messages of the host. The default is `policy-from-cli`.
     #[must_use]
     pub fn policy_id(mut self, id: impl Into<String>) -> Self {
         self.policy_id = id.into();
@@ -114,8 +115,9 @@ impl Host {
     /// Evaluates an AdmissionReview or its `request` (for a raw policy: any JSON).
     ///
     /// # Errors
-    /// [`Error::Request`], [`Error::Settings`], and [`Error::Start`] for a module that cannot be instantiated. Whatever
-    /// goes wrong from then on is a response with code 500, as from the real host.
+    /// [`Error::Request`] if the request cannot be read, [`Error::Settings`] if the settings are not an object, and
+    /// [`Error::Start`] if the module cannot be instantiated. Later failures are responses with code 500, as with the
+    /// real host.
     pub fn validate(&self, request: &Value, settings: &Value) -> Result<Evaluation, Error> {
         let settings = settings_object(settings)?;
         let request = match self.policy_type {
@@ -129,10 +131,10 @@ impl Host {
         Ok(Evaluation { response, lookups })
     }
 
-    /// Asks the policy whether it takes these settings.
+    /// Validates settings with the policy.
     ///
     /// # Errors
-    /// [`Error::Settings`], [`Error::Start`].
+    /// [`Error::Settings`] if the settings are not an object, and [`Error::Start`] if the module cannot be instantiated.
     pub fn validate_settings(&self, settings: &Value) -> Result<SettingsValidationResponse, Error> {
         let settings: Map<String, Value> = settings_object(settings)?;
         let payload = Value::Object(settings).to_string();
@@ -151,13 +153,14 @@ impl Host {
     /// The version of the protocol between host and policy: `v1`.
     ///
     /// # Errors
-    /// [`Error::ProtocolVersion`], [`Error::Start`].
+    /// [`Error::ProtocolVersion`] if the policy fails or answers with anything else, and [`Error::Start`] if the module
+    /// cannot be instantiated.
     pub fn protocol_version(&self) -> Result<String, Error> {
         match self.call("protocol_version", &[], &Arc::default()) {
             Ok(answer) => match serde_json::from_slice::<String>(&answer) {
                 Ok(version) if version == "v1" => Ok(version),
                 _ => Err(Error::ProtocolVersion(format!(
-                    "the answer is {:?}, the only version is \"v1\"",
+                    "the answer is {:?}; the only supported version is \"v1\"",
                     String::from_utf8_lossy(&answer)
                 ))),
             },
@@ -167,7 +170,7 @@ impl Host {
         }
     }
 
-    /// One call on a fresh instance.
+    /// Runs one call on a new instance.
     fn call(
         &self,
         operation: &str,
@@ -182,7 +185,8 @@ impl Host {
         instance.call(operation, payload).map_err(CallError::Guest)
     }
 
-    /// `crates/policy-evaluator/src/runtimes/wapc/runtime.rs`, and for `wapc_init` policy-server's `api/service.rs`.
+    /// Converts a result to a response, as `crates/policy-evaluator/src/runtimes/wapc/runtime.rs` and (for `wapc_init`)
+    /// policy-server's `api/service.rs` do.
     fn respond(
         &self,
         request: &ValidateRequest,

@@ -1,9 +1,9 @@
-//! Runs a Kubewarden policy (`executionMode: kubewarden-wapc`) on a desk and in tests, with the answers of
+//! Runs a Kubewarden policy (`executionMode: kubewarden-wapc`) locally and in tests, with the same responses as
 //! policy-server and kwctl.
 //!
-//! [`Module`] is the compiled policy, [`Metadata`] what its metadata.yml grants it, [`Host`] evaluates requests on a
-//! fresh instance each. What the policy looks up is answered by a [`Cluster`]: [`Manifests`] (objects in YAML and
-//! JSON files, and faults that a fixture asks for) or [`Replay`] (a recording in kwctl's format).
+//! [`Module`] is the compiled policy. [`Metadata`] is its metadata.yml, which contains the grants that it needs. [`Host`]
+//! evaluates each request on a new instance. A [`Cluster`] answers the policy's lookups: [`Manifests`] (objects in YAML
+//! and JSON files, and faults from fixtures) or [`Replay`] (a recording in kwctl's format).
 //!
 //! ```no_run
 //! use policy_host::{Host, Manifests, Metadata, Module};
@@ -21,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! The rules come from the real host's sources, `crates/policy-evaluator`, `crates/policy-server` and `crates/kwctl` of
-//! <https://github.com/kubewarden/kubewarden-controller> at 1.36; each item names its file.
+//! The behaviour follows the sources of the real host: `crates/policy-evaluator`, `crates/policy-server` and
+//! `crates/kwctl` of <https://github.com/kubewarden/kubewarden-controller> at 1.36. Each item names its file.
 
 mod callback;
 mod capabilities;

@@ -1,14 +1,14 @@
-//! Lookups: the questions that a policy can ask about the cluster.
+//! Lookups: a policy's requests for information about the cluster.
 //!
 //! Names, fields and their order are those of `crates/policy-evaluator/src/callback_requests.rs` and the SDK's
-//! `host_capabilities/kubernetes.rs`: recordings hold them in this form, and a replay error prints their `Debug`.
+//! `host_capabilities/kubernetes.rs`. Recordings contain them in this form, and replay errors print their `Debug`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One question.
+/// One lookup.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lookup {
     /// `kubernetes/get_resource`.
@@ -22,7 +22,7 @@ pub enum Lookup {
 }
 
 impl Lookup {
-    /// apiVersion and kind of what is read; none for `can_i`, which contextAwareResources do not gate.
+    /// The apiVersion and kind that is read; `None` for `can_i`, which needs no entry in contextAwareResources.
     #[must_use]
     pub fn resource(&self) -> Option<(&str, &str)> {
         match self {
@@ -36,7 +36,7 @@ impl Lookup {
 
 impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The real type has struct variants: no second name around the fields.
+        // The real type has struct variants, so the output has only one name around the fields.
         match self {
             Self::KubernetesGetResource(get) => fmt::Debug::fmt(get, f),
             Self::KubernetesListResourceNamespace(list) => fmt::Debug::fmt(list, f),
@@ -46,71 +46,71 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// One object by name.
+/// Gets one object by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubernetesGetResource {
     /// `v1`, or group/version.
     pub api_version: String,
-    /// The singular, as in manifests.
+    /// The kind, as in manifests.
     pub kind: String,
-    /// Pasted into the URL as it is.
+    /// The name of the object, inserted into the URL without escaping.
     pub name: String,
-    /// Ignored for cluster-scoped kinds.
+    /// The namespace of the object; ignored for cluster-scoped kinds.
     pub namespace: Option<String>,
-    /// Whether the host's cache of five seconds is passed by.
+    /// Whether to bypass the host's cache of five seconds.
     pub disable_cache: bool,
-    /// Dotted paths that are kept; metadata always is.
+    /// The dotted paths to keep; metadata is always kept.
     pub field_masks: Option<BTreeSet<String>>,
 }
 
-/// All objects of a kind in one namespace.
+/// Lists all objects of a kind in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubernetesListResourceNamespace {
     /// `v1`, or group/version.
     pub api_version: String,
-    /// The singular, as in manifests.
+    /// The kind, as in manifests.
     pub kind: String,
     /// The namespace.
     pub namespace: String,
-    /// A label selector; everything where absent.
+    /// A label selector; everything if absent.
     pub label_selector: Option<String>,
-    /// A field selector; everything where absent.
+    /// A field selector; everything if absent.
     pub field_selector: Option<String>,
-    /// Dotted paths that are kept; metadata always is.
+    /// The dotted paths to keep; metadata is always kept.
     pub field_masks: Option<BTreeSet<String>>,
 }
 
-/// All objects of a kind.
+/// Lists all objects of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubernetesListResourceAll {
     /// `v1`, or group/version.
     pub api_version: String,
-    /// The singular, as in manifests.
+    /// The kind, as in manifests.
     pub kind: String,
-    /// A label selector; everything where absent.
+    /// A label selector; everything if absent.
     pub label_selector: Option<String>,
-    /// A field selector; everything where absent.
+    /// A field selector; everything if absent.
     pub field_selector: Option<String>,
-    /// Dotted paths that are kept; metadata always is.
+    /// The dotted paths to keep; metadata is always kept.
     pub field_masks: Option<BTreeSet<String>>,
 }
 
-/// A SubjectAccessReview.
+/// Creates a SubjectAccessReview.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubernetesCanI {
-    /// Who wants to do what. The SDK sends it under the alias.
+    /// The subject and the operation. The SDK sends it under the alias.
     #[serde(alias = "subject_access_review")]
     pub request: SubjectAccessReview,
-    /// Whether the host's cache of five seconds is passed by.
+    /// Whether to bypass the host's cache of five seconds.
     pub disable_cache: bool,
 }
 
-/// Who wants to do what.
+/// A subject and an operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubjectAccessReview {
-    /// Groups of the user.
+    /// The groups of the user.
     pub groups: Option<Vec<String>>,
-    /// What is to be done.
+    /// The operation.
     pub resource_attributes: ResourceAttributes,
     /// The user.
     pub user: String,

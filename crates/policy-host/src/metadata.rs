@@ -1,7 +1,7 @@
-//! metadata.yml: what a policy judges, and what it needs from its host.
+//! metadata.yml: the requests that a policy handles, and the grants that it needs.
 //!
-//! Keys and rules of `crates/policy-evaluator/src/policy_metadata.rs`. The real host ignores a key that it does not know;
-//! here it is an error, because a misspelt grant is noticed in the cluster only.
+//! The keys and rules are those of `crates/policy-evaluator/src/policy_metadata.rs`. The real host ignores unknown keys.
+//! Here they are errors, because a misspelt grant would otherwise be noticed only in the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,9 +16,9 @@ use crate::{Capabilities, ContextAwareResource, Error, Grants};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
-    /// Which requests the policy gets.
+    /// The requests that the policy handles.
     pub rules: Vec<Rule>,
-    /// Title, author and the like; keys `io.kubewarden.policy.*` and `io.artifacthub.*`.
+    /// Title, author and similar, with keys `io.kubewarden.policy.*` and `io.artifacthub.*`.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
     /// Whether the policy changes objects.
@@ -29,20 +29,20 @@ pub struct Metadata {
     /// The runtime that the module is written for.
     #[serde(default)]
     pub execution_mode: ExecutionMode,
-    /// Whether it judges admission requests.
+    /// The kind of requests that it handles.
     #[serde(default)]
     pub policy_type: PolicyType,
-    /// The kinds that it reads.
+    /// The kinds that it needs to read.
     #[serde(default)]
     pub context_aware_resources: BTreeSet<ContextAwareResource>,
-    /// The host capabilities that it calls.
+    /// The host capabilities that it needs.
     #[serde(default)]
     pub host_capabilities: BTreeSet<String>,
-    /// The oldest host that it runs on.
+    /// The oldest supported version of the host.
     pub minimum_kubewarden_version: Option<Version>,
 }
 
-/// Requests that the policy gets, as in a webhook configuration.
+/// Requests that the policy handles, as in a webhook configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
@@ -50,7 +50,7 @@ pub struct Rule {
     pub api_groups: Vec<String>,
     /// API versions, or `*` alone.
     pub api_versions: Vec<String>,
-    /// Plurals, with `/subresource` where one is meant.
+    /// Plurals, optionally with `/subresource`.
     pub resources: Vec<String>,
     /// Operations, or `*` alone.
     pub operations: Vec<Operation>,
@@ -68,7 +68,7 @@ pub enum Operation {
     Delete,
     /// CONNECT.
     Connect,
-    /// Every one.
+    /// Every operation.
     #[serde(rename = "*")]
     All,
 }
@@ -88,7 +88,7 @@ pub enum ExecutionMode {
     Wasi,
 }
 
-/// What a policy judges.
+/// The kind of requests that a policy handles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PolicyType {
@@ -107,7 +107,7 @@ impl Metadata {
     /// Reads a metadata.yml.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Metadata`].
+    /// [`Error::Read`] if the file cannot be read, and [`Error::Metadata`] if its content is invalid.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text =
@@ -115,27 +115,27 @@ impl Metadata {
         Self::read(&path.display().to_string(), &text)
     }
 
-    /// Reads the text of a metadata.yml.
+    /// Parses the text of a metadata.yml.
     ///
     /// # Errors
-    /// [`Error::Metadata`].
+    /// [`Error::Metadata`] if the text is invalid.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         Self::read("metadata", text)
     }
 
-    /// What the policy asks to be granted.
+    /// The grants that the policy needs.
     ///
     /// # Errors
-    /// [`Error::Capability`].
+    /// [`Error::Capability`] if a host capability is unknown.
     pub fn grants(&self) -> Result<Grants, Error> {
         let capabilities = Capabilities::new(&self.host_capabilities)?;
         Ok(Grants { capabilities, resources: self.context_aware_resources.clone() })
     }
 
     fn read(origin: &str, text: &str) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::Metadata { origin: origin.to_owned(), reason };
-        let metadata: Self = yaml_serde::from_str(text).map_err(|error| refuse(error.to_string()))?;
-        metadata.check().map_err(refuse)?;
+        let invalid = |reason: String| Error::Metadata { origin: origin.to_owned(), reason };
+        let metadata: Self = yaml_serde::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        metadata.check().map_err(invalid)?;
         Ok(metadata)
     }
 
@@ -153,14 +153,14 @@ impl Metadata {
                     return at(field, "must not be empty");
                 }
                 if field != "resources" && !star_is_alone(values) {
-                    return at(field, "`*` stands alone");
+                    return at(field, "`*` must be the only entry");
                 }
             }
             if rule.operations.is_empty() {
                 return at("operations", "must not be empty");
             }
             if rule.operations.len() > 1 && rule.operations.contains(&Operation::All) {
-                return at("operations", "`*` stands alone");
+                return at("operations", "`*` must be the only entry");
             }
             check_resources(&rule.resources).or_else(|reason| at("resources", &reason))?;
         }
@@ -172,12 +172,12 @@ impl Metadata {
         self.grants().map(drop).map_err(|error| format!("hostCapabilities: {error}"))
     }
 
-    /// Major and minor are compared, like the real host does (`crates/kwctl/src/backend.rs`).
+    /// Compares major and minor, as the real host does (`crates/kwctl/src/backend.rs`).
     pub(crate) fn check_host(&self, host: &Version) -> Result<(), Error> {
         match &self.minimum_kubewarden_version {
             Some(minimum) if (minimum.major, minimum.minor) > (host.major, host.minor) => {
                 let reason = format!(
-                    "minimumKubewardenVersion: the policy needs Kubewarden {}.{} or later, this is {}.{}",
+                    "minimumKubewardenVersion: the policy requires Kubewarden {}.{} or later; this is {}.{}",
                     minimum.major, minimum.minor, host.major, host.minor
                 );
                 Err(Error::Metadata { origin: "metadata".to_owned(), reason })
@@ -187,24 +187,24 @@ impl Metadata {
     }
 }
 
-/// The API server's own rules for webhooks, which the host repeats.
+/// Checks the API server's rules for webhooks, as the real host does.
 fn check_resources(resources: &[String]) -> Result<(), String> {
     if resources.iter().any(String::is_empty) {
-        return Err("must not hold an empty name".to_owned());
+        return Err("must not contain an empty name".to_owned());
     }
     if resources.len() > 1 && resources.iter().any(|resource| resource == "*/*") {
-        return Err("`*/*` stands alone".to_owned());
+        return Err("`*/*` must be the only entry".to_owned());
     }
     if resources.iter().any(|resource| resource == "*")
         && resources.iter().any(|resource| resource != "*" && !resource.contains('/'))
     {
-        return Err("`*` covers every resource, do not name another".to_owned());
+        return Err("`*` covers every resource; remove the others".to_owned());
     }
     for resource in resources {
         let Some((name, subresource)) = resource.split_once('/') else { continue };
         let covered_by = |wider: String| wider != *resource && resources.contains(&wider);
         if covered_by(format!("{name}/*")) || covered_by(format!("*/{subresource}")) {
-            return Err(format!("{resource} is covered by a wildcard beside it"));
+            return Err(format!("{resource} is covered by a wildcard in the same list; remove it"));
         }
     }
     Ok(())
@@ -241,14 +241,14 @@ minimumKubewardenVersion: 1.35.0
 ";
 
     #[test]
-    fn defaults_are_the_real_hosts() {
+    fn defaults_match_the_real_host() {
         let metadata = Metadata::from_yaml(GOOD).unwrap();
         assert!(metadata.background_audit);
         assert_eq!(metadata.execution_mode, ExecutionMode::KubewardenWapc);
         assert_eq!(metadata.policy_type, PolicyType::Kubernetes);
         let grants = metadata.grants().unwrap();
         assert!(grants.allows_resource("cert-manager.io/v1", "Issuer"));
-        assert!(!grants.allows_resource("cert-manager.io/v1", "issuer"), "the case counts");
+        assert!(!grants.allows_resource("cert-manager.io/v1", "issuer"), "case-sensitive");
         assert!(grants.capabilities.allows("kubernetes/get_resource"));
         assert!(!grants.capabilities.allows("kubernetes/can_i"));
     }
@@ -259,8 +259,16 @@ minimumKubewardenVersion: 1.35.0
     #[case::unknown_rule_key("resources: [", "resource: [", "unknown field `resource`")]
     #[case::missing("mutating: true\n", "", "missing field `mutating`")]
     #[case::lower_case_operation("CREATE", "create", "unknown variant `create`")]
-    #[case::star_not_alone("[v1, v1beta1]", "[v1, '*']", "rules[0].apiVersions: `*` stands alone")]
-    #[case::operation_not_alone("[CREATE, UPDATE]", "[CREATE, '*']", "rules[0].operations: `*` stands alone")]
+    #[case::star_with_others(
+        "[v1, v1beta1]",
+        "[v1, '*']",
+        "rules[0].apiVersions: `*` must be the only entry"
+    )]
+    #[case::star_operation_with_others(
+        "[CREATE, UPDATE]",
+        "[CREATE, '*']",
+        "rules[0].operations: `*` must be the only entry"
+    )]
     #[case::no_resource("[gateways]", "[]", "rules[0].resources: must not be empty")]
     #[case::covered("[gateways]", "['gateways/*', gateways/status]", "gateways/status is covered")]
     #[case::short_version("1.35.0", "'1.35'", "unexpected end of input while parsing minor version")]
@@ -270,7 +278,7 @@ minimumKubewardenVersion: 1.35.0
         "executionMode: kubewarden\nmutating:",
         "unknown variant `kubewarden`"
     )]
-    fn a_mistake_is_named(#[case] from: &str, #[case] to: &str, #[case] expected: &str) {
+    fn errors_are_reported(#[case] from: &str, #[case] to: &str, #[case] expected: &str) {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD);
         let error = Metadata::from_yaml(&text).unwrap_err().to_string();
@@ -282,13 +290,13 @@ minimumKubewardenVersion: 1.35.0
     #[case::same_with_patch("1.36.7", true)]
     #[case::newer("1.37.0", false)]
     #[case::next_major("2.0.0", false)]
-    fn the_host_has_to_be_new_enough(#[case] minimum: &str, #[case] fits: bool) {
+    fn the_host_must_be_new_enough(#[case] minimum: &str, #[case] fits: bool) {
         let metadata = Metadata::from_yaml(&GOOD.replace("1.35.0", minimum)).unwrap();
         assert_eq!(metadata.check_host(&crate::Host::VERSION).is_ok(), fits);
     }
     proptest! {
         #[test]
-        fn a_damaged_file_is_read_or_refused(at in 0..GOOD.len(), with in ".{0,3}") {
+        fn a_damaged_file_is_parsed_or_rejected(at in 0..GOOD.len(), with in ".{0,3}") {
             let mut text = GOOD.to_owned();
             text.replace_range(at..=at, &with);
             let _ = Metadata::from_yaml(&text);

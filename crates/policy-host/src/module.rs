@@ -1,4 +1,4 @@
-//! A policy's compiled WebAssembly module, and the clock that interrupts it.
+//! The compiled WebAssembly module of a policy, and the clock that interrupts it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,68 +10,67 @@ use wasmtime_provider::{EpochDeadlines, WasmtimeEngineProviderBuilder, WasmtimeE
 use crate::Error;
 use crate::callback::Callback;
 
-/// A compiled policy. Cheap to clone; every evaluation gets an instance of its own.
+/// A compiled policy. It is cheap to clone. Every evaluation has its own instance.
 #[derive(Clone)]
 pub struct Module {
     pre: WasmtimeEngineProviderPre,
 }
 
-/// Why an instance could not be made.
+/// The reason why an instance could not be created.
 pub(crate) enum StartError {
-    /// `wapc_init` ran into the evaluation limit.
+    /// `wapc_init` exceeded the evaluation limit.
     Deadline,
     Failed(String),
 }
 
 impl Module {
-    /// The real host's tick: policy-server counts its evaluation limit in seconds (`lib.rs`, `increment_epoch`).
+    /// The tick of the real host: policy-server counts the evaluation limit in seconds (`lib.rs`, `increment_epoch`).
     pub const TICK: Duration = Duration::from_secs(1);
 
     /// Reads and compiles a module.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Module`].
+    /// [`Error::Read`] if the file cannot be read, and [`Error::Module`] if it is not a waPC policy.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::compile(&path.display().to_string(), &bytes, Self::TICK)
     }
 
-    /// Compiles a module that is in memory.
+    /// Compiles a module in memory.
     ///
     /// # Errors
-    /// [`Error::Module`].
+    /// [`Error::Module`] if the bytes are not a waPC policy.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         Self::with_tick(bytes, Self::TICK)
     }
 
-    /// Like [`Module::from_bytes`], with a tick other than the real host's: tests of the evaluation limit need not
-    /// wait for seconds.
+    /// Like [`Module::from_bytes`], with another tick than the real host, so that tests of the evaluation limit are fast.
     ///
     /// # Errors
-    /// [`Error::Module`].
+    /// [`Error::Module`] if the bytes are not a waPC policy.
     pub fn with_tick(bytes: &[u8], tick: Duration) -> Result<Self, Error> {
         Self::compile("the module", bytes, tick)
     }
 
     fn compile(origin: &str, bytes: &[u8], tick: Duration) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::Module { origin: origin.to_owned(), reason };
+        let invalid = |reason: String| Error::Module { origin: origin.to_owned(), reason };
         let mut config = Config::new();
         config.epoch_interruption(true);
-        // A module runs a few requests here, so compiling counts for more than running.
+        // A module runs only a few requests, so compile time matters more than run time.
         config.cranelift_opt_level(OptLevel::None);
-        let engine = Engine::new(&config).map_err(|error| refuse(format!("{error:#}")))?;
-        let wasm = Wasm::new(&engine, bytes).map_err(|error| refuse(format!("{error:#}")))?;
+        let engine = Engine::new(&config).map_err(|error| invalid(format!("{error:#}")))?;
+        let wasm = Wasm::new(&engine, bytes).map_err(|error| invalid(format!("{error:#}")))?;
         let pre = WasmtimeEngineProviderBuilder::new()
             .engine(engine.clone())
             .module(wasm)
             .build_pre()
-            .map_err(|error| refuse(error.to_string()))?;
+            .map_err(|error| invalid(error.to_string()))?;
         spawn_ticker(engine.weak(), tick);
         Ok(Self { pre })
     }
 
-    /// A fresh instance whose `wapc_init` has run, within `ticks`.
+    /// Creates an instance and runs its `wapc_init`, within `ticks`.
     pub(crate) fn instantiate(&self, callback: Callback, ticks: u64) -> Result<WapcHost, StartError> {
         let deadlines = EpochDeadlines { wapc_init: ticks, wapc_func: ticks };
         let provider =
@@ -86,7 +85,7 @@ impl Module {
         );
         host.map_err(|error| {
             let text = error.to_string();
-            // policy-server finds this case by the same words (`api/service.rs`): the error has no type.
+            // policy-server detects this case by the same text (`api/service.rs`), because the error has no type.
             if text.contains("init interrupted, execution deadline exceeded") {
                 StartError::Deadline
             } else {
@@ -102,7 +101,8 @@ impl std::fmt::Debug for Module {
     }
 }
 
-/// One clock per engine, as in policy-server: the first tick of an evaluation can come early. It ends with the engine.
+/// Starts the clock of an engine. As in policy-server, evaluations share it, so the first tick of an evaluation can be
+/// shorter. The clock stops when the engine is dropped.
 fn spawn_ticker(engine: EngineWeak, tick: Duration) {
     std::thread::spawn(move || {
         loop {

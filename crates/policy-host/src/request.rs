@@ -1,7 +1,7 @@
-//! The AdmissionRequest as the host hands it to a policy.
+//! The AdmissionRequest, as the host passes it to a policy.
 //!
-//! The host reads the API server's request into a type and writes it out again, so fields that it does not know never
-//! reach the policy, and what is null is left out (`crates/policy-evaluator/src/admission_request.rs`).
+//! The host deserializes the API server's request and serializes it again. Unknown fields therefore do not reach the
+//! policy, and null is omitted (`crates/policy-evaluator/src/admission_request.rs`).
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ struct UserInfo {
     username: Option<String>,
 }
 
-/// What is validated: `policyType: kubernetes` or `raw`.
+/// The request to validate, for `policyType: kubernetes` or `raw`.
 #[derive(Debug, Clone)]
 pub(crate) enum ValidateRequest {
     Kubernetes(Box<AdmissionRequest>),
@@ -74,7 +74,7 @@ pub(crate) enum ValidateRequest {
 }
 
 impl ValidateRequest {
-    /// An AdmissionReview or its `request` (`crates/kwctl/src/command/run/evaluator.rs`).
+    /// Reads an AdmissionReview or its `request` (`crates/kwctl/src/command/run/evaluator.rs`).
     pub(crate) fn kubernetes(input: &Value) -> Result<Self, Error> {
         let Some(object) = input.as_object() else {
             return Err(Error::Request(format!("it is {}, not an object", type_name(input))));
@@ -98,7 +98,7 @@ impl ValidateRequest {
         }
     }
 
-    /// What a mutation is compared with; none on DELETE.
+    /// The object to compare a mutation with; `None` for DELETE.
     pub(crate) fn object(&self) -> Option<&Value> {
         match self {
             Self::Kubernetes(request) => request.object.as_ref(),
@@ -116,7 +116,7 @@ impl ValidateRequest {
     }
 }
 
-/// Settings are an object; null stands for an empty one (`crates/policy-evaluator/src/policy_evaluator.rs`).
+/// The settings as an object; null is an empty object (`crates/policy-evaluator/src/policy_evaluator.rs`).
 pub(crate) fn settings(settings: &Value) -> Result<Map<String, Value>, Error> {
     match settings {
         Value::Null => Ok(Map::new()),

@@ -1,7 +1,7 @@
-//! The AdmissionResponse, in the shape that kwctl prints and policy-server sends.
+//! The AdmissionResponse, in the format that kwctl prints and policy-server sends.
 //!
-//! `crates/policy-evaluator/src/admission_response.rs` and `admission_response_handler.rs`; what a policy of this kind
-//! never gets to fill (status.reason and the like) is left out.
+//! It follows `crates/policy-evaluator/src/admission_response.rs` and `admission_response_handler.rs`, without the fields
+//! that a policy cannot set (status.reason and similar).
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,26 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The host's answer to an admission request.
+/// The host's response to an admission request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionResponse {
     /// The uid of the request.
     pub uid: String,
-    /// The verdict.
+    /// Whether the request is accepted.
     pub allowed: bool,
-    /// Given together with `patch`.
+    /// The type of `patch`; set if `patch` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_type: Option<PatchType>,
     /// An RFC 6902 patch as base64; [`AdmissionResponse::patch`] decodes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,
-    /// Why the request is refused.
+    /// The reason of a rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<AdmissionResponseStatus>,
-    /// Goes to the API server's audit log. Sorted; the real host's order is random.
+    /// Annotations for the API server's audit log. They are sorted; the real host's order is random.
     pub audit_annotations: Option<BTreeMap<String, String>>,
-    /// Shown to whoever made the request.
+    /// Warnings for the API client.
     pub warnings: Option<Vec<String>>,
 }
 
@@ -41,10 +41,10 @@ pub enum PatchType {
     JsonPatch,
 }
 
-/// Message and code of a refusal.
+/// The message and code of a rejection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdmissionResponseStatus {
-    /// Shown to whoever made the request.
+    /// The message for the API client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// An HTTP status code.
@@ -52,7 +52,7 @@ pub struct AdmissionResponseStatus {
     pub code: Option<u16>,
 }
 
-/// What a policy answers to `validate` (the SDK's `response.rs`).
+/// The policy's answer to `validate` (`response.rs` of the SDK).
 #[derive(Debug, Deserialize)]
 pub(crate) struct ValidationResponse {
     accepted: bool,
@@ -71,13 +71,13 @@ impl AdmissionResponse {
         serde_json::from_slice(&json).ok()
     }
 
-    /// The refusal's message, empty where there is none.
+    /// The message of a rejection; empty if there is none.
     #[must_use]
     pub fn message(&self) -> &str {
         self.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default()
     }
 
-    /// The refusal's code.
+    /// The code of a rejection.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         self.status.as_ref().and_then(|status| status.code)
@@ -118,7 +118,7 @@ impl AdmissionResponse {
         }
     }
 
-    /// `spec.mutating: false` turns a patch into a refusal.
+    /// Turns a patch into a rejection, for `spec.mutating: false`.
     pub(crate) fn without_mutation(self, policy_id: &str) -> Self {
         if self.patch.is_none() {
             return self;

@@ -1,4 +1,4 @@
-//! Whatever a policy answers or does, the host answers like the real one.
+//! The host responds like the real host to any behaviour of a policy.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use policy_host::{AdmissionResponse, Error, Evaluation, Grants, Host, Manifests, Metadata, Module};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{create, hurried_probe, probe};
+use support::{create, fast_probe, probe};
 
 fn host() -> Host {
     Host::new(probe(), Manifests::default()).mutating(true)
@@ -18,7 +18,7 @@ fn evaluate(host: &Host, object: Value, settings: Value) -> AdmissionResponse {
 }
 
 #[test]
-fn the_payload_is_the_real_hosts() {
+fn the_payload_matches_the_real_host() {
     let mut request = create(json!({"z": 1, "a": null}));
     request["oldObject"] = Value::Null;
     request["dryRun"] = json!(true);
@@ -45,7 +45,7 @@ fn the_payload_is_the_real_hosts() {
     json!({"accepted": true}),
     r#"{"uid":"u-1","allowed":true,"auditAnnotations":null,"warnings":null}"#
 )]
-#[case::refused(
+#[case::rejected(
     json!({"accepted": false, "message": "no", "code": 422, "warnings": ["w"], "audit_annotations": {"b": "2", "a": "1"}}),
     r#"{"uid":"u-1","allowed":false,"status":{"message":"no","code":422},"auditAnnotations":{"a":"1","b":"2"},"warnings":["w"]}"#
 )]
@@ -57,7 +57,7 @@ fn the_payload_is_the_real_hosts() {
     json!({"accepted": true, "mutated_object": {"a": 1}}),
     r#"{"uid":"u-1","allowed":true,"auditAnnotations":null,"warnings":null}"#
 )]
-#[case::refused_and_mutated(
+#[case::rejected_and_mutated(
     json!({"accepted": false, "code": 400, "mutated_object": {}}),
     r#"{"uid":"u-1","allowed":false,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL2EifV0=","status":{"code":400},"auditAnnotations":null,"warnings":null}"#
 )]
@@ -76,7 +76,7 @@ fn the_patch_can_be_read() {
 }
 
 #[test]
-fn a_patch_needs_leave() {
+fn a_patch_needs_permission() {
     let answer = json!({"answer": {"accepted": true, "mutated_object": {"b": 2}, "warnings": ["w"]}});
     let response = evaluate(&host().mutating(false).policy_id("strict"), json!({}), answer);
     assert_eq!(
@@ -100,7 +100,7 @@ fn nothing_can_be_mutated_on_delete() {
 
 #[rstest]
 #[case::error(json!({"error": "boom"}), "internal server error: Guest call failure: boom")]
-#[case::no_json(
+#[case::not_json(
     json!({"raw": "hello"}),
     "internal server error: invalid response from policy: expected value at line 1 column 1"
 )]
@@ -130,20 +130,17 @@ const INTERRUPTED: &str = "Policy execution interrupted because it exceeded the 
 
 #[test]
 fn an_endless_policy_is_interrupted() {
-    let host = Host::new(hurried_probe(), Manifests::default());
+    let host = Host::new(fast_probe(), Manifests::default());
     let begin = Instant::now();
     let response = evaluate(&host, json!({}), json!({"spin": true}));
     assert_eq!((response.allowed, response.code(), response.message()), (false, Some(500), INTERRUPTED));
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
-    let patient = host.limit(200);
-    assert!(
-        evaluate(&patient, json!({}), json!({})).allowed,
-        "the next evaluation has an instance of its own"
-    );
+    let host = host.limit(200);
+    assert!(evaluate(&host, json!({}), json!({})).allowed, "the next evaluation has its own instance");
 }
 
 #[test]
-fn the_limit_counts_the_real_hosts_seconds() {
+fn the_limit_is_in_seconds_like_the_real_host() {
     let begin = Instant::now();
     let response = evaluate(&host(), json!({}), json!({"spin": true}));
     assert_eq!(response.message(), INTERRUPTED);
@@ -155,7 +152,7 @@ fn the_limit_counts_the_real_hosts_seconds() {
 #[case::null(Value::Null, "null")]
 #[case::list(json!([]), "a list")]
 #[case::text(json!("x"), "a string")]
-fn settings_are_an_object(#[case] settings: Value, #[case] name: &str) {
+fn settings_must_be_an_object(#[case] settings: Value, #[case] name: &str) {
     match host().validate_settings(&settings) {
         Ok(answer) => assert!(answer.valid && settings.is_null()),
         Err(error) => assert!(error.to_string().contains(&format!("not {name}")), "{error}"),
@@ -168,25 +165,25 @@ fn settings_are_an_object(#[case] settings: Value, #[case] name: &str) {
     json!({"error": "boom"}),
     "Error invoking settings validation callback: GuestCallFailure(\"boom\")"
 )]
-#[case::no_json(
+#[case::not_json(
     json!({"raw": "x"}),
     "error: InvalidResponseWithError(Error(\"expected value\", line: 1, column: 1))"
 )]
-fn settings_are_refused(#[case] behaviour: Value, #[case] message: &str) {
+fn invalid_settings_are_reported(#[case] behaviour: Value, #[case] message: &str) {
     let answer = host().validate_settings(&json!({"settings": behaviour})).unwrap();
     assert_eq!((answer.valid, answer.message.as_deref()), (false, Some(message)));
 }
 
 #[test]
-fn the_protocol_version_is_asked_for() {
+fn the_protocol_version_is_returned() {
     assert_eq!(host().protocol_version().unwrap(), "v1");
 }
 
 #[rstest]
-#[case::no_object(json!([1]), "it is a list, not an object")]
+#[case::not_an_object(json!([1]), "it is a list, not an object")]
 #[case::review_without_request(json!({"kind": "AdmissionReview"}), "has no `request`")]
 #[case::no_uid(json!({"operation": "CREATE"}), "missing field `uid`")]
-fn a_request_has_to_be_one(#[case] request: Value, #[case] reason: &str) {
+fn an_invalid_request_is_an_error(#[case] request: Value, #[case] reason: &str) {
     let error = host().validate(&request, &json!({})).unwrap_err().to_string();
     assert!(error.contains(reason), "{error}");
 }
@@ -213,7 +210,7 @@ fn a_module_that_cannot_start_is_an_error(#[case] wat: &str, #[case] reason: &st
 }
 
 #[test]
-fn a_guest_that_says_nothing_is_an_internal_error() {
+fn a_guest_without_a_message_is_an_internal_error() {
     let module = Module::from_bytes(format!("{WAT_HEAD})").as_bytes()).unwrap();
     let response = evaluate(&Host::new(module, Manifests::default()), json!({}), json!({}));
     assert_eq!(
@@ -223,10 +220,10 @@ fn a_guest_that_says_nothing_is_an_internal_error() {
 }
 
 #[rstest]
-#[case::no_wasm(b"\x7fELF something".to_vec(), "not a waPC policy")]
+#[case::not_wasm(b"\x7fELF something".to_vec(), "not a waPC policy")]
 #[case::empty(Vec::new(), "not a waPC policy")]
 #[case::foreign_import(br#"(module (import "env" "f" (func)))"#.to_vec(), "env::f")]
-fn bytes_that_are_no_policy_are_refused(#[case] bytes: Vec<u8>, #[case] reason: &str) {
+fn bytes_that_are_not_a_policy_are_rejected(#[case] bytes: Vec<u8>, #[case] reason: &str) {
     let error = Module::from_bytes(&bytes).unwrap_err().to_string();
     assert!(error.contains(reason), "{error}");
 }
@@ -242,16 +239,16 @@ fn a_raw_policy_gets_any_json() {
 }
 
 #[rstest]
-#[case::newer_host("minimumKubewardenVersion: 9.0.0", "needs Kubewarden 9.0 or later")]
+#[case::newer_host("minimumKubewardenVersion: 9.0.0", "requires Kubewarden 9.0 or later")]
 #[case::other_runtime("executionMode: opa", "only kubewarden-wapc")]
-fn a_policy_for_another_host_is_refused(#[case] line: &str, #[case] reason: &str) {
+fn a_policy_for_another_host_is_rejected(#[case] line: &str, #[case] reason: &str) {
     let metadata = Metadata::from_yaml(&format!("rules: []\nmutating: false\n{line}\n")).unwrap();
     let error = Host::for_policy(probe(), &metadata, Manifests::default()).err().unwrap().to_string();
     assert!(error.contains(reason), "{error}");
 }
 
 #[test]
-fn counting_repeats_itself_and_sees_the_same_answer() {
+fn counting_is_reproducible_and_returns_the_answer() {
     let meter = policy_host::fuel::Meter::new(support::probe_bytes()).unwrap();
     let count = |calls: usize| {
         let call = json!({"namespace": "kubernetes", "operation": "get_resource", "payload": {

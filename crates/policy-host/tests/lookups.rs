@@ -1,4 +1,4 @@
-//! What a policy gets for its lookups: grants, objects, faults and recordings, through a real guest.
+//! The answers to lookups: grants, objects, faults and recordings, with a real guest.
 
 mod support;
 
@@ -9,14 +9,14 @@ use std::time::Duration;
 use policy_host::{Capabilities, Grants, Host, Lookup, Manifests, Replay, Tail};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{call, create, hurried_probe, probe, reading_host};
+use support::{call, create, fast_probe, probe, reading_host};
 
 fn recording(name: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test_data/lookups");
     std::fs::read_to_string(folder.join(format!("{name}.yml"))).unwrap()
 }
 
-/// The request of a recording, and what a policy gets for it.
+/// The request of a recording, and the result that a policy gets.
 fn recorded(name: &str) -> (Value, String) {
     let yaml: Vec<Value> = yaml_serde::from_str(&recording(name)).unwrap();
     let request = yaml[0]["request"].as_str().unwrap();
@@ -78,7 +78,7 @@ fn fault(fault: &str) -> Manifests {
         .unwrap()
 }
 
-/// A cluster with the object that was recorded, and more than a mask lets through.
+/// A cluster with the recorded object, and with fields that a mask prunes.
 fn holding(name: &str) -> Manifests {
     let mut object: Value = serde_json::from_str(&recorded(name).1["ok ".len()..]).unwrap();
     object["data"] = json!({"pruned": true});
@@ -119,9 +119,9 @@ fn manifests_answer_like_the_recording(#[case] name: &str, #[case] cluster: Mani
 #[rstest]
 #[case::subresource("path-status")]
 #[case::query("query")]
-#[case::whole("found-not-ready")]
+#[case::complete("found-not-ready")]
 #[case::namespace_of_a_cluster_scoped_kind("cluster-with-ns")]
-fn manifests_answer_with_the_whole_recorded_object(#[case] name: &str) {
+fn manifests_answer_with_the_complete_recorded_object(#[case] name: &str) {
     let (request, expected) = recorded(name);
     let object: Value = serde_json::from_str(&expected["ok ".len()..]).unwrap();
     let cluster = Manifests::from_objects([object]).unwrap();
@@ -198,7 +198,7 @@ fn an_api_error_carries_its_code(#[case] name: &str, #[case] code: u16) {
     "namespaces \"x\" is forbidden: User \"system:serviceaccount:kubewarden:policy-server\" cannot get resource \"namespaces\" \
      in API group \"\" in the namespace \"x\": Forbidden (Status"
 )]
-fn rbac_names_what_it_refuses(#[case] request: Value, #[case] expected: &str) {
+fn a_forbidden_lookup_has_rbacs_text(#[case] request: Value, #[case] expected: &str) {
     let text = failure(fault("fault: forbidden"), request);
     assert!(text.contains(expected), "{text}");
 }
@@ -209,18 +209,18 @@ fn rbac_names_what_it_refuses(#[case] request: Value, #[case] expected: &str) {
 #[case::other_kind("fault: forbidden, match: {kind: ClusterIssuer}")]
 #[case::other_group("fault: forbidden, match: {apiVersion: example.com/v1}")]
 #[case::only_fresh("fault: forbidden, match: {fresh: true}")]
-fn a_fault_strikes_what_it_matches(#[case] spec: &str) {
+fn a_fault_applies_only_if_it_matches(#[case] spec: &str) {
     assert!(failure(fault(spec), issuer("x")).starts_with("Callback evaluation failure: Cannot find"));
 }
 
 #[rstest]
 #[case::unknown_fault("fault: broken", "unknown variant `broken`")]
 #[case::unknown_key("fault: forbidden, when: now", "unknown field `when`")]
-#[case::text_missing("fault: text", "`text` belongs to")]
-#[case::user_elsewhere("fault: slow, user: x, delayMilliseconds: 1", "`user` belongs to")]
-#[case::during_elsewhere("fault: not-granted, during: request", "`during` belongs to")]
+#[case::text_missing("fault: text", "`text` is required with")]
+#[case::user_elsewhere("fault: slow, user: x, delayMilliseconds: 1", "`user` is only valid with")]
+#[case::during_elsewhere("fault: not-granted, during: request", "`during` is only valid with")]
 #[case::not_slow("fault: slow", "needs `delayMilliseconds`")]
-fn a_mistaken_fault_is_refused(#[case] spec: &str, #[case] reason: &str) {
+fn an_invalid_fault_is_rejected(#[case] spec: &str, #[case] reason: &str) {
     let yaml = format!(
         "apiVersion: v1\nkind: A\n---\napiVersion: policy-host/v1\nkind: LookupFault\nspec: {{{spec}}}\n"
     );
@@ -232,7 +232,7 @@ fn a_mistaken_fault_is_refused(#[case] spec: &str, #[case] reason: &str) {
 fn a_slow_lookup_answers_in_time_or_is_interrupted() {
     let slow = |milliseconds: u64| {
         let cluster = fault(&format!("fault: slow, delayMilliseconds: {milliseconds}"));
-        let host = Host::new(hurried_probe(), cluster)
+        let host = Host::new(fast_probe(), cluster)
             .limit(20)
             .grants(support::grants(&[("cert-manager.io/v1", "Issuer")]));
         call(&host, "kubernetes", "get_resource", issuer("x")).0
@@ -272,14 +272,14 @@ fn capabilities_are_checked_first() {
         Grants { capabilities: Capabilities::new(["kubernetes/can_i"]).unwrap(), ..Grants::default() };
     let host = Host::new(probe(), Manifests::default()).grants(grants);
     let text = |namespace: &str, operation: &str| call(&host, namespace, operation, json!("not read")).0;
-    let refusal = |path: &str| {
+    let denied = |path: &str| {
         format!(
             "error Host error: Policy has not been granted access to the '{path}' host capability. The violation has been reported."
         )
     };
-    assert_eq!(text("kubernetes", "get_resource"), refusal("kubernetes/get_resource"));
-    assert_eq!(text("net", "v1/dns_lookup_host"), refusal("net/v1/dns_lookup_host"));
-    assert_eq!(text("stars", "align"), refusal("stars/align"));
+    assert_eq!(text("kubernetes", "get_resource"), denied("kubernetes/get_resource"));
+    assert_eq!(text("net", "v1/dns_lookup_host"), denied("net/v1/dns_lookup_host"));
+    assert_eq!(text("stars", "align"), denied("stars/align"));
     assert!(text("kubernetes", "can_i").starts_with("error Host error: expected ident at line 1"));
     assert_eq!(text("tracing", "log"), "ok ");
 }
@@ -407,9 +407,9 @@ fn can_i_denies_unless_a_rule_allows() {
     assert_eq!(ask(json!(["ops"]), "use", "other"), r#"ok {"allowed":false}"#);
     assert_eq!(ask(json!(["devs"]), "use", "ca"), r#"ok {"allowed":false}"#);
     assert_eq!(ask(Value::Null, "use", "ca"), r#"ok {"allowed":false}"#);
-    let nobody =
+    let no_subject =
         "apiVersion: policy-host/v1\nkind: AccessRule\nspec: {verbs: [], apiGroups: [], resources: []}\n";
-    assert!(Manifests::from_yaml(nobody).unwrap_err().to_string().contains("applies to nobody"));
+    assert!(Manifests::from_yaml(no_subject).unwrap_err().to_string().contains("does not apply to anyone"));
 }
 
 #[test]
@@ -450,20 +450,20 @@ fn a_replay_is_strict() {
 }
 
 #[rstest]
-#[case::no_list("a: 1", "invalid type: map, expected a sequence")]
+#[case::not_a_list("a: 1", "invalid type: map, expected a sequence")]
 #[case::unknown_entry("- type: Other", "unknown variant `Other`")]
 #[case::bad_request(
     "- type: Exchange\n  request: nothing\n  response: {type: Error, message: m}\n",
     "exchange 1: request: "
 )]
 #[case::no_response("- type: Exchange\n  request: x\n", "missing field `response`")]
-fn a_recording_has_to_be_one(#[case] text: &str, #[case] reason: &str) {
+fn an_invalid_recording_is_an_error(#[case] text: &str, #[case] reason: &str) {
     let error = Replay::from_yaml(text).unwrap_err().to_string();
     assert!(error.starts_with("the recording: not a recording") && error.contains(reason), "{error}");
 }
 
 #[test]
-fn every_lookup_survives_a_recording() {
+fn every_lookup_can_be_recorded_and_replayed() {
     for (operation, payload, tag) in [
         (
             "list_resources_all",
@@ -492,8 +492,8 @@ fn every_lookup_survives_a_recording() {
 }
 
 #[test]
-fn a_ticking_engine_does_not_disturb_quick_evaluations() {
-    let host = Host::new(hurried_probe(), Manifests::default()).limit(40);
+fn a_running_clock_does_not_interrupt_fast_evaluations() {
+    let host = Host::new(fast_probe(), Manifests::default()).limit(40);
     for _ in 0..20 {
         assert!(host.validate(&create(json!({})), &json!({})).unwrap().response.allowed);
         std::thread::sleep(Duration::from_millis(7));

@@ -5,11 +5,13 @@
 
 use certificate_shim::fault::{AnnotationFault, FaultKind};
 use certificate_shim::gateway::{Gateway, GatewayKind};
-use certificate_shim::plan::{Copy, Plan, plan};
+use certificate_shim::plan::{Options, Plan, plan};
 use certificate_shim::read::Malformed;
 use certificate_shim::webhook::{self, Field, FieldError};
 use certificate_shim::{Certificate, annotation, issuer_ref};
 use serde_json::{Value, json};
+
+use crate::event;
 
 /// One line of a corpus.
 pub struct Case {
@@ -64,9 +66,9 @@ pub fn outcome(case: &Case) -> Result<Outcome, Malformed> {
     if let Some(event) = issuer.event() {
         return Ok(Outcome { events: vec![event], ..nothing });
     }
-    let plan: Plan = plan(&gateway, &issuer.reference, &[], &Copy::default());
+    let plan: Plan = plan(&gateway, &issuer.reference, &[], &Options::default());
     Ok(Outcome {
-        events: plan.skipped.iter().map(|skipped| skipped.event()).collect(),
+        events: plan.skipped.iter().map(event::of_skipped).collect(),
         certificates: plan.issued().to_vec(),
         error: plan.faults.into_iter().next(),
     })
@@ -86,7 +88,7 @@ impl Outcome {
         json!({
             "id": id,
             "error_key": self.error.as_ref().map(|fault| fault.key),
-            "error": self.error.as_ref().map(|fault| fault.error.as_str()),
+            "error": self.error.as_ref().map(AnnotationFault::to_string),
             "events": self.events.iter().map(event).collect::<Vec<_>>(),
             "plan": self.certificates.iter().map(Certificate::to_json).collect::<Vec<_>>(),
             "webhook_errors": self.certificates.iter().filter_map(refusal).collect::<Vec<_>>(),
@@ -107,7 +109,7 @@ pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     let fault = outcome.error.as_ref();
     compare("error_key", expected["error_key"].clone(), json!(fault.map(upstream_key)));
     if fault.is_none_or(has_upstream_text) {
-        compare("error", expected["error"].clone(), json!(fault.map(|fault| &fault.error)));
+        compare("error", expected["error"].clone(), json!(fault.map(AnnotationFault::to_string)));
     }
 
     let is_bad_config = |event: &&Value| event["reason"] == "BadConfig";

@@ -5,6 +5,7 @@
 //! `--dump` it prints what this crate makes of each case instead, one JSON object a line.
 
 mod corpus;
+mod event;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;

@@ -1,21 +1,22 @@
-//! Which annotation was meant by a key that cert-manager does not know.
+//! Suggestions for keys that cert-manager does not know.
 
 use super::{ReadFrom, TABLE};
 
-/// The group that cert-manager's annotations had until release 0.11, and what is taken for it.
+/// The group of cert-manager's annotations before release 0.11, and a common misspelling of it.
 const LEGACY: [&str; 2] = ["certmanager.k8s.io/", "cert-manager.k8s.io/"];
 
-/// How many letters of a key may be wrong, missing, too many or swapped.
-const SLIPS: u8 = 2;
+/// The maximum number of letters that are wrong, missing, superfluous or swapped.
+const TYPOS: u8 = 2;
 
-/// Whether the key is of cert-manager's old group, which is not read any more.
+/// Whether the key is in cert-manager's old group, which is no longer read.
 pub fn is_legacy(key: &str) -> bool {
     LEGACY.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// The annotation that is read and was probably meant by a key that cert-manager does not know: its
-/// successor for a key of the old group, else the one whose key differs in case, blanks around it or
-/// a few letters. None for a key that is known, and for one that resembles none.
+/// The annotation that a key most likely refers to, if cert-manager does not know the key. For a key
+/// in the old group, it is the successor. Otherwise it is the annotation that is read and differs
+/// only in case, surrounding white space or a few letters. `None` if the key is known, or if none is
+/// similar.
 pub fn suggestion(key: &str) -> Option<&'static str> {
     if super::find(key).is_some() {
         return None;
@@ -32,31 +33,31 @@ pub fn suggestion(key: &str) -> Option<&'static str> {
     nearest("", key)
 }
 
-/// The key, less a prefix, that a text is nearest to; the first of several.
+/// The key that is most similar to a text after its prefix is removed; the first if there are several.
 fn nearest(prefix: &str, text: &str) -> Option<&'static str> {
     let read = || TABLE.iter().filter(|annotation| annotation.read_from != ReadFrom::None);
-    (0..=SLIPS).find_map(|slips| {
+    (0..=TYPOS).find_map(|typos| {
         read().map(|annotation| annotation.key).find(|key| {
             let name = key.strip_prefix(prefix).unwrap_or_default();
-            name.len().abs_diff(text.len()) <= usize::from(slips)
-                && differ_by(name.as_bytes(), text.as_bytes(), slips)
+            name.len().abs_diff(text.len()) <= usize::from(typos)
+                && differ_by(name.as_bytes(), text.as_bytes(), typos)
         })
     })
 }
 
-/// Whether two texts are the same but for case and so many letters that are wrong, missing, too many
-/// or swapped with their neighbour.
-fn differ_by(mut a: &[u8], mut b: &[u8], slips: u8) -> bool {
+/// Whether two texts are equal except for case and at most `typos` letters that are wrong, missing,
+/// superfluous or swapped with their neighbour.
+fn differ_by(mut a: &[u8], mut b: &[u8], typos: u8) -> bool {
     while let ([x, rest_of_a @ ..], [y, rest_of_b @ ..]) = (a, b) {
         if !x.eq_ignore_ascii_case(y) {
             break;
         }
         (a, b) = (rest_of_a, rest_of_b);
     }
-    let Some(fewer) = slips.checked_sub(1) else { return a.is_empty() && b.is_empty() };
+    let Some(fewer) = typos.checked_sub(1) else { return a.is_empty() && b.is_empty() };
     let (less_a, less_b) = (a.get(1..), b.get(1..));
     let missing = less_b.is_some_and(|b| differ_by(a, b, fewer));
-    let too_many = less_a.is_some_and(|a| differ_by(a, b, fewer));
+    let superfluous = less_a.is_some_and(|a| differ_by(a, b, fewer));
     let wrong = less_a.zip(less_b).is_some_and(|(a, b)| differ_by(a, b, fewer));
     let swapped = match (a, b) {
         ([a1, a2, a @ ..], [b1, b2, b @ ..])
@@ -66,7 +67,7 @@ fn differ_by(mut a: &[u8], mut b: &[u8], slips: u8) -> bool {
         }
         _ => false,
     };
-    (a.is_empty() && b.is_empty()) || missing || too_many || wrong || swapped
+    (a.is_empty() && b.is_empty()) || missing || superfluous || wrong || swapped
 }
 
 #[cfg(test)]
@@ -84,11 +85,11 @@ mod tests {
     #[case::singular("cert-manager.io/usage", Some("cert-manager.io/usages"))]
     #[case::group_misspelt("cert-manger.io/issuer", Some("cert-manager.io/issuer"))]
     #[case::group_without_hyphen("certmanager.io/cluster-issuer", Some("cert-manager.io/cluster-issuer"))]
-    #[case::trailing_blanks("cert-manager.io/issuer  ", Some("cert-manager.io/issuer"))]
+    #[case::trailing_spaces("cert-manager.io/issuer  ", Some("cert-manager.io/issuer"))]
     #[case::underscore("cert-manager.io/cluster_issuer", Some("cert-manager.io/cluster-issuer"))]
     #[case::swapped("cert-manager.io/isseur", Some("cert-manager.io/issuer"))]
-    #[case::two_slips("cert-manager.io/renewbefor", Some("cert-manager.io/renew-before"))]
-    #[case::hyphen_too_many(
+    #[case::two_typos("cert-manager.io/renewbefor", Some("cert-manager.io/renew-before"))]
+    #[case::superfluous_hyphen(
         "cert-manager.io/subject-organizational-units",
         Some("cert-manager.io/subject-organizationalunits")
     )]
@@ -110,13 +111,13 @@ mod tests {
     #[case::legacy_without_successor("certmanager.k8s.io/acme-challenge-type", None)]
     #[case::known("cert-manager.io/issuer", None)]
     #[case::known_but_not_read("cert-manager.io/uri-sans", None)]
-    #[case::three_slips("cert-manager.io/clsterissur", None)]
+    #[case::three_typos("cert-manager.io/clsterissur", None)]
     #[case::other_name("cert-manager.io/owner", None)]
     #[case::other_group("example.com/issuer", None)]
     #[case::istio("networking.istio.io/exportTo", None)]
     #[case::group_alone("cert-manager.io/", None)]
     #[case::empty("", None)]
-    fn meant(#[case] key: &str, #[case] expected: Option<&str>) {
+    fn suggested(#[case] key: &str, #[case] expected: Option<&str>) {
         assert_eq!(suggestion(key), expected);
     }
 
@@ -133,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_slip_in_a_name_finds_a_name_that_near(
+        fn a_name_with_one_typo_is_found(
             key in prop::sample::select(read_keys()), at in any::<prop::sample::Index>(), letter in "[a-z-]", kind in 0..3
         ) {
             let (prefix, name) = key.split_once('/').unwrap();
@@ -149,7 +150,7 @@ mod tests {
         }
 
         #[test]
-        fn any_key_is_taken(key in "\\PC{0,40}") {
+        fn no_key_panics(key in "\\PC{0,40}") {
             suggestion(&key);
         }
     }

@@ -1,44 +1,43 @@
-//! Lists in the form of one line of CSV (`SplitWithEscapeCSV` in cert-manager's pkg/util, on Go's
+//! Lists as one line of CSV (`SplitWithEscapeCSV` in cert-manager's pkg/util, which uses Go's
 //! encoding/csv with its defaults).
 
 use std::fmt;
 
 use crate::value::quote::quoted;
 
-/// Why a text is not one record of CSV. Lines count from 1, columns in bytes from 1.
+/// The reason why a text is not one record of CSV. Lines, and columns in bytes, are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CsvError {
-    /// It holds no record: it is empty, or its lines are.
+    /// There is no record: the text or all of its lines are empty.
     NoRecord,
-    /// It holds several records.
+    /// There are several records.
     SeveralRecords,
-    /// A record of another number of fields than the first.
+    /// A record has another number of fields than the first.
     FieldCount {
-        /// Where it begins.
+        /// The line where the record begins.
         line: usize,
     },
-    /// A quotation mark in a field that does not begin with one.
+    /// A quotation mark in an unquoted field.
     BareQuote(Position),
-    /// A quotation mark in a quoted field that neither ends it nor stands twice, or one that is
-    /// missing at the end.
+    /// A quotation mark inside a quoted field that is not doubled, or a missing one at the end.
     Quote(Position),
 }
 
-/// Where in the text.
+/// A position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line where the record begins.
     pub record: usize,
     /// The line.
     pub line: usize,
-    /// The byte in the line.
+    /// The column, in bytes.
     pub column: usize,
 }
 
-/// Reads the fields of the one record that the text is.
+/// Parses the fields of a text that is one record.
 ///
 /// # Errors
-/// What Go's reader says first.
+/// The text is not one record of CSV: the first error of Go's reader.
 pub fn parse(text: &str) -> Result<Vec<String>, CsvError> {
     let mut reader = Reader { rest: text, line: 0 };
     let first = reader.record()?.ok_or(CsvError::NoRecord)?.fields;
@@ -59,7 +58,7 @@ struct Record {
 
 struct Reader<'a> {
     rest: &'a str,
-    /// How many lines have been read.
+    /// The number of lines that have been read.
     line: usize,
 }
 
@@ -67,7 +66,7 @@ struct Reader<'a> {
 type Line<'a> = (&'a str, bool);
 
 impl<'a> Reader<'a> {
-    /// The next line. `\r\n` ends it like `\n`, and one `\r` before the end of the text goes too.
+    /// Reads the next line. It ends with `\n` or `\r\n`. One `\r` at the end of the text is removed.
     fn read_line(&mut self) -> Option<Line<'a>> {
         if self.rest.is_empty() {
             return None;
@@ -81,7 +80,7 @@ impl<'a> Reader<'a> {
         Some((line.strip_suffix('\r').unwrap_or(line), ended))
     }
 
-    /// The next record; lines without content are none.
+    /// Reads the next record. Empty lines are skipped.
     fn record(&mut self) -> Result<Option<Record>, CsvError> {
         let (mut line, mut ended) = loop {
             match self.read_line() {
@@ -160,7 +159,7 @@ impl<'a> Reader<'a> {
 }
 
 impl CsvError {
-    /// cert-manager's text for it, given the whole value.
+    /// cert-manager's error text, for the complete value.
     pub fn text(self, value: &str) -> impl fmt::Display {
         let value = quoted(value);
         fmt::from_fn(move |f| match self {
@@ -208,13 +207,13 @@ mod tests {
     #[rstest]
     #[case::one("a", &["a"])]
     #[case::two("a,b", &["a", "b"])]
-    #[case::blanks_are_kept(" a , b ", &[" a ", " b "])]
+    #[case::spaces_are_kept(" a , b ", &[" a ", " b "])]
     #[case::empty_fields(",", &["", ""])]
     #[case::trailing_comma("a,", &["a", ""])]
     #[case::quoted("\"a, b\",c", &["a, b", "c"])]
     #[case::quote_twice("\"a \"\"b\"\"\"", &["a \"b\""])]
     #[case::quotes_alone("\"\"", &[""])]
-    #[case::only_a_blank(" ", &[" "])]
+    #[case::only_a_space(" ", &[" "])]
     #[case::ordinary_characters("#a;b\\n", &["#a;b\\n"])]
     #[case::line_end("a\n", &["a"])]
     #[case::crlf("a\r\n", &["a"])]
@@ -251,27 +250,27 @@ mod tests {
         CsvError::BareQuote(at(1, 1, 2)),
         r#"failed to parse "a\"b" as CSV: parse error on line 1, column 2: bare " in non-quoted-field"#
     )]
-    #[case::quote_after_a_blank(
+    #[case::quote_after_a_space(
         "é, \"a\"",
         CsvError::BareQuote(at(1, 1, 5)),
         r#"failed to parse "é, \"a\"" as CSV: parse error on line 1, column 5: bare " in non-quoted-field"#
     )]
     #[case::text_after_quotes("\"\"a", CsvError::Quote(at(1, 1, 2)), r#"failed to parse "\"\"a" as CSV: parse error on line 1, column 2: extraneous or missing " in quoted-field"#)]
     #[case::quote_left_open("\"a\nb", CsvError::Quote(at(1, 2, 2)), r#"failed to parse "\"a\nb" as CSV: record on line 1; parse error on line 2, column 2: extraneous or missing " in quoted-field"#)]
-    #[case::fault_in_the_second(
+    #[case::error_in_the_second(
         "a\nb\"",
         CsvError::BareQuote(at(2, 2, 2)),
         r#"failed to parse "a\nb\"" as CSV: parse error on line 2, column 2: bare " in non-quoted-field"#
     )]
-    fn refused(#[case] text: &str, #[case] expected: CsvError, #[case] told: &str) {
+    fn errors(#[case] text: &str, #[case] expected: CsvError, #[case] expected_text: &str) {
         let error = parse(text).unwrap_err();
         assert_eq!(error, expected);
-        assert_eq!(error.text(text).to_string(), told);
+        assert_eq!(error.text(text).to_string(), expected_text);
     }
 
     proptest! {
         #[test]
-        fn quoted_fields_read_back(fields in prop::collection::vec("[a-z\",\n é]{0,6}", 1..5)) {
+        fn quoted_fields_are_parsed(fields in prop::collection::vec("[a-z\",\n é]{0,6}", 1..5)) {
             let quoted: Vec<String> = fields.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
             prop_assert_eq!(parse(&quoted.join(",")).unwrap(), fields);
         }
@@ -282,7 +281,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_taken(text in "[a\",\r\n]{0,12}|.*") {
+        fn no_text_panics(text in "[a\",\r\n]{0,12}|.*") {
             if let Err(error) = parse(&text) {
                 prop_assert!(!error.text(&text).to_string().is_empty());
             }

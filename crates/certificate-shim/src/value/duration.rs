@@ -1,27 +1,28 @@
-//! Durations as Go reads and writes them (`ParseDuration` and `Duration.String` of package time).
+//! Durations, as parsed and formatted by Go (`ParseDuration` and `Duration.String` of package time).
 
 use std::fmt;
 
 use crate::value::quote::time_quoted;
 
-/// Why a text is no duration.
+/// The reason why a text is not a valid duration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DurationError {
-    /// It has not the form of a duration, or is too long for one.
+    /// The syntax is not that of a duration, or the duration is too long.
     Invalid,
     /// A number without unit.
     MissingUnit,
-    /// A unit that there is not: everything up to the next digit or point.
+    /// An unknown unit: the text up to the next digit or point.
     UnknownUnit(String),
 }
 
-/// Reads a duration, in nanoseconds.
+/// Parses a duration, in nanoseconds.
 ///
-/// An optional sign, then either `0` alone or any number of `12.5h`, where the digits on one side of
-/// the point may be missing. Units are `ns`, `us` (or `µs`), `ms`, `s`, `m` and `h`.
+/// The syntax is an optional sign, followed by either `0` or a sequence of numbers with units, such as
+/// `12.5h`. The digits on one side of the point are optional. Units are `ns`, `us` (or `µs`), `ms`,
+/// `s`, `m` and `h`.
 ///
 /// # Errors
-/// What Go's parser says first.
+/// The text is not a duration, or the duration is too long: the first error of Go's parser.
 pub fn parse(text: &str) -> Result<i64, DurationError> {
     let negative = text.starts_with('-');
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -55,7 +56,7 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
         };
         let whole = whole.checked_mul(nanoseconds).filter(|product| *product <= LIMIT);
         let part = whole.and_then(|whole| within_limit(whole + fraction_of(fraction, nanoseconds)));
-        // Go adds without looking for overflow, and so takes 2^63 ns twice for nothing.
+        // Go does not check for overflow here, so twice 2^63 ns add up to 0.
         total = part.and_then(|part| within_limit(total.wrapping_add(part))).ok_or(DurationError::Invalid)?;
         rest = after;
     }
@@ -69,28 +70,27 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
-/// The greatest amount that Go's parser lets through, which is one more than a duration can hold.
+/// The maximum amount that Go's parser accepts, which is one more than the longest duration.
 const LIMIT: u64 = 1 << 63;
 
 fn within_limit(amount: u64) -> Option<u64> {
     Some(amount).filter(|amount| *amount <= LIMIT)
 }
 
-/// The amount of the digits before the point; none is too much (`leadingInt`).
+/// The value of the digits before the point; `None` if it is too large (`leadingInt`).
 fn leading_int(digits: &str) -> Option<u64> {
     digits.bytes().try_fold(0_u64, |amount, digit| {
         within_limit(amount.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?)
     })
 }
 
-/// The share of a unit that the digits after the point tell. Digits that no longer fit are passed
-/// over (`leadingFraction`), and the order of the floating-point operations decides about the last
-/// nanosecond.
+/// The value of the digits after the point, in nanoseconds. Digits that do not fit are ignored
+/// (`leadingFraction`). The order of the floating-point operations affects the last nanosecond.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "as Go does it"
+    reason = "as in Go"
 )]
 fn fraction_of(digits: &str, unit: u64) -> u64 {
     let (mut amount, mut scale) = (0_u64, 1_f64);
@@ -112,14 +112,14 @@ fn split_digits(text: &str) -> (&str, &str) {
     split_where(text, |byte| !byte.is_ascii_digit())
 }
 
-/// Splits a text before the first byte that ends its first part; only ASCII bytes do.
+/// Splits a text before the first byte that matches, which must be ASCII.
 fn split_where(text: &str, ends: impl Fn(u8) -> bool) -> (&str, &str) {
     let at = text.bytes().position(ends).unwrap_or(text.len());
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
-/// Writes a duration in nanoseconds as Go's `Duration.String` does, which is how it stands in a
-/// Certificate: `1h30m0s`, `1.5ms`, `0s`.
+/// Formats a duration in nanoseconds like Go's `Duration.String`, as in a Certificate: `1h30m0s`,
+/// `1.5ms`, `0s`.
 pub fn format(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let amount = nanoseconds.unsigned_abs();
@@ -147,7 +147,7 @@ pub fn format(nanoseconds: i64) -> String {
 }
 
 impl DurationError {
-    /// Go's text for it, given the whole value.
+    /// Go's error text, for the complete value.
     pub fn text<'a>(&'a self, value: &'a str) -> impl fmt::Display + 'a {
         let value = time_quoted(value);
         fmt::from_fn(move |f| match self {
@@ -195,17 +195,17 @@ mod tests {
     #[case::long_fraction("0.9999999999999999999999h", Ok(H))]
     #[case::rounded_as_floats_are("2562047.78801h", Ok(9_223_372_036_836_000_000))]
     #[case::leading_zeros("007h", Ok(7 * H))]
-    #[case::greatest("9223372036854775807ns", Ok(i64::MAX))]
-    #[case::least("-9223372036854775808ns", Ok(i64::MIN))]
+    #[case::largest("9223372036854775807ns", Ok(i64::MAX))]
+    #[case::smallest("-9223372036854775808ns", Ok(i64::MIN))]
     #[case::wraps_around("9223372036854775808ns9223372036854775808ns1h", Ok(H))]
-    #[case::one_too_many("9223372036854775808ns", Err(Invalid))]
+    #[case::one_above_the_limit("9223372036854775808ns", Err(Invalid))]
     #[case::too_many_hours("2562048h", Err(Invalid))]
     #[case::too_many_digits("92233720368547758080ns", Err(Invalid))]
-    #[case::sum_too_great("2562047h2562047h", Err(Invalid))]
+    #[case::sum_too_large("2562047h2562047h", Err(Invalid))]
     #[case::empty("", Err(Invalid))]
     #[case::sign("-", Err(Invalid))]
     #[case::two_signs("--1h", Err(Invalid))]
-    #[case::leading_blank(" 1h", Err(Invalid))]
+    #[case::leading_space(" 1h", Err(Invalid))]
     #[case::no_digits(".h", Err(Invalid))]
     #[case::no_digits_later("1h.", Err(Invalid))]
     #[case::infinity("∞", Err(Invalid))]
@@ -215,8 +215,8 @@ mod tests {
     #[case::two_zeros("00", Err(MissingUnit))]
     #[case::days("90d", Err(unknown("d")))]
     #[case::upper_case("1H", Err(unknown("H")))]
-    #[case::trailing_blank("1h ", Err(unknown("h ")))]
-    #[case::sign_within("1h-30m", Err(unknown("h-")))]
+    #[case::trailing_space("1h ", Err(unknown("h ")))]
+    #[case::inner_sign("1h-30m", Err(unknown("h-")))]
     #[case::comma("1h,2h", Err(unknown("h,")))]
     #[case::exponent("1e3s", Err(unknown("e")))]
     fn read(#[case] text: &str, #[case] expected: Result<i64, DurationError>) {
@@ -228,7 +228,7 @@ mod tests {
     #[case("1", "time: missing unit in duration \"1\"")]
     #[case("5\u{a0}m", r#"time: unknown unit "\xc2\xa0m" in duration "5\xc2\xa0m""#)]
     #[case("1h\n", r#"time: unknown unit "h\x0a" in duration "1h\x0a""#)]
-    fn told(#[case] text: &str, #[case] expected: &str) {
+    fn error_texts(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(parse(text).unwrap_err().text(text).to_string(), expected);
     }
 
@@ -249,13 +249,13 @@ mod tests {
     #[case(-90 * M, "-1h30m0s")]
     #[case(i64::MAX, "2562047h47m16.854775807s")]
     #[case(i64::MIN, "-2562047h47m16.854775808s")]
-    fn written(#[case] nanoseconds: i64, #[case] expected: &str) {
+    fn formatted(#[case] nanoseconds: i64, #[case] expected: &str) {
         assert_eq!(format(nanoseconds), expected);
     }
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(nanoseconds in any::<i64>(), shift in 0..64) {
+        fn formatted_durations_are_parsed(nanoseconds in any::<i64>(), shift in 0..64) {
             let nanoseconds = nanoseconds >> shift;
             prop_assert_eq!(parse(&format(nanoseconds)), Ok(nanoseconds));
         }
@@ -272,7 +272,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_taken(text in "[-+.0-9nuµmsh ]{0,16}|.*") {
+        fn no_text_panics(text in "[-+.0-9nuµmsh ]{0,16}|.*") {
             if let Err(error) = parse(&text) {
                 prop_assert!(error.text(&text).to_string().starts_with("time: "));
             }

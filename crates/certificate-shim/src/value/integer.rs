@@ -1,36 +1,36 @@
-//! Whole numbers as Go reads them (`ParseInt` with base 10 and `Atoi` of package strconv).
+//! Integers, as parsed by Go (`ParseInt` with base 10 and `Atoi` of package strconv).
 
 use std::fmt;
 
 use crate::value::quote::quoted;
 
-/// Why a text is no whole number.
+/// The reason why a text is not a valid integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IntegerError {
-    /// It has not the form of a whole number.
+    /// The syntax is not that of an integer.
     Syntax,
-    /// It is too great or too small.
+    /// The number is too large or too small.
     Range,
 }
 
-/// Reads a number as `ParseInt(text, 10, 32)` does.
+/// Parses a number like `ParseInt(text, 10, 32)`.
 ///
 /// # Errors
-/// The first fault from the left.
+/// The text is not an integer, or the number is out of range: the first error from the left.
 pub fn parse_i32(text: &str) -> Result<i32, IntegerError> {
     i32::try_from(parse(text, u64::from(u32::MAX))?).map_err(|_| IntegerError::Range)
 }
 
-/// Reads a number as `Atoi(text)` does on a 64-bit machine.
+/// Parses a number like `Atoi(text)` on a 64-bit machine.
 ///
 /// # Errors
-/// The first fault from the left.
+/// The text is not an integer, or the number is out of range: the first error from the left.
 pub fn parse_i64(text: &str) -> Result<i64, IntegerError> {
     parse(text, u64::MAX)
 }
 
-/// One optional sign, then ASCII digits. While the digits are read, only the unsigned limit counts:
-/// what follows a number that is beyond the signed one is still looked at.
+/// Parses an optional sign and ASCII digits. While reading digits, only the unsigned limit is checked:
+/// an invalid character after a number beyond the signed limit is a syntax error.
 fn parse(text: &str, limit: u64) -> Result<i64, IntegerError> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() {
@@ -50,13 +50,13 @@ fn parse(text: &str, limit: u64) -> Result<i64, IntegerError> {
 }
 
 impl IntegerError {
-    /// Go's text for it, given the function that reads (`ParseInt`, `Atoi`) and the whole value.
+    /// Go's error text, for a function (`ParseInt`, `Atoi`) and the complete value.
     pub fn text<'a>(self, function: &'a str, value: &'a str) -> impl fmt::Display + 'a {
-        let what = match self {
+        let reason = match self {
             IntegerError::Syntax => "invalid syntax",
             IntegerError::Range => "value out of range",
         };
-        fmt::from_fn(move |f| write!(f, "strconv.{function}: parsing {}: {what}", quoted(value)))
+        fmt::from_fn(move |f| write!(f, "strconv.{function}: parsing {}: {reason}", quoted(value)))
     }
 }
 
@@ -74,11 +74,11 @@ mod tests {
     #[case::minus("-7", Ok(-7))]
     #[case::minus_zero("-0", Ok(0))]
     #[case::leading_zeros("0000000000000000000000007", Ok(7))]
-    #[case::greatest("2147483647", Ok(i32::MAX))]
-    #[case::least("-2147483648", Ok(i32::MIN))]
-    #[case::too_great("2147483648", Err(Range))]
+    #[case::largest("2147483647", Ok(i32::MAX))]
+    #[case::smallest("-2147483648", Ok(i32::MIN))]
+    #[case::too_large("2147483648", Err(Range))]
     #[case::too_small("-2147483649", Err(Range))]
-    #[case::far_too_great("99999999999999999999", Err(Range))]
+    #[case::far_too_large("99999999999999999999", Err(Range))]
     #[case::junk_within_the_unsigned_range("4294967295x", Err(Syntax))]
     #[case::junk_beyond_the_signed_range("2147483648x", Err(Syntax))]
     #[case::junk_beyond_the_unsigned_range("4294967296x", Err(Range))]
@@ -86,7 +86,7 @@ mod tests {
     #[case::empty("", Err(Syntax))]
     #[case::sign("-", Err(Syntax))]
     #[case::two_signs("+-1", Err(Syntax))]
-    #[case::leading_blank(" 1", Err(Syntax))]
+    #[case::leading_space(" 1", Err(Syntax))]
     #[case::line_end("7\n", Err(Syntax))]
     #[case::underscore("5_0", Err(Syntax))]
     #[case::point("1.0", Err(Syntax))]
@@ -99,19 +99,19 @@ mod tests {
 
     #[rstest]
     #[case::beyond_32_bits("2147483648", Ok(2_147_483_648))]
-    #[case::greatest("9223372036854775807", Ok(i64::MAX))]
-    #[case::least("-9223372036854775808", Ok(i64::MIN))]
-    #[case::too_great("9223372036854775808", Err(Range))]
+    #[case::largest("9223372036854775807", Ok(i64::MAX))]
+    #[case::smallest("-9223372036854775808", Ok(i64::MIN))]
+    #[case::too_large("9223372036854775808", Err(Range))]
     #[case::too_small("-9223372036854775809", Err(Range))]
     #[case::junk_beyond_the_signed_range("9223372036854775808x", Err(Syntax))]
     #[case::junk_beyond_the_unsigned_range("18446744073709551616x", Err(Range))]
-    #[case::greatest_unsigned("18446744073709551615x", Err(Syntax))]
+    #[case::largest_unsigned("18446744073709551615x", Err(Syntax))]
     fn of_64_bits(#[case] text: &str, #[case] expected: Result<i64, IntegerError>) {
         assert_eq!(parse_i64(text), expected);
     }
 
     #[test]
-    fn told() {
+    fn error_texts() {
         let text = |value: &str| parse_i64(value).unwrap_err().text("Atoi", value).to_string();
         assert_eq!(text("2_048"), "strconv.Atoi: parsing \"2_048\": invalid syntax");
         assert_eq!(
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_number_reads_back(number in any::<i64>(), shift in 0..64, zeros in 0_usize..4) {
+        fn every_number_is_parsed(number in any::<i64>(), shift in 0..64, zeros in 0_usize..4) {
             let number: i64 = number >> shift;
             let sign = if number < 0 { "-" } else { "" };
             let text = format!("{sign}{}{}", "0".repeat(zeros), number.unsigned_abs());
@@ -131,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_rust_reads_too(text in "[-+]?[0-9]{0,22}|.*") {
+        fn the_result_is_the_same_as_in_rust(text in "[-+]?[0-9]{0,22}|.*") {
             prop_assert_eq!(parse_i64(&text).ok(), text.parse::<i64>().ok());
             prop_assert_eq!(parse_i32(&text).ok(), text.parse::<i32>().ok());
         }

@@ -1,6 +1,6 @@
-//! Texts in quotation marks, as Go writes them in its messages.
+//! Quoted texts, as in Go's messages.
 
-/// As `strconv.Quote` has it, and `%q`: what cannot be printed is escaped.
+/// Quotes a text like `strconv.Quote` and `%q`: non-printable characters are escaped.
 pub fn quoted(text: &str) -> String {
     quote(text, |c| match c {
         '"' | '\\' => Form::Letter(c),
@@ -13,7 +13,7 @@ pub fn quoted(text: &str) -> String {
     })
 }
 
-/// As package time has it in the errors of `ParseDuration`: byte by byte, whatever is not ASCII.
+/// Quotes a text like the errors of `ParseDuration` in package time: non-ASCII characters are escaped by byte.
 pub fn time_quoted(text: &str) -> String {
     quote(text, |c| match c {
         '"' | '\\' => Form::Letter(c),
@@ -22,17 +22,7 @@ pub fn time_quoted(text: &str) -> String {
     })
 }
 
-/// As `json.Marshal` has it: apimachinery shows values so whose type is not plain `string`.
-pub fn json_quoted(text: &str) -> String {
-    quote(text, |c| match c {
-        '"' | '\\' => Form::Letter(c),
-        '\0'..' ' => control(c).map_or(Form::Code('u', 4), Form::Letter),
-        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => Form::Code('u', 4),
-        _ => Form::Plain,
-    })
-}
-
-/// At most so many characters of a text; what is cut off is told by an ellipsis.
+/// Truncates a text to `most` characters and appends an ellipsis if it is longer.
 pub fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most).and_then(|(at, _)| text.get(..at)) {
         Some(start) => format!("{start}…"),
@@ -40,13 +30,13 @@ pub fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// How a character is written.
+/// The way a character is written.
 enum Form {
-    /// As it is.
+    /// Unchanged.
     Plain,
     /// As a backslash and a letter.
     Letter(char),
-    /// As a backslash, a letter and its code in so many hexadecimal digits.
+    /// As a backslash, a letter and its code with that number of hexadecimal digits.
     Code(char, usize),
     /// As a backslash, an x and two hexadecimal digits for each of its bytes.
     Bytes,
@@ -77,7 +67,7 @@ fn push_code(out: &mut String, letter: char, code: u32, digits: usize) {
     out.extend((0..digits).rev().filter_map(digit));
 }
 
-/// The letter that stands for a control character in Go and JSON alike.
+/// The letter of a control character in `\\n` and the like.
 fn control(c: char) -> Option<char> {
     match c {
         '\u{8}' => Some('b'),
@@ -89,11 +79,11 @@ fn control(c: char) -> Option<char> {
     }
 }
 
-/// As `strconv.IsPrint` has it beyond ASCII: letters, marks, numbers, punctuation and symbols.
+/// Whether `strconv.IsPrint` is true outside ASCII: letters, marks, numbers, punctuation and symbols.
 ///
-/// Rust's `escape_debug` escapes the same characters, but at the start of a text also marks; so the
-/// character is not put at the start. Only characters that newer editions of Unicode have added are
-/// seen differently by Go.
+/// Rust's `escape_debug` escapes the same characters. At the start of a text it also escapes marks, so
+/// the character is placed after another one. Only characters that newer versions of Unicode have added
+/// are different in Go.
 fn is_printable(c: char) -> bool {
     let text = String::from_iter(['a', c]);
     c.is_ascii() || text.escape_debug().to_string() == text
@@ -137,35 +127,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case::plain("v1", r#""v1""#)]
-    #[case::html("<a&b>", "\"\\u003ca\\u0026b\\u003e\"")]
-    #[case::control("\u{8}\u{c}\n\r\t\u{1}\u{b}\u{7f}", "\"\\b\\f\\n\\r\\t\\u0001\\u000b\u{7f}\"")]
-    #[case::separators("\u{2028}\u{2029}\u{a0}", "\"\\u2028\\u2029\u{a0}\"")]
-    #[case::quotes(r#""\"#, r#""\"\\""#)]
-    fn like_json(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(json_quoted(text), expected);
-    }
-
-    #[rstest]
     #[case("", 3, "")]
     #[case("abc", 3, "abc")]
     #[case("abcd", 3, "abc…")]
     #[case("äöüß", 3, "äöü…")]
-    fn cut(#[case] text: &str, #[case] most: usize, #[case] expected: &str) {
+    fn truncated(#[case] text: &str, #[case] most: usize, #[case] expected: &str) {
         assert_eq!(shortened(text, most), expected);
     }
 
     proptest! {
         #[test]
-        fn quoted_texts_have_nothing_unprintable(text in "\\PC*|.*") {
+        fn quoted_texts_are_printable(text in "\\PC*|.*") {
             let quoted = quoted(&text);
             prop_assert!(quoted.starts_with('"') && quoted.ends_with('"'));
             prop_assert!(!quoted.chars().any(char::is_control));
-        }
-
-        #[test]
-        fn json_reads_back_what_it_quotes(text in ".*") {
-            prop_assert_eq!(serde_json::from_str::<String>(&json_quoted(&text)).unwrap(), text);
         }
     }
 }

@@ -1,50 +1,50 @@
-//! The JSON of `secret-template`, as Go's encoding/json decodes it into two maps of texts with
-//! unknown fields refused.
+//! The JSON of `secret-template`, as Go's encoding/json decodes it into two maps of strings, with
+//! unknown fields disallowed.
 //!
-//! Go reads the first value of the text only and ignores what follows it; takes field names without
-//! case; merges a field that stands twice; takes null for nothing; and puts U+FFFD for half a
-//! surrogate pair. serde_json does none of it, so the few forms that a template can have are read
-//! here.
+//! Go reads only the first value and ignores the rest of the text, compares field names
+//! case-insensitively, merges duplicate fields, ignores null, and replaces half a surrogate pair with
+//! U+FFFD. serde_json does none of this, so this is a separate parser.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::template::SecretTemplate;
 
-/// Why a text is no secret template.
+/// The reason why a text is not a valid secret template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateError {
-    /// It ends within the value.
+    /// The text ends inside the value.
     UnexpectedEnd,
-    /// No JSON, at this byte.
+    /// Invalid JSON.
     Syntax {
-        /// Counted from 0.
+        /// The position, from 0.
         byte: usize,
     },
-    /// Another JSON value than an object or null.
+    /// The value is not an object or null.
     NotAnObject,
     /// A field other than `annotations` and `labels`.
     UnknownField(String),
-    /// `annotations` or `labels` with another value than an object or null.
+    /// `annotations` or `labels` is not an object or null.
     NotAMap {
         /// The field.
         field: &'static str,
     },
-    /// An annotation or label with another value than a text or null.
+    /// An annotation or label is not a string or null.
     NotAText {
         /// The field.
         field: &'static str,
         /// The key.
         key: String,
     },
-    /// An annotation of cert-manager's own.
+    /// An annotation of `cert-manager.io`.
     ForbiddenAnnotation(String),
 }
 
-/// Reads a secret template.
+/// Parses a secret template.
 ///
 /// # Errors
-/// The first fault from the left; an annotation of cert-manager's own only where there is no other.
+/// The text is not a valid secret template: the first error from the left. Annotations of
+/// `cert-manager.io` are reported only if there is no other error.
 pub fn parse(text: &str) -> Result<SecretTemplate, TemplateError> {
     let template = Reader { text, at: 0 }.template()?;
     match template.annotations.keys().find(|key| key.starts_with("cert-manager.io/")) {
@@ -73,7 +73,7 @@ impl Reader<'_> {
                 };
                 reader.map(field, map)
             })?,
-            byte => return Err(self.not(byte, TemplateError::NotAnObject)),
+            byte => return Err(self.wrong_type(byte, TemplateError::NotAnObject)),
         }
         Ok(template)
     }
@@ -91,16 +91,16 @@ impl Reader<'_> {
                         String::new()
                     }
                     b'"' => reader.string()?,
-                    byte => return Err(reader.not(byte, TemplateError::NotAText { field, key })),
+                    byte => return Err(reader.wrong_type(byte, TemplateError::NotAText { field, key })),
                 };
                 map.insert(key, value);
                 Ok(())
             }),
-            byte => Err(self.not(byte, TemplateError::NotAMap { field })),
+            byte => Err(self.wrong_type(byte, TemplateError::NotAMap { field })),
         }
     }
 
-    /// The members of an object whose brace has been read.
+    /// Reads the members of an object after its opening brace.
     fn members(
         &mut self,
         member: &mut dyn FnMut(&mut Self, String) -> Result<(), TemplateError>,
@@ -123,7 +123,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A text whose quotation mark has been read.
+    /// Reads a string after its opening quotation mark.
     fn string(&mut self) -> Result<String, TemplateError> {
         let mut string = String::new();
         loop {
@@ -145,7 +145,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What `\u` and four digits stand for, with the other half of a surrogate pair if it follows.
+    /// Reads the four digits after `\u`, and the other half of a surrogate pair if it follows.
     fn code_point(&mut self) -> Result<char, TemplateError> {
         let unit = self.four_digits()?;
         if let 0xd800..0xdc00 = unit {
@@ -171,7 +171,7 @@ impl Reader<'_> {
         Ok(unit)
     }
 
-    /// The rest of `null`, whose first letter has been read.
+    /// Reads the rest of `null` after its first letter.
     fn null(&mut self) -> Result<(), TemplateError> {
         for letter in ['u', 'l', 'l'] {
             if self.character()? != letter {
@@ -181,11 +181,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The first byte of what follows the blanks.
+    /// Skips white space and reads the next byte.
     fn token(&mut self) -> Result<u8, TemplateError> {
-        let blanks =
+        let spaces =
             self.rest().bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
-        self.at += blanks;
+        self.at += spaces;
         let byte = self.rest().bytes().next();
         match self.character() {
             Ok(_) => byte.ok_or(TemplateError::UnexpectedEnd),
@@ -199,12 +199,12 @@ impl Reader<'_> {
         Ok(c)
     }
 
-    fn expect(&self, byte: u8, wanted: u8) -> Result<(), TemplateError> {
-        if byte == wanted { Ok(()) } else { Err(self.syntax()) }
+    fn expect(&self, byte: u8, expected: u8) -> Result<(), TemplateError> {
+        if byte == expected { Ok(()) } else { Err(self.syntax()) }
     }
 
-    /// The fault of a value that is of the wrong type, if it is one at all.
-    fn not(&self, byte: u8, fault: TemplateError) -> TemplateError {
+    /// The error for a value that begins with `byte`: `fault` if it is a JSON value of another type.
+    fn wrong_type(&self, byte: u8, fault: TemplateError) -> TemplateError {
         if matches!(byte, b'{' | b'[' | b'"' | b't' | b'f' | b'-' | b'0'..=b'9') {
             fault
         } else {
@@ -212,7 +212,7 @@ impl Reader<'_> {
         }
     }
 
-    /// No JSON at the character that has just been read.
+    /// The error for the character that has just been read.
     fn syntax(&self) -> TemplateError {
         let read = self.text.get(..self.at).and_then(|read| read.char_indices().next_back());
         TemplateError::Syntax { byte: read.map_or(0, |(byte, _)| byte) }
@@ -223,7 +223,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a field's name is taken for one of ours: without case, where `ſ` is an `s` too (Go's
+/// Whether a name matches a field case-insensitively, where `ſ` also matches `s` (Go's
 /// `unicode.SimpleFold`).
 fn folds_to(name: &str, field: &str) -> bool {
     let fold = |c| if c == '\u{17f}' { 's' } else { char::to_ascii_lowercase(&c) };
@@ -233,12 +233,14 @@ fn folds_to(name: &str, field: &str) -> bool {
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TemplateError::UnexpectedEnd => f.write_str("the JSON ends too early"),
-            TemplateError::Syntax { byte } => write!(f, "no JSON at byte {byte}"),
-            TemplateError::NotAnObject => f.write_str("it is no JSON object"),
+            TemplateError::UnexpectedEnd => f.write_str("unexpected end of JSON"),
+            TemplateError::Syntax { byte } => write!(f, "invalid JSON at byte {byte}"),
+            TemplateError::NotAnObject => f.write_str("not a JSON object"),
             TemplateError::UnknownField(name) => write!(f, "unknown field {name:?}"),
-            TemplateError::NotAMap { field } => write!(f, "{field} is no JSON object"),
-            TemplateError::NotAText { field, key } => write!(f, "{field}: the value of {key:?} is no string"),
+            TemplateError::NotAMap { field } => write!(f, "{field} is not a JSON object"),
+            TemplateError::NotAText { field, key } => {
+                write!(f, "{field}: the value of {key:?} is not a string")
+            }
             TemplateError::ForbiddenAnnotation(key) => {
                 write!(f, "secretTemplate must not have cert-manager.io/ annotations: {key:?}")
             }
@@ -264,7 +266,7 @@ mod tests {
     #[case::empty_object("{}", &[], &[])]
     #[case::null("null", &[], &[])]
     #[case::null_field(r#"{"labels": null}"#, &[], &[])]
-    #[case::blanks("\t\r\n { \"labels\" : { } } ", &[], &[])]
+    #[case::spaces("\t\r\n { \"labels\" : { } } ", &[], &[])]
     #[case::text_after_it(r#"{"labels":{"a":"b"}} and more"#, &[], &[("a", "b")])]
     #[case::object_after_it(r#"{"labels":{"a":"b"}}{"x":1}"#, &[], &[("a", "b")])]
     #[case::text_after_null("nullx", &[], &[])]
@@ -277,8 +279,8 @@ mod tests {
     #[case::escapes(r#"{"labels":{"\"\\\/\b\f\n\r\t\u00e9":"\ud83d\ude00"}}"#, &[], &[("\"\\/\u{8}\u{c}\n\r\té", "😀")])]
     #[case::half_pairs(r#"{"labels":{"a":"\ud800","b":"\udc00\ud800","c":"\ud800\u0041","d":"\ud800\ud83d\ude00"}}"#, &[],
         &[("a", "\u{fffd}"), ("b", "\u{fffd}\u{fffd}"), ("c", "\u{fffd}A"), ("d", "\u{fffd}😀")])]
-    #[case::delete_is_no_control_character("{\"labels\":{\"a\":\"\u{7f}\"}}", &[], &[("a", "\u{7f}")])]
-    #[case::key_that_only_resembles(r#"{"annotations":{"Cert-Manager.io/a":"b"}}"#, &[("Cert-Manager.io/a", "b")], &[])]
+    #[case::delete_is_not_a_control_character("{\"labels\":{\"a\":\"\u{7f}\"}}", &[], &[("a", "\u{7f}")])]
+    #[case::similar_key(r#"{"annotations":{"Cert-Manager.io/a":"b"}}"#, &[("Cert-Manager.io/a", "b")], &[])]
     #[case::label_of_cert_manager(r#"{"labels":{"cert-manager.io/a":"b"}}"#, &[], &[("cert-manager.io/a", "b")])]
     fn read(#[case] text: &str, #[case] annotations: Entries<'_>, #[case] labels: Entries<'_>) {
         let map =
@@ -288,12 +290,12 @@ mod tests {
 
     #[rstest]
     #[case::empty("", UnexpectedEnd)]
-    #[case::blanks("  ", UnexpectedEnd)]
+    #[case::spaces("  ", UnexpectedEnd)]
     #[case::open_object(r#"{"labels":{"#, UnexpectedEnd)]
     #[case::open_text(r#"{"labels"#, UnexpectedEnd)]
     #[case::half_of_null("nul", UnexpectedEnd)]
-    #[case::no_null("nulx", Syntax { byte: 3 })]
-    #[case::no_json("bogus", Syntax { byte: 0 })]
+    #[case::not_null("nulx", Syntax { byte: 3 })]
+    #[case::not_json("bogus", Syntax { byte: 0 })]
     #[case::byte_order_mark("\u{feff}{}", Syntax { byte: 0 })]
     #[case::no_break_space("\u{a0}{}", Syntax { byte: 0 })]
     #[case::single_quotes("{'labels':{}}", Syntax { byte: 1 })]
@@ -301,29 +303,29 @@ mod tests {
     #[case::no_colon(r#"{"labels"{}}"#, Syntax { byte: 9 })]
     #[case::no_comma(r#"{"labels":{"a":"b" "c":"d"}}"#, Syntax { byte: 19 })]
     #[case::unknown_escape(r#"{"labels":{"a":"\x"}}"#, Syntax { byte: 17 })]
-    #[case::no_hexadecimal_digit(r#"{"labels":{"a":"\u00g0"}}"#, Syntax { byte: 20 })]
+    #[case::not_a_hexadecimal_digit(r#"{"labels":{"a":"\u00g0"}}"#, Syntax { byte: 20 })]
     #[case::line_end_in_text("{\"labels\":{\"a\":\"\n\"}}", Syntax { byte: 16 })]
     #[case::list("[]", NotAnObject)]
     #[case::number("7", NotAnObject)]
     #[case::text(r#""labels""#, NotAnObject)]
-    #[case::truth("true", NotAnObject)]
+    #[case::boolean("true", NotAnObject)]
     #[case::list_of_labels(r#"{"labels":["a"]}"#, NotAMap { field: "labels" })]
     #[case::number_of_annotations(r#"{"Annotations":1}"#, NotAMap { field: "annotations" })]
     #[case::number_as_value(r#"{"labels":{"a":1}}"#, NotAText { field: "labels", key: "a".into() })]
     #[case::object_as_value(r#"{"labels":{"a":{}}}"#, NotAText { field: "labels", key: "a".into() })]
     #[case::unknown_field(r#"{"metadata":{}}"#, TemplateError::UnknownField("metadata".into()))]
-    #[case::blank_in_the_name(r#"{"labels ":{}}"#, TemplateError::UnknownField("labels ".into()))]
+    #[case::space_in_the_name(r#"{"labels ":{}}"#, TemplateError::UnknownField("labels ".into()))]
     #[case::forbidden(r#"{"annotations":{"x":"","cert-manager.io/b":"","cert-manager.io/a":""}}"#,
         TemplateError::ForbiddenAnnotation("cert-manager.io/a".into()))]
     #[case::forbidden_though_the_webhook_allows_it(r#"{"annotations":{"cert-manager.io/allow-direct-injection":"true"}}"#,
         TemplateError::ForbiddenAnnotation("cert-manager.io/allow-direct-injection".into()))]
-    fn refused(#[case] text: &str, #[case] expected: TemplateError) {
+    fn errors(#[case] text: &str, #[case] expected: TemplateError) {
         assert_eq!(parse(text), Err(expected));
     }
 
     proptest! {
         #[test]
-        fn whatever_serde_writes_is_read(
+        fn the_output_of_serde_is_parsed(
             labels in prop::collection::btree_map("\\PC{0,6}|.{0,6}", "\\PC{0,6}|.{0,6}", 0..4),
             annotations in prop::collection::btree_map("[a-z/]{0,6}", ".{0,6}", 0..4),
             trailing in "[ -~]{0,4}",
@@ -333,7 +335,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_taken(text in "([{}\\[\\]:,\" ]|null|labels|annotations|\\\\u[0-9a-f]{4}|[a-z0-9]){0,20}") {
+        fn no_text_panics(text in "([{}\\[\\]:,\" ]|null|labels|annotations|\\\\u[0-9a-f]{4}|[a-z0-9]){0,20}") {
             if let Err(error) = parse(&text) {
                 prop_assert!(!error.to_string().is_empty());
             }

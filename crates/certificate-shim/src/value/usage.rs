@@ -1,6 +1,6 @@
 //! Key usages (`KeyUsage` in cert-manager's pkg/apis/certmanager/v1/types.go).
 
-/// All of them, as they are written.
+/// All key usages.
 pub const USAGES: &[&str] = &[
     "signing",
     "digital signature",
@@ -27,13 +27,14 @@ pub const USAGES: &[&str] = &[
     "netscape sgc",
 ];
 
-/// What a Certificate is for unless it says otherwise (`DefaultKeyUsages`).
+/// The default usages of a Certificate (`DefaultKeyUsages`).
 pub const DEFAULT: &[&str] = &["digital signature", "key encipherment"];
 
-/// Reads a list of usages, separated by commas. Spaces around an item do not count; other blanks do.
+/// Parses a list of usages, separated by commas. Spaces around an item are ignored; other white space
+/// is not.
 ///
 /// # Errors
-/// The first item that is no usage, with its spaces.
+/// An item is not a key usage: the first one, with its spaces.
 pub fn parse(text: &str) -> Result<Vec<&'static str>, &str> {
     text.split(',').map(|item| find(item.trim_matches(' ')).ok_or(item)).collect()
 }
@@ -57,17 +58,17 @@ mod tests {
     #[case::no_break_space("\u{a0}any", Err("\u{a0}any"))]
     #[case::case("Any", Err("Any"))]
     #[case::hyphen("digital-signature", Err("digital-signature"))]
-    #[case::two_spaces_within("digital  signature", Err("digital  signature"))]
+    #[case::two_inner_spaces("digital  signature", Err("digital  signature"))]
     #[case::empty("", Err(""))]
     #[case::empty_item("any,", Err(""))]
-    #[case::the_first_counts("any, bogus,worse", Err(" bogus"))]
+    #[case::the_first_is_returned("any, bogus,worse", Err(" bogus"))]
     fn read(#[case] text: &str, #[case] expected: Result<Vec<&str>, &str>) {
         assert_eq!(parse(text), expected);
     }
 
     proptest! {
         #[test]
-        fn any_list_of_usages_reads_back(chosen in prop::collection::vec((0..USAGES.len(), " {0,3}", " {0,3}"), 1..6)) {
+        fn every_list_of_usages_is_parsed(chosen in prop::collection::vec((0..USAGES.len(), " {0,3}", " {0,3}"), 1..6)) {
             let items: Vec<String> = chosen.iter().map(|(i, l, r)| format!("{l}{}{r}", USAGES[*i])).collect();
             let usages: Vec<&str> = chosen.iter().map(|(i, ..)| USAGES[*i]).collect();
             let text = items.join(",");
@@ -75,7 +76,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_refused_is_an_item(text in "[a-z ,\t]{0,20}") {
+        fn the_error_is_an_item(text in "[a-z ,\t]{0,20}") {
             if let Err(item) = parse(&text) {
                 prop_assert!(text.split(',').any(|other| other == item));
                 prop_assert!(!USAGES.contains(&item));

@@ -1,28 +1,28 @@
-//! Labels and annotations of Kubernetes objects, and what the API server says of those it refuses
+//! Labels and annotations of Kubernetes objects, and the API server's errors about invalid ones
 //! (`IsLabelKey`, `IsLabelValue` and `IsDNS1123Subdomain` in apimachinery's
 //! pkg/api/validate/content).
 
 use crate::name;
 
-/// The greatest length of the keys and values of all annotations, in bytes
+/// The maximum total length of the keys and values of all annotations, in bytes
 /// (`TotalAnnotationSizeLimitB` in apimachinery's pkg/api/validation/objectmeta.go).
 pub const ANNOTATIONS_MAX: usize = 256 * 1024;
-/// The greatest length of a key's name and of a label's value, in bytes.
+/// The maximum length of the name in a key and of a label value, in bytes.
 const NAME_MAX: usize = 63;
 
-/// Of a name that is no DNS subdomain.
-pub const NO_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const NO_NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const NO_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+/// The error for a name that is not a DNS subdomain.
+pub const NOT_A_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const NOT_A_NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const NOT_A_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// What is wrong with a label's key: an optional DNS subdomain with a slash, then a name.
+/// The errors in the key of a label, which is an optional DNS subdomain with a slash, and a name.
 pub fn key_faults(key: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let name = match key.split_once('/') {
         None => key,
         Some((_, name)) if name.contains('/') => {
             let suffix = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-            return vec![format!("a valid label key {NO_NAME}{suffix}")];
+            return vec![format!("a valid label key {NOT_A_NAME}{suffix}")];
         }
         Some(("", name)) => {
             faults.push("prefix part must be non-empty".to_owned());
@@ -33,7 +33,7 @@ pub fn key_faults(key: &str) -> Vec<String> {
                 faults.push(format!("prefix part must be no more than {} bytes", name::SUBDOMAIN_MAX));
             }
             if !name::has_subdomain_syntax(prefix) {
-                faults.push(format!("prefix part {NO_SUBDOMAIN}"));
+                faults.push(format!("prefix part {NOT_A_SUBDOMAIN}"));
             }
             name
         }
@@ -44,19 +44,19 @@ pub fn key_faults(key: &str) -> Vec<String> {
         faults.push(format!("name part must be no more than {NAME_MAX} bytes"));
     }
     if !is_name(name) {
-        faults.push(format!("name part {NO_NAME}"));
+        faults.push(format!("name part {NOT_A_NAME}"));
     }
     faults
 }
 
-/// What is wrong with a label's value: empty or a name.
+/// The errors in the value of a label, which is empty or a name.
 pub fn value_faults(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > NAME_MAX {
         faults.push(format!("must be no more than {NAME_MAX} bytes"));
     }
     if !value.is_empty() && !is_name(value) {
-        faults.push(NO_VALUE.to_owned());
+        faults.push(NOT_A_VALUE.to_owned());
     }
     faults
 }
@@ -68,8 +68,8 @@ fn is_name(text: &str) -> bool {
         && ends.is_some_and(|(a, b)| a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric())
 }
 
-/// A key as Go lower-cases it, as far as it can become one that is accepted: besides the ASCII
-/// letters, two others have a lower case in ASCII.
+/// Lower-cases a key like Go, as far as it matters for its validity: in addition to the ASCII letters,
+/// two other letters have a lower case in ASCII.
 pub fn lower_cased(key: &str) -> String {
     let lower = |c: char| match c {
         '\u{130}' => 'i',

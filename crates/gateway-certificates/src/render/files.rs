@@ -1,4 +1,4 @@
-//! Manifests as a cluster: the Gateways, and what is looked up for them.
+//! Manifests as a cluster: the Gateways, and the objects that are looked up for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,17 +14,17 @@ use serde_json::Value;
 
 const CERTIFICATE: &str = "Certificate";
 
-/// The objects of the files that are read at all, each once.
+/// The relevant objects of the files, without duplicates.
 pub struct Files<'s> {
     settings: &'s Settings,
-    /// In the order in which they first stand in the files.
+    /// The objects, in the order in which they first appear in the files.
     objects: Vec<Object>,
     positions: BTreeMap<Key, usize>,
-    /// Certificates by the Secret that they write, where that has another name.
+    /// Certificates by the Secret that they write, if it has another name.
     writers: BTreeMap<SecretName, SecretName>,
 }
 
-/// Names one object, whatever the version it is written in.
+/// Identifies one object, independent of its version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     group: String,
@@ -43,12 +43,12 @@ impl fmt::Display for Key {
 struct Object {
     key: Key,
     document: Document,
-    /// Where it stands, too, with other content.
+    /// The locations of earlier definitions with different content.
     replaced: Vec<String>,
 }
 
 impl Object {
-    /// The Secret that a Certificate of another name writes, and that Certificate.
+    /// The Secret that a Certificate with another name writes, and that Certificate.
     fn writes(&self) -> Option<(SecretName, SecretName)> {
         let Key { group, kind, namespace, name } = &self.key;
         if (group.as_str(), kind.as_str()) != (CERT_MANAGER_GROUP, CERTIFICATE) {
@@ -61,8 +61,8 @@ impl Object {
 }
 
 impl<'s> Files<'s> {
-    /// The objects of these documents. `namespace` is that of objects that name none. Of an object that
-    /// stands there twice the later one counts, as when both are applied.
+    /// The objects of these documents. Objects that do not specify a namespace are in `namespace`. If an
+    /// object is defined more than once, the last definition is used, as when all are applied.
     pub fn new(documents: Vec<Document>, settings: &'s Settings, namespace: &str) -> Self {
         let mut files =
             Files { settings, objects: Vec::new(), positions: BTreeMap::new(), writers: BTreeMap::new() };
@@ -89,12 +89,12 @@ impl<'s> Files<'s> {
         self.objects.iter().map(|object| &object.document).filter(|document| is_gateway(document))
     }
 
-    /// What is odd about the files.
+    /// Remarks about the files.
     pub fn notes(&self) -> Vec<String> {
         let twice = self.objects.iter().filter(|object| !object.replaced.is_empty());
         let note = |object: &Object| {
             format!(
-                "{} stands in the files more than once, differently. {} counts, not {}.",
+                "{} is defined more than once with different content. {} is used, not {}.",
                 object.key,
                 object.document.place(),
                 object.replaced.join("; ")
@@ -114,12 +114,12 @@ impl<'s> Files<'s> {
         self.find(&key)
     }
 
-    /// The first Certificate of another name that writes that Secret.
+    /// The first Certificate with another name that writes that Secret.
     pub fn other_writer(&self, secret: &SecretName) -> Option<&SecretName> {
         self.writers.get(secret)
     }
 
-    /// How a kind is scoped that is read, and whether it is one of issuers; none for other kinds.
+    /// The scope of a relevant kind, and whether it is a kind of issuers; `None` for other kinds.
     fn reads(&self, document: &Document) -> Option<(Scope, bool)> {
         match (group(document.api_version()), document.kind()) {
             ("", "Namespace") => Some((Scope::Cluster, false)),
@@ -128,7 +128,7 @@ impl<'s> Files<'s> {
             (group, kind) => {
                 let reference =
                     IssuerRef { name: String::new(), kind: kind.to_owned(), group: group.to_owned() };
-                // An empty group would mean cert-manager's.
+                // An empty group would stand for cert-manager's group.
                 let (_, scope) = self.settings.issuer_kind(&reference).filter(|_| !group.is_empty())?;
                 Some((scope, true))
             }
@@ -166,6 +166,10 @@ impl Cluster for Files<'_> {
             name: object.name.clone(),
         };
         self.find(&key).cloned().ok_or(LookupError::NotFound)
+    }
+
+    fn help(&self, _error: &LookupError, object: &ObjectRef) -> String {
+        format!("Add the {} to the files.", object.kind)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Certificates as YAML for people to read.
+//! Certificates as readable YAML.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use gateway_rules::text::one_line;
 use serde_json::Value;
 use yaml_serde::Mapping;
 
-/// The keys that come first, in any object; the others follow in alphabetical order.
+/// The keys that come first in every object; the others follow in alphabetical order.
 const FIRST: &[&str] = &[
     "apiVersion",
     "name",
@@ -25,10 +25,10 @@ const FIRST: &[&str] = &[
     "emailAddresses",
 ];
 
-/// A Certificate as a YAML document, with a comment that says what it comes from.
+/// A Certificate as a YAML document, with a comment about its source.
 ///
-/// Manifests have no uid. An owner reference without one is not valid, so there is none then, and the
-/// record of an owner elsewhere goes without.
+/// Manifests have no uid, and an owner reference without a uid is invalid. In this case the owner
+/// reference is omitted, and so is the uid in the record of an owner in another namespace.
 pub fn document(certificate: &Certificate, source: &str) -> String {
     let mut object = certificate.to_json();
     let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
@@ -39,7 +39,7 @@ pub fn document(certificate: &Certificate, source: &str) -> String {
         }
     }
     let mut text = format!("---\n# {}\n", one_line(source));
-    // Texts, numbers, lists and maps of text can always be written as YAML.
+    // Texts, numbers, lists and maps can always be serialized as YAML.
     let _ = write!(text, "{}", yaml_serde::to_string(&ordered(object)).unwrap_or_default());
     text
 }

@@ -1,7 +1,7 @@
-//! What a cluster full of Gateways costs: printed, not judged. `make bench-cluster` runs it.
+//! The cost of a cluster with many Gateways. The numbers are printed and not checked. `make bench-cluster` runs it.
 //!
-//! The etcd of the tests does not wait for the disk, and everything shares one machine: the times are for
-//! comparing one state of the controller with another.
+//! The etcd of the tests does not wait for the disk, and everything shares one machine. The times are only useful
+//! to compare versions of the controller.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 
-/// How many namespaces the Gateways are spread over.
+/// The number of namespaces with Gateways.
 const NAMESPACES: usize = 50;
-/// How long the controller is watched when there is nothing left to do.
+/// The time of observation when there is nothing left to do.
 const STEADY: Duration = Duration::from_secs(20);
-/// Nothing is judged, but something that hangs ends.
+/// The timeout of the benchmark.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
 #[ignore = "a bench: make bench-cluster"]
-fn gateways_that_are_there_when_it_starts() {
+fn existing_gateways_at_start() {
     scenario_on_own_cluster(async |s| {
         let count =
             std::env::var("GATEWAYS").map_or(5000, |count| count.parse().expect("GATEWAYS is a number"));
@@ -34,7 +34,7 @@ fn gateways_that_are_there_when_it_starts() {
         .await;
 
         let central = s.namespace("istio-system").await;
-        println!("\n{count} Gateways in {NAMESPACES} namespaces, there when the controller starts\n");
+        println!("\n{count} Gateways in {NAMESPACES} namespaces, which exist when the controller starts\n");
         println!(
             "PLACEMENT           CERTIFICATES AFTER  WRITES TO THEM  EVENTS  WRITES IN {} S AFTERWARDS  PEAK MEMORY",
             STEADY.as_secs()
@@ -70,14 +70,14 @@ async fn measure(s: &Scenario, settings: Value, count: usize) -> Run {
     let audit = s.audit_from_now();
     let start = Instant::now();
     let controller = s.controller().settings(settings).start_at_once().await;
-    // Its own count is asked for, since reading the audit log takes time that it needs itself.
+    // The controller's own count is used, because reading the audit log would slow it down.
     let time = eventually_within(PATIENCE, "all Certificates are created", async || {
         let created = controller.metric(CREATED).unwrap_or_default();
         if created >= count as f64 { Ok(start.elapsed()) } else { Err(format!("{created} of {count}")) }
     })
     .await;
     controller.at_rest().await;
-    // Events come after the Certificates.
+    // Events are written after the Certificates.
     let mut before = 0;
     eventually_within(PATIENCE, "the Events are written", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,11 +1,11 @@
-//! Issuers that come late, and refusals that keep one Certificate back and not its neighbours.
+//! Issuers that are created late, and refusals that withhold only one Certificate.
 
 use serde_json::json;
 
 use crate::harness::*;
 
 #[test]
-fn a_gateway_waits_for_its_issuer_to_be_there_and_ready() {
+fn a_gateway_waits_for_its_issuer_to_exist_and_be_ready() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
@@ -19,7 +19,7 @@ fn a_gateway_waits_for_its_issuer_to_be_there_and_ready() {
         s.patch_status(ISSUER_KIND, &team_a, "late", ready()).await;
         let found = s.certificate_with(&team_a, "shop-tls", ["shop.example.com"]).await;
         assert_eq!(found["spec"]["issuerRef"]["kind"], "Issuer");
-        eventually("nothing is refused any more", async || {
+        eventually("nothing is withheld any more", async || {
             match controller.sum("gateway_certificates_refused") {
                 0.0 => Ok(()),
                 refused => Err(refused.to_string()),
@@ -30,7 +30,7 @@ fn a_gateway_waits_for_its_issuer_to_be_there_and_ready() {
 }
 
 #[test]
-fn a_certificate_stays_when_its_issuer_goes() {
+fn a_certificate_is_kept_when_its_issuer_is_deleted() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         s.apply(issuer(&team_a, "short")).await;
@@ -72,7 +72,7 @@ fn a_refused_certificate_is_withheld_alone() {
 }
 
 #[test]
-fn what_holds_for_the_whole_gateway_withholds_everything_and_keeps_what_is_there() {
+fn a_refusal_of_the_gateway_withholds_all_and_keeps_existing_certificates() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 
-/// How long what is installed late may take: the controller asks every few seconds, but the API server's own
-/// check of owner references learns of a kind every half minute, and what it refused is tried again later.
+/// The patience for a kind that is installed late. The controller discovers it within seconds, but the API server's
+/// check of owner references updates its kinds every half minute, and rejected writes are retried later.
 const LATE: Duration = Duration::from_secs(90);
 
 /// The CustomResourceDefinitions of a group.
@@ -17,8 +17,8 @@ fn of_group(s: &Scenario, group: &str) -> Vec<Value> {
 }
 
 async fn appears_late(s: &Scenario, namespace: &str, name: &str) {
-    eventually_within(LATE, "the Certificate is there", async || {
-        s.get(CERTIFICATE, namespace, name).await.ok_or_else(|| "it is not".to_owned())
+    eventually_within(LATE, "the Certificate exists", async || {
+        s.get(CERTIFICATE, namespace, name).await.ok_or_else(|| "it does not".to_owned())
     })
     .await;
 }
@@ -70,7 +70,7 @@ fn cert_manager_is_installed_after_the_controller() {
 }
 
 #[test]
-fn nothing_is_deleted_while_a_kind_is_gone() {
+fn nothing_is_deleted_while_a_kind_is_missing() {
     scenario_on_own_cluster(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let controller = s.controller().settings(placed_in(&central)).start().await;
@@ -79,7 +79,7 @@ fn nothing_is_deleted_while_a_kind_is_gone() {
         let before = s.appears(CERTIFICATE, &central, "shop-tls").await;
         controller.stop();
 
-        // Somebody has uninstalled Istio, and with it every Gateway.
+        // Istio is uninstalled, and with it every Gateway.
         s.changes_control_plane();
         let istio = of_group(s, "networking.istio.io");
         remove(s, &istio).await;
@@ -92,7 +92,7 @@ fn nothing_is_deleted_while_a_kind_is_gone() {
 }
 
 #[test]
-fn what_belongs_to_gateways_stays_when_their_kind_goes() {
+fn certificates_are_kept_when_the_kind_of_gateways_is_deleted() {
     scenario_on_own_cluster(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let controller = s.controller().settings(placed_in(&central)).start().await;
@@ -111,17 +111,17 @@ fn what_belongs_to_gateways_stays_when_their_kind_goes() {
         s.apply_crds(&istio).await;
         let restored = s.apply(shop).await;
         let uid = text(&restored, "/metadata/uid").to_owned();
-        eventually_within(LATE, "the Certificate is the restored Gateway's", async || {
+        eventually_within(LATE, "the Certificate belongs to the restored Gateway", async || {
             let found = s.get(CERTIFICATE, &central, "shop-tls").await.ok_or("it is gone")?;
             let owner = &found["metadata"]["annotations"]["gateway-certificates.io/owner-uid"];
-            if *owner == uid { Ok(()) } else { Err(format!("it is {owner}'s")) }
+            if *owner == uid { Ok(()) } else { Err(format!("it belongs to {owner}")) }
         })
         .await;
     });
 }
 
 #[test]
-fn gateways_come_in_every_version() {
+fn gateways_of_every_version_are_handled() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let _controller = s.controller().start().await;
@@ -142,7 +142,7 @@ fn gateways_come_in_every_version() {
 }
 
 #[test]
-fn an_older_version_is_all_that_is_served() {
+fn only_an_older_version_is_served() {
     scenario_on_own_cluster(async |s| {
         const GATEWAY_V1BETA1: Kind = Kind("networking.istio.io/v1beta1", "Gateway");
         let team_a = s.namespace("team-a").await;
@@ -157,19 +157,19 @@ fn an_older_version_is_all_that_is_served() {
         }
         s.apply_crds(&istio).await;
         let beta = |name: &str| gateway(&team_a, name).version("v1beta1");
-        eventually_within(Duration::from_secs(30), "v1beta1 is all that is served", async || {
+        eventually_within(Duration::from_secs(30), "only v1beta1 is served", async || {
             let gone = s.try_apply(&gateway(&team_a, "after").into()).await.is_err();
             let served = s.try_apply(&beta("after").into()).await;
             if gone && served.is_ok() { Ok(()) } else { Err(format!("{served:?}")) }
         })
         .await;
-        // The garbage collector has to know that version, too.
+        // The garbage collector must also know that version.
         s.control_plane().start_controller_manager();
         s.apply(beta("after").server("after-tls", ["after.example.com"])).await;
         s.certificate_with(&team_a, "after-tls", ["after.example.com"]).await;
         s.apply(beta("before").server("before-tls", ["www.example.com"])).await;
         s.certificate_with(&team_a, "before-tls", ["www.example.com"]).await;
-        // The garbage collector looks owners up by the version that stands there.
+        // The garbage collector looks up owners by the version in the reference.
         let names_beta = |certificate: &Value| {
             text(certificate, "/metadata/ownerReferences/0/apiVersion") == "networking.istio.io/v1beta1"
         };

@@ -1,4 +1,4 @@
-//! A Gateway comes, changes and goes, and its Certificates with it.
+//! A Gateway is created, changed and deleted, and so are its Certificates.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn changed_hosts_change_the_certificate() {
 
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com", "www.example.com"])).await;
         let after = s.certificate_with(&team_a, "shop-tls", ["shop.example.com", "www.example.com"]).await;
-        assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"], "it is changed, not made anew");
+        assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"], "it is changed, not created again");
         s.event(&team_a, "shop", "UpdateCertificate", "shop-tls").await;
 
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["www.example.com"])).await;
@@ -75,7 +75,7 @@ fn without_its_annotation_a_gateway_has_no_certificates() {
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
         s.apply(shop.clone()).await;
         s.appears(CERTIFICATE, &team_a, "shop-tls").await;
-        // What cert-manager makes of it; nobody else deletes a Secret that is being served.
+        // The Secret that cert-manager would write. A Secret that is in use must not be deleted.
         s.apply(secret(&team_a, "shop-tls")).await;
 
         s.apply(shop.without_annotations()).await;
@@ -85,7 +85,7 @@ fn without_its_annotation_a_gateway_has_no_certificates() {
 }
 
 #[test]
-fn a_deleted_gateway_takes_its_certificates_along() {
+fn the_certificates_of_a_deleted_gateway_are_deleted() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
@@ -104,7 +104,7 @@ fn a_deleted_gateway_takes_its_certificates_along() {
 }
 
 #[test]
-fn a_dropped_field_goes_and_what_others_added_stays() {
+fn a_dropped_field_is_removed_and_fields_of_others_are_kept() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let _controller = s.controller().start().await;
@@ -119,7 +119,7 @@ fn a_dropped_field_goes_and_what_others_added_stays() {
         });
         s.patch(CERTIFICATE, &team_a, "shop-tls", added).await;
         s.apply(shop).await;
-        let certificate = eventually("the duration is gone", async || {
+        let certificate = eventually("the duration is removed", async || {
             let found = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
             if found["spec"].get("duration").is_none() { Ok(found) } else { Err(found["spec"].to_string()) }
         })
@@ -131,7 +131,7 @@ fn a_dropped_field_goes_and_what_others_added_stays() {
 }
 
 #[test]
-fn what_somebody_changed_by_hand_is_put_right() {
+fn manual_changes_are_reverted() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let _controller = s.controller().start().await;
@@ -172,7 +172,7 @@ fn a_gateway_that_is_being_deleted_gets_nothing_new() {
 }
 
 #[test]
-fn a_gateway_api_gateway_is_left_to_cert_manager() {
+fn gateway_api_gateways_are_ignored() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
@@ -218,7 +218,7 @@ fn nothing_is_written_while_nothing_changes() {
             controller.at_rest().await;
             s.nothing_is_written_for(Duration::from_secs(3)).await;
 
-            // What says nothing new is no change, either.
+            // An irrelevant change causes no writes either.
             s.patch(GATEWAY, &team_a, "shop", json!({"metadata": {"labels": {"example.com/seen": "yes"}}}))
                 .await;
             s.nothing_is_written_for(Duration::from_secs(1)).await;
@@ -235,10 +235,10 @@ fn nothing_is_written_while_nothing_changes() {
 }
 
 #[test]
-fn a_whole_life_needs_no_more_than_the_deployed_rights() {
+fn the_deployed_rights_are_sufficient_for_a_life_cycle() {
     scenario_on_own_cluster(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
-        // Every right is asked for by somebody: in either placement, and with every option.
+        // Every right is used: in both placements, and with every option.
         let selected = json!({
             "gateway_namespaces": placed_in(&central)["gateway_namespaces"],
             "tenants": [{

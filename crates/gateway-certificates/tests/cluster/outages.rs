@@ -1,5 +1,5 @@
-//! The API server goes away, the controller is killed, writes are refused: what is to be there is there in
-//! the end, and once.
+//! The API server is killed, the controller is killed, or writes are rejected: in the end, every Certificate is
+//! created exactly once.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::*;
 
-/// As many Gateways as that, each with a Certificate.
+/// That number of Gateways, each with a Certificate.
 fn many(namespace: &str, count: usize) -> Vec<GatewayBuilder> {
     let one = |number| {
         let (secret, host) = (format!("shop-{number}-tls"), format!("shop-{number}.example.com"));
@@ -18,7 +18,7 @@ fn many(namespace: &str, count: usize) -> Vec<GatewayBuilder> {
     (0..count).map(one).collect()
 }
 
-/// How often each Certificate was created.
+/// The number of creations of each Certificate.
 fn creations(audit: &audit::Audit) -> BTreeMap<String, usize> {
     let mut creations = BTreeMap::new();
     for request in audit.writes_of("certificates") {
@@ -32,7 +32,7 @@ fn creations(audit: &audit::Audit) -> BTreeMap<String, usize> {
 async fn until_created(s: &Scenario, count: usize) {
     eventually_within(Duration::from_secs(60), &format!("{count} Certificates are created"), async || {
         let created = creations(s.audit()).len();
-        if created >= count { Ok(()) } else { Err(format!("{created} are")) }
+        if created >= count { Ok(()) } else { Err(format!("{created} of {count}")) }
     })
     .await;
 }
@@ -41,7 +41,7 @@ async fn until_created(s: &Scenario, count: usize) {
 fn the_api_server_is_killed_midway() {
     scenario_on_own_cluster(async |s| {
         const COUNT: usize = 300;
-        // An API server that starts forbids everything until it has read the Roles.
+        // An API server that has just started forbids everything until it has read the Roles.
         s.expects_forbidden();
         let team_a = s.namespace("team-a").await;
         s.apply_all(many(&team_a, COUNT)).await;
@@ -49,23 +49,23 @@ fn the_api_server_is_killed_midway() {
         until_created(s, 20).await;
         s.control_plane().kill_api_server();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        // Killing the controller, too, would mend nothing.
+        // The controller is not restarted.
         assert_eq!(controller.get("/healthz").map(|(status, _)| status), Ok(200));
         s.control_plane().start_api_server();
         s.cluster.until_ready().await;
 
-        // Its check of owner references learns of Istio's kinds half a minute after it started.
-        eventually_within(Duration::from_secs(90), "all Certificates are there", async || {
+        // Its check of owner references discovers Istio's kinds half a minute after the start.
+        eventually_within(Duration::from_secs(90), "all Certificates exist", async || {
             match s.certificates(&team_a).await.len() {
                 COUNT => Ok(()),
                 count => Err(format!("{count} of {COUNT}")),
             }
         })
         .await;
-        // One that was created in the last moment may be missing in the audit log; none is there twice.
+        // The last one before the kill can be missing in the audit log, but none is created twice.
         assert!(creations(s.audit()).values().all(|count| *count == 1), "{:?}", creations(s.audit()));
 
-        // The watches are back, too.
+        // The watches work again, too.
         s.apply(gateway(&team_a, "later").server("later-tls", ["later.example.com"])).await;
         s.appears(CERTIFICATE, &team_a, "later-tls").await;
     });
@@ -81,10 +81,10 @@ fn the_controller_is_killed_midway() {
         until_created(s, 50).await;
         controller.kill();
         let created = creations(s.audit()).len();
-        assert!(created < COUNT, "it was killed too late to show anything: all {COUNT} were created");
+        assert!(created < COUNT, "it was killed too late: all {COUNT} were created");
 
         let controller = s.controller().flag("--no-leader-election").start().await;
-        eventually_within(Duration::from_secs(60), "all Certificates are there", async || {
+        eventually_within(Duration::from_secs(60), "all Certificates exist", async || {
             match s.certificates(&team_a).await.len() {
                 COUNT => Ok(()),
                 count => Err(format!("{count} of {COUNT}")),
@@ -92,11 +92,11 @@ fn the_controller_is_killed_midway() {
         })
         .await;
         controller.at_rest().await;
-        // Of a request that the kill cut off the log says that it timed out, though it was done.
+        // The log reports a timeout for requests that were interrupted by the kill, even if they succeeded.
         let creations = creations(s.audit());
         assert!(
             creations.len() > COUNT - 16,
-            "more are missing in the log than were under way: {creations:?}"
+            "more are missing in the log than were in flight: {creations:?}"
         );
         assert!(creations.values().all(|count| *count == 1), "{creations:?}");
         let changes = s.audit().writes_of("certificates").len() - creations.len();
@@ -105,7 +105,7 @@ fn the_controller_is_killed_midway() {
 }
 
 #[test]
-fn a_namespace_whose_writes_are_refused_holds_up_nobody() {
+fn rejected_writes_in_a_namespace_do_not_delay_others() {
     scenario(async |s| {
         let (team_a, team_b) = (s.namespace("team-a").await, s.namespace("team-b").await);
         let name = format!("gateway-certificates-tests-{team_a}");
@@ -151,9 +151,9 @@ fn a_namespace_whose_writes_are_refused_holds_up_nobody() {
         s.appears(CERTIFICATE, &team_b, "shop-tls").await;
         assert_eq!(s.certificates(&team_a).await, [""; 0]);
 
-        // It is tried again without anybody's doing.
+        // It is retried automatically.
         s.patch(NAMESPACE, "", &team_a, json!({"metadata": {"labels": {"tests/allowed": ""}}})).await;
-        eventually_within(Duration::from_secs(75), "all Certificates are there", async || {
+        eventually_within(Duration::from_secs(75), "all Certificates exist", async || {
             match s.certificates(&team_a).await.len() {
                 50 => Ok(()),
                 count => Err(format!("{count} of 50")),
@@ -165,10 +165,10 @@ fn a_namespace_whose_writes_are_refused_holds_up_nobody() {
 }
 
 #[test]
-fn a_namespace_whose_writes_hang_holds_up_nobody() {
+fn hanging_writes_in_a_namespace_do_not_delay_others() {
     scenario_on_own_cluster(async |s| {
         let (team_a, team_b) = (s.namespace("team-a").await, s.namespace("team-b").await);
-        // The kernel takes the connection, and nobody ever answers.
+        // The kernel accepts the connection, but there is never a response.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         s.apply_temporarily(json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -186,7 +186,7 @@ fn a_namespace_whose_writes_hang_holds_up_nobody() {
             }],
         }))
         .await;
-        eventually("the webhook is asked", async || {
+        eventually("the webhook is in force", async || {
             match s.try_apply(&certificate(&team_a, "probe")).await {
                 Err(error) if error.to_string().contains("silent.example.com") => Ok(()),
                 Err(error) => panic!("{error}"),

@@ -1,11 +1,11 @@
-//! What is somebody else's is left alone, until it goes.
+//! Objects of other owners are left alone, until they are deleted.
 
 use serde_json::json;
 
 use crate::harness::*;
 
 #[test]
-fn a_certificate_made_by_hand_is_left_alone_until_it_goes() {
+fn a_manually_created_certificate_is_left_alone_until_it_is_deleted() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let by_hand = s.apply(certificate(&team_a, "shop-tls")).await;
@@ -76,7 +76,7 @@ fn a_certificate_of_an_ingress_is_left_alone() {
 }
 
 #[test]
-fn a_secret_that_is_there_in_another_namespace_is_left_alone_until_it_goes() {
+fn an_existing_secret_in_another_namespace_is_left_alone_until_it_is_deleted() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         s.apply(secret(&central, "shop-tls")).await;
@@ -99,7 +99,7 @@ fn a_secret_that_is_there_in_another_namespace_is_left_alone_until_it_goes() {
 }
 
 #[test]
-fn a_secret_that_cert_manager_made_for_that_name_is_taken_over() {
+fn a_secret_that_cert_manager_wrote_for_that_name_is_adopted() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         for (name, made_for) in [("shop-tls", "shop-tls"), ("api-tls", "another")] {
@@ -123,7 +123,7 @@ fn a_secret_that_cert_manager_made_for_that_name_is_taken_over() {
 }
 
 #[test]
-fn in_the_own_namespace_secrets_are_looked_at_where_a_flag_says_so() {
+fn secrets_in_the_gateways_namespace_are_checked_with_a_flag() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         s.apply(secret(&team_a, "shop-tls")).await;
@@ -141,7 +141,7 @@ fn in_the_own_namespace_secrets_are_looked_at_where_a_flag_says_so() {
 }
 
 #[test]
-fn without_the_right_to_look_at_secrets_nothing_is_written() {
+fn without_the_right_to_read_secrets_nothing_is_written() {
     scenario(async |s| {
         s.expects_forbidden();
         let (team_a, granted, forgotten) =
@@ -164,11 +164,11 @@ fn without_the_right_to_look_at_secrets_nothing_is_written() {
 }
 
 #[test]
-fn secrets_that_istio_keeps_for_cas_are_never_written() {
+fn secrets_that_istio_reserves_for_cas_are_never_written() {
     scenario(async |s| {
         let central = s.namespace("istio-system").await;
         let mut settings = placed_in(&central);
-        // Rules that name them, too, are off: this is not up to settings.
+        // The rules about these Secrets are off: settings cannot allow this.
         settings["rules"] = json!({
             "credential-name-invalid": "off", "annotation-istio-internal": "off", "credential-unused": "off", "client-ca-missing": "off",
         });
@@ -178,7 +178,7 @@ fn secrets_that_istio_keeps_for_cas_are_never_written() {
         }
         s.event(&central, "cacerts", "RefuseCertificate", "secret-reserved").await;
         s.event(&central, "istio-ca-secret", "RefuseCertificate", "secret-reserved").await;
-        // To Istio that is where the CA of another credential is, and none of its own.
+        // Istio uses this Secret only for the CA of another credential.
         s.event(&central, "shop-cacert", "RefuseCertificate", "nothing-issued").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, [""; 0]);
@@ -186,13 +186,13 @@ fn secrets_that_istio_keeps_for_cas_are_never_written() {
 }
 
 #[test]
-fn of_two_claimants_the_older_comes_first_and_hands_over_when_it_lets_go() {
+fn the_older_of_two_gateways_gets_the_secret_until_it_releases_it() {
     scenario(async |s| {
         let (team_a, team_b, central) =
             (s.namespace("team-a").await, s.namespace("team-b").await, s.namespace("istio-system").await);
         let older = gateway(&team_b, "older").server("shop-tls", ["older.example.com"]);
         s.apply(older.clone()).await;
-        // An API server knows the age of an object to the second.
+        // creationTimestamp has a resolution of one second.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         s.apply(gateway(&team_a, "younger").server("shop-tls", ["younger.example.com"])).await;
 
@@ -202,7 +202,7 @@ fn of_two_claimants_the_older_comes_first_and_hands_over_when_it_lets_go() {
         controller.at_rest().await;
         s.certificate_with(&central, "shop-tls", ["older.example.com"]).await;
 
-        // Handed over means made anew: what belongs to one is never rewritten to belong to the other.
+        // The Certificate is created again: its owner is never changed.
         s.delete(GATEWAY, &team_b, "older").await;
         let handed_over = s.certificate_with(&central, "shop-tls", ["younger.example.com"]).await;
         let owner = &handed_over["metadata"]["annotations"]["gateway-certificates.io/owner-name"];
@@ -211,7 +211,7 @@ fn of_two_claimants_the_older_comes_first_and_hands_over_when_it_lets_go() {
 }
 
 #[test]
-fn a_secret_is_handed_over_when_its_owner_names_another() {
+fn a_secret_is_released_when_its_gateway_uses_another() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
@@ -228,7 +228,7 @@ fn a_secret_is_handed_over_when_its_owner_names_another() {
 }
 
 #[test]
-fn an_older_gateway_does_not_take_what_a_younger_one_has() {
+fn an_older_gateway_does_not_take_the_secret_of_a_younger_one() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;
@@ -245,7 +245,7 @@ fn an_older_gateway_does_not_take_what_a_younger_one_has() {
         assert_eq!(before["metadata"]["resourceVersion"], after["metadata"]["resourceVersion"], "{after}");
         controller.stop();
 
-        // Age decides nothing after a restart, either.
+        // The same applies after a restart.
         let controller = s.controller().start().await;
         controller.at_rest().await;
         let after = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();

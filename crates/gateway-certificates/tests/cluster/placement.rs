@@ -1,4 +1,4 @@
-//! Certificates in other namespaces than their Gateway's: where settings say that they are read.
+//! Certificates in other namespaces than their Gateway, according to the settings.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn owner(certificate: &Value, what: &str) -> String {
 }
 
 #[test]
-fn a_certificate_elsewhere_has_a_record_of_its_owner() {
+fn a_certificate_in_another_namespace_has_a_record_of_its_owner() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let _controller = s.controller().settings(placed_in(&central)).start().await;
@@ -25,7 +25,7 @@ fn a_certificate_elsewhere_has_a_record_of_its_owner() {
         assert_eq!(
             found["metadata"].get("ownerReferences"),
             None,
-            "an owner of another namespace counts as gone"
+            "an owner in another namespace counts as deleted"
         );
         let hash = certificate_shim::owner::hash(&team_a, "shop");
         assert_eq!(found["metadata"]["labels"]["gateway-certificates.io/owner-hash"], hash);
@@ -39,7 +39,7 @@ fn a_certificate_elsewhere_has_a_record_of_its_owner() {
 }
 
 #[test]
-fn beside_a_gateway_of_the_central_namespace_it_has_an_owner_reference() {
+fn a_certificate_of_a_gateway_in_the_central_namespace_has_an_owner_reference() {
     scenario(async |s| {
         let central = s.namespace("istio-system").await;
         let _controller = s.controller().settings(placed_in(&central)).start().await;
@@ -52,7 +52,7 @@ fn beside_a_gateway_of_the_central_namespace_it_has_an_owner_reference() {
 }
 
 #[test]
-fn every_namespace_of_the_picked_gateways_gets_one() {
+fn every_namespace_of_the_selected_gateways_gets_a_certificate() {
     scenario(async |s| {
         let (team_a, one, two, other) = (
             s.namespace("team-a").await,
@@ -84,7 +84,7 @@ fn every_namespace_of_the_picked_gateways_gets_one() {
 }
 
 #[test]
-fn other_settings_move_the_certificates() {
+fn changed_settings_move_the_certificates() {
     scenario(async |s| {
         let (team_a, old, new) =
             (s.namespace("team-a").await, s.namespace("istio-old").await, s.namespace("istio-new").await);
@@ -100,7 +100,7 @@ fn other_settings_move_the_certificates() {
 }
 
 #[test]
-fn a_gateway_that_went_while_nobody_looked_is_cleaned_up_after() {
+fn a_gateway_that_is_deleted_while_the_controller_is_down_is_cleaned_up() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let controller = s.controller().settings(placed_in(&central)).start().await;
@@ -119,7 +119,7 @@ fn a_gateway_that_went_while_nobody_looked_is_cleaned_up_after() {
 }
 
 #[test]
-fn a_gateway_made_anew_takes_over_elsewhere() {
+fn a_recreated_gateway_adopts_certificates_in_another_namespace() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
@@ -136,13 +136,13 @@ fn a_gateway_made_anew_takes_over_elsewhere() {
         let after = s.certificate_where(&central, "shop-tls", "has the new Gateway's uid", has_new_uid).await;
         assert_eq!(
             before["metadata"]["uid"], after["metadata"]["uid"],
-            "it is kept, so nothing is issued again"
+            "it is kept, so that nothing is issued again"
         );
     });
 }
 
 #[test]
-fn a_gateway_made_anew_takes_over_beside_itself() {
+fn a_recreated_gateway_adopts_certificates_in_its_namespace() {
     scenario_on_own_cluster(async |s| {
         let team_a = s.namespace("team-a").await;
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
@@ -150,7 +150,7 @@ fn a_gateway_made_anew_takes_over_beside_itself() {
         s.apply(shop.clone()).await;
         let before = s.appears(CERTIFICATE, &team_a, "shop-tls").await;
 
-        // As when both come from a backup: the garbage collector has not been there yet.
+        // As with a restore of both from a backup: the garbage collector has not run yet.
         s.changes_control_plane();
         s.control_plane().kill_controller_manager();
         s.delete(GATEWAY, &team_a, "shop").await;
@@ -161,10 +161,10 @@ fn a_gateway_made_anew_takes_over_beside_itself() {
                 owners.len() == 1 && owners[0]["uid"] == *uid && owners[0]["controller"] == true
             })
         };
-        s.certificate_where(&team_a, "shop-tls", "has the new Gateway as its one owner", has_new_uid).await;
+        s.certificate_where(&team_a, "shop-tls", "has the new Gateway as its only owner", has_new_uid).await;
         s.control_plane().start_controller_manager();
 
-        // The garbage collector shows that it works, and leaves the Certificate alone.
+        // The garbage collector runs, and leaves the Certificate alone.
         s.apply(gateway(&team_a, "other").server("other-tls", ["other.example.com"])).await;
         s.appears(CERTIFICATE, &team_a, "other-tls").await;
         s.delete(GATEWAY, &team_a, "other").await;
@@ -172,13 +172,13 @@ fn a_gateway_made_anew_takes_over_beside_itself() {
         let after = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
         assert_eq!(
             before["metadata"]["uid"], after["metadata"]["uid"],
-            "it is kept, so nothing is issued again"
+            "it is kept, so that nothing is issued again"
         );
     });
 }
 
 #[test]
-fn labels_of_tenants_steer_nothing() {
+fn labels_of_tenants_have_no_effect() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let controller = s.controller().settings(placed_in(&central)).flag("--watch-pods").start().await;
@@ -195,7 +195,7 @@ fn labels_of_tenants_steer_nothing() {
         let shop = s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
         s.appears(CERTIFICATE, &central, "shop-tls").await;
 
-        // It is told, and that is all.
+        // It is only reported.
         s.event(&team_a, "shop", "PlacementMismatch", &team_a).await;
         assert_eq!(controller.metric("gateway_certificates_placement_mismatches"), Some(1.0));
         controller.at_rest().await;
@@ -203,7 +203,7 @@ fn labels_of_tenants_steer_nothing() {
         let found = s.get(CERTIFICATE, &central, "shop-tls").await.unwrap();
         assert_eq!(owner(&found, "uid"), text(&shop, "/metadata/uid"));
 
-        // Once settings and Pods agree, that is told no more.
+        // It is no longer reported once settings and Pods agree.
         s.delete_all(POD, &team_a).await;
         s.apply(pod(&central, "the-gateway", labels)).await;
         eventually_within(Duration::from_secs(30), "the mismatch is over", async || {
@@ -217,7 +217,7 @@ fn labels_of_tenants_steer_nothing() {
 }
 
 #[test]
-fn a_tenant_has_the_namespaces_with_its_label_as_they_come_and_go() {
+fn a_tenant_follows_the_labels_of_namespaces() {
     scenario(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let label = format!("tests/tenant-{}", std::process::id());
@@ -235,7 +235,7 @@ fn a_tenant_has_the_namespaces_with_its_label_as_they_come_and_go() {
         s.patch(NAMESPACE, "", &team_a, json!({"metadata": {"labels": {&label: "a"}}})).await;
         s.appears(CERTIFICATE, &central, "shop-tls").await;
 
-        // What exists is kept; what is new is refused.
+        // Existing Certificates are kept; new ones are withheld.
         s.patch(NAMESPACE, "", &team_a, json!({"metadata": {"labels": {&label: null}}})).await;
         s.apply(
             gateway(&team_a, "shop")

@@ -1,4 +1,4 @@
-//! Several replicas: one works, the others are ready to.
+//! Several replicas: one works, the others are ready to take over.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::harness::cluster::CONTROLLER;
 use crate::harness::*;
 
 #[test]
-fn told_to_stop_it_releases_the_lease() {
+fn the_lease_is_released_at_shutdown() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let first = s.controller().start().await;
@@ -34,7 +34,7 @@ fn told_to_stop_it_releases_the_lease() {
 }
 
 #[test]
-fn of_two_replicas_one_is_killed() {
+fn one_of_two_replicas_is_killed() {
     scenario_on_own_cluster(async |s| {
         let team_a = s.namespace("team-a").await;
         let first = s.controller().start().await;
@@ -58,12 +58,12 @@ fn of_two_replicas_one_is_killed() {
         second.at_rest().await;
         let creations =
             audit.writes_of("certificates").iter().filter(|request| request.verb == "create").count();
-        assert_eq!(creations, 1, "what the first one did is not done again");
+        assert_eq!(creations, 1, "the work of the first replica is not repeated");
     });
 }
 
 #[test]
-fn a_lone_replica_leads_at_once() {
+fn a_single_replica_leads_at_once() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let _controller = s.controller().flag("--no-leader-election").start().await;

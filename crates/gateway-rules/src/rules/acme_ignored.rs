@@ -1,75 +1,66 @@
-//! An annotation asks for what an ACME issuer leaves out.
+//! An annotation asks for something that an ACME CA ignores.
 //!
-//! cert-manager asks an ACME CA for a duration only where the issuer has `enableDurationFeature`. A
-//! subject and mail addresses go along in the request, and the CAs drop or refuse them; of the
-//! usages they grant what a server needs, so that a certificate for `client auth` does not come.
+//! cert-manager sends a duration to the CA only if the issuer has `enableDurationFeature`. Subject fields
+//! and mail addresses are in the request, but CAs drop or reject them. Of the usages, CAs grant those of
+//! a server, so there is no certificate for `client auth`.
 //!
 //! Warned about:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: letsencrypt
 //! cert-manager.io/duration: 2400h
 //! cert-manager.io/usages: server auth,client auth
 //! ```
-//! Accepted silently:
+//! Accepted:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: letsencrypt
 //! cert-manager.io/usages: digital signature,key encipherment,server auth
 //! ```
 
 use certificate_shim::annotation;
 use certificate_shim::value::usage;
 
-use super::{Applies, Findings, Judges, Rule, subject_not_allowed};
+use super::subject_not_allowed;
 use crate::context::{Context, annotation_path};
-use crate::finding::{Level, Refusal};
 use crate::issuer::acme::Acme;
+use crate::rule::{Findings, Rule};
 
 /// `acme-ignored`
-pub const RULE: Rule = Rule {
-    id: "acme-ignored",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("acme-ignored", check);
 
-/// What a server's certificate is for; `signing` is another word for `digital signature`.
+/// The usages of a server's certificate; `signing` is another word for `digital signature`.
 const GRANTED: [&str; 4] = ["digital signature", "signing", "key encipherment", "server auth"];
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in context.issuers() {
         let Some(acme) = found.own().and_then(Acme::of) else { continue };
         let issuer = &found.object;
-        let mut report = |key: &str, what: String, mend: &str| {
+        let mut report = |key: &str, problem: String, help: &str| {
             let value = context.gateway.annotation(key).unwrap_or_default();
-            // What cannot be read is told by annotation-invalid.
+            // A value that cannot be read is reported by annotation-invalid.
             let is_read = context.plan.faults.iter().all(|fault| fault.key != key);
             if !value.is_empty() && is_read {
-                findings.push(annotation_path(key), format!("{key}: {value}"), what, mend.to_owned());
+                findings
+                    .report(annotation_path(key), problem)
+                    .subject(format!("{key}: {value}"))
+                    .help(help)
+                    .rests_on(issuer);
             }
         };
         if !acme.asks_duration {
             report(
                 annotation::DURATION,
-                format!("{issuer} does not ask its CA for a duration, so the CA sets it"),
-                "Remove it, or have enableDurationFeature set if the CA takes a duration.",
+                format!("{issuer} does not send durations to its ACME CA"),
+                "Remove it. Platform team: set enableDurationFeature if the CA supports it.",
             );
         }
         for key in subject_not_allowed::KEYS {
-            let what = format!(
-                "{issuer} is an ACME issuer, whose CA puts names into a certificate and nothing else"
-            );
-            report(key, what, "Remove it, or use another issuer.");
+            let problem = format!("{issuer} is an ACME issuer, and its CA signs only names");
+            report(key, problem, "Remove it, or use another issuer.");
         }
         let usages = context.gateway.annotation(annotation::USAGES).unwrap_or_default();
-        let refused = |usages: Vec<&'static str>| usages.into_iter().find(|usage| !GRANTED.contains(usage));
-        if let Some(refused) = usage::parse(usages).ok().and_then(refused) {
+        let denied = |usages: Vec<&'static str>| usages.into_iter().find(|usage| !GRANTED.contains(usage));
+        if let Some(usage) = usage::parse(usages).ok().and_then(denied) {
             report(
                 annotation::USAGES,
-                format!(
-                    "{issuer} is an ACME issuer, whose CA signs for servers and leaves out \"{refused}\""
-                ),
+                format!("{issuer} is an ACME issuer, and its CA does not grant the usage \"{usage}\""),
                 "Remove that usage, or use another issuer.",
             );
         }
@@ -85,73 +76,52 @@ mod tests {
     fn cluster() -> TestCluster {
         TestCluster::default()
             .object(cluster_issuer("le").ready().spec(json!({"acme": {}})))
-            .object(cluster_issuer("other").ready().spec(json!({"acme": {}})))
             .object(cluster_issuer("timed").ready().spec(json!({"acme": {"enableDurationFeature": true}})))
             .object(cluster_issuer("ca").ready().spec(json!({"ca": {"secretName": "ca"}})))
     }
 
-    const DROPPED: &str = "ClusterIssuer \"le\" is an ACME issuer, whose CA puts names into a certificate and nothing else. Remove it, or use another issuer.";
+    fn found(gateway: GatewayFixture, issuer: &str, key: &str, value: &str) -> Vec<String> {
+        gateway.cert_manager("cluster-issuer", issuer).cert_manager(key, value).found(&cluster())
+    }
 
     #[rstest]
-    #[case::duration(
-        "duration",
-        "48h",
-        "ClusterIssuer \"le\" does not ask its CA for a duration, so the CA sets it. Remove it, or have enableDurationFeature set if the CA takes a duration."
-    )]
-    #[case::subject("subject-organizations", "Example", DROPPED)]
-    #[case::serial_number("subject-serialnumber", "1", DROPPED)]
-    #[case::mail("email-sans", "a@example.com", DROPPED)]
-    #[case::usage(
-        "usages",
-        "server auth,client auth",
-        "ClusterIssuer \"le\" is an ACME issuer, whose CA signs for servers and leaves out \"client auth\". Remove that usage, or use another issuer."
-    )]
-    fn found(#[case] key: &str, #[case] value: &str, #[case] expected: &str) {
+    #[case::duration("duration", "48h")]
+    #[case::subject("subject-organizations", "Example")]
+    #[case::serial_number("subject-serialnumber", "1")]
+    #[case::mail("email-sans", "a@example.com")]
+    #[case::usage("usages", "server auth,client auth")]
+    fn ignored_by_acme(#[case] key: &str, #[case] value: &str) {
+        let key_in_full = format!("cert-manager.io/{key}");
+        let expected =
+            format!("acme-ignored warn metadata.annotations[{key_in_full}] | {key_in_full}: {value}");
         for gateway in [istio("shop"), gateway_api("web")] {
-            let gateway = gateway.cert_manager(key, value);
-            assert_eq!(
-                gateway.clone().cert_manager("cluster-issuer", "le").findings(&cluster()),
-                [format!("acme-ignored: metadata.annotations[cert-manager.io/{key}]: {expected}")]
-            );
-            assert_eq!(
-                gateway.cert_manager("cluster-issuer", "ca").findings(&cluster()),
-                Vec::<String>::new()
-            );
+            assert_eq!(found(gateway.clone(), "le", key, value), std::slice::from_ref(&expected));
+            assert_eq!(found(gateway, "ca", key, value), Vec::<String>::new());
         }
     }
 
     #[rstest]
-    #[case::asked_for("timed", "duration", "48h")]
-    #[case::of_a_server("le", "usages", "digital signature,key encipherment,server auth")]
+    #[case::enabled_duration("timed", "duration", "48h")]
+    #[case::usages_of_a_server("le", "usages", "digital signature,signing,key encipherment,server auth")]
     #[case::empty("le", "subject-serialnumber", "")]
-    #[case::another("le", "alt-names", "b.example.com")]
-    fn not_found(#[case] issuer: &str, #[case] key: &str, #[case] value: &str) {
-        let gateway = istio("shop").cert_manager("cluster-issuer", issuer).cert_manager(key, value);
-        assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
+    #[case::names("le", "alt-names", "b.example.com")]
+    fn not_ignored(#[case] issuer: &str, #[case] key: &str, #[case] value: &str) {
+        assert_eq!(found(istio("shop"), issuer, key, value), Vec::<String>::new());
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_once() {
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le").cert_manager("duration", "90d");
-        let findings = gateway.findings(&cluster());
-        assert_eq!(findings.len(), 1);
-        assert!(findings[0].starts_with("annotation-invalid: "), "{findings:?}");
+    fn an_unreadable_value_is_reported_once() {
+        let path = "metadata.annotations[cert-manager.io/duration]";
+        let found = found(istio("shop"), "le", "duration", "90d");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with(&format!("annotation-invalid reject {path} | ")), "{found:?}");
     }
 
-    fn lasting(duration: &str) -> GatewayFixture {
-        let settings = json!({"rules": {"acme-ignored": "reject"}});
-        istio("shop")
-            .cert_manager("cluster-issuer", "le")
-            .cert_manager("duration", duration)
-            .settings(settings)
-    }
-
-    #[rstest]
-    #[case::kept(lasting("48h"), true)]
-    #[case::another_duration(lasting("49h"), false)]
-    #[case::another_secret(lasting("48h").with("/spec/servers/0/tls/credentialName", json!("b-tls")), false)]
-    #[case::another_issuer(lasting("48h").cert_manager("cluster-issuer", "other"), false)]
-    fn updates(#[case] old: GatewayFixture, #[case] let_through: bool) {
-        assert_eq!(lasting("48h").annotation("a", "b").update_from(&old, &cluster()).accepted, let_through);
+    #[test]
+    fn a_rejection_is_checked_with_a_fresh_issuer() {
+        let cluster = cluster();
+        let gateway = istio("shop").cert_manager("cluster-issuer", "le").cert_manager("duration", "48h");
+        assert!(!gateway.level("acme-ignored", "reject").create(&cluster).accepted);
+        assert_eq!(cluster.asked(), ["ClusterIssuer le", "ClusterIssuer le fresh"]);
     }
 }

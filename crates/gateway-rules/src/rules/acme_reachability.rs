@@ -1,50 +1,50 @@
-//! The CA will look for an HTTP-01 challenge at this Gateway and not find it.
+//! The CA cannot find an HTTP-01 challenge of this Gateway.
 //!
-//! The CA asks port 80 of the host. Istio redirects all of a host's paths where `httpsRedirect` is
-//! set, so that the challenge has to be answered on port 443 as well. An Ingress that the solver
-//! makes for a class other than `istio` is served by another controller, and an HTTPRoute without
-//! `parentRefs` is not made at all: cert-manager fills them in for Gateway API only.
+//! The CA requests the challenge on port 80 of the host. With `httpsRedirect` Istio redirects all paths of
+//! the host, so the challenge has to be answered on port 443 too. Istio serves only Ingresses of the class
+//! `istio`: those that a solver makes for another class belong to another controller. And cert-manager
+//! makes no HTTPRoute without `parentRefs`, which it fills in for Gateway API only.
 //!
-//! Warned about, for an Istio Gateway whose issuer solves with `http01`:
+//! Warned about, if the issuer solves by `http01`:
 //! ```yaml
 //! servers:
+//! - port: {number: 443, name: https, protocol: HTTPS}
+//!   hosts: [shop.example.com]
+//!   tls: {mode: SIMPLE, credentialName: shop-tls}
 //! - port: {number: 80, name: http, protocol: HTTP}
 //!   hosts: [shop.example.com]
 //!   tls: {httpsRedirect: true}
 //! ```
-//! Accepted silently: the same Gateway with an issuer whose solver for that host is `dns01`, or
+//! Accepted:
 //! ```yaml
 //! servers:
+//! - port: {number: 443, name: https, protocol: HTTPS}
+//!   hosts: [shop.example.com]
+//!   tls: {mode: SIMPLE, credentialName: shop-tls}
 //! - port: {number: 80, name: http, protocol: HTTP}
 //!   hosts: [shop.example.com]
 //! ```
-//! Redirects of Gateway API are made in HTTPRoutes, which are not looked at.
+//! The Gateway with the redirect is accepted if the issuer has a `dns01` solver for the host. Gateway API
+//! redirects in HTTPRoutes, which are not checked.
 
 use std::collections::BTreeSet;
 
+use certificate_shim::Certificate;
 use certificate_shim::annotation;
 use certificate_shim::gateway::{Gateway, GatewayKind, Spec, host_name};
 use certificate_shim::template::Template;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
 use crate::issuance::acme_issuances;
 use crate::issuer::acme::Http01;
 use crate::named::covers;
+use crate::rule::{Findings, Rule};
 use crate::text::quote;
 
 /// `acme-reachability`
-pub const RULE: Rule = Rule {
-    id: "acme-reachability",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("acme-reachability", check);
 
-/// The class whose Ingresses Istio serves (`ingressClass` of its mesh configuration).
+/// The class of the Ingresses that Istio serves (`ingressClass` of its mesh configuration).
 const ISTIO_CLASS: &str = "istio";
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
@@ -54,31 +54,36 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let redirected = redirected_hosts(context.gateway);
     for found in acme_issuances(context) {
         let picker = found.picker(context.settings);
-        let Some(first) = found.issuance.certificates.first() else { continue };
+        let template = found.issuance.template;
         for name in found.issuance.names() {
             let Some(http01) = picker.pick(name.text, name.is_ip).and_then(|solver| solver.http01) else {
                 continue;
             };
-            let (why, mend) = if covers(&redirected, name.text) {
+            let (reason, help) = if covers(&|host| redirected.contains(host), name.text) {
                 (
-                    "this Gateway redirects port 80 of it to HTTPS".to_owned(),
-                    "Remove that httpsRedirect, answer on port 443 too, or use a dns01 solver.",
+                    "this Gateway redirects port 80 to HTTPS".to_owned(),
+                    "Remove httpsRedirect, answer on port 443 too, or use an issuer with a dns01 solver.",
                 )
-            } else if let Some(class) = foreign_class(http01, &first.template) {
+            } else if let Some(class) = foreign_class(http01, template) {
                 (
-                    format!("Istio does not serve ingress class {}", quote(class)),
-                    "Use a solver of class istio or dns01, unless port 80 of it is elsewhere.",
+                    format!("Istio does not serve the ingress class {}", quote(class)),
+                    "Use a solver of class istio or dns01, unless port 80 of the host is served elsewhere.",
                 )
-            } else if lacks_parents(http01, &first.template) {
+            } else if lacks_parents(http01, template) {
                 (
-                    "the solver's HTTPRoute has no parentRefs".to_owned(),
-                    "Have parentRefs added to the solver, or use one of class istio or dns01.",
+                    "the solver has no parentRefs".to_owned(),
+                    "Use another issuer. Platform team: add parentRefs to the solver.",
                 )
             } else {
                 continue;
             };
-            let what = format!("{} solves {} by HTTP-01, and {why}", found.object, quote(name.text));
-            findings.push(name.path(), name.text.to_owned(), what, mend.to_owned()).about(name.certificate);
+            let problem = format!("{} solves {} by HTTP-01, but {reason}", found.object, quote(name.text));
+            findings
+                .report(name.path(), problem)
+                .subject(name.text)
+                .help(help)
+                .about(name.certificate.map(Certificate::secret))
+                .rests_on(found.object);
         }
     }
 }
@@ -98,8 +103,8 @@ fn redirected_hosts(gateway: &Gateway<'_>) -> BTreeSet<String> {
     hosts
 }
 
-/// The class of the solver's Ingress, where it is one that Istio does not serve. Annotations of the
-/// Certificate come before the issuer (`applyIngressParameterAnnotationOverrides` in
+/// The class of the solver's Ingress, if Istio does not serve it. Annotations of the Certificate take
+/// precedence over the issuer (`applyIngressParameterAnnotationOverrides` in
 /// pkg/controller/acmeorders/util.go).
 fn foreign_class<'c>(http01: Http01<'c>, template: &'c Template) -> Option<&'c str> {
     let Http01::Ingress { class } = http01 else { return None };
@@ -114,6 +119,8 @@ fn foreign_class<'c>(http01: Http01<'c>, template: &'c Template) -> Option<&'c s
     Some(class).filter(|class| !class.is_empty() && *class != ISTIO_CLASS)
 }
 
+/// Whether the solver's HTTPRoute has no parents. Which ones it has does not matter: cert-manager adds
+/// the one of the annotation (`applyGatewayAPIAnnotationParentRefOverride` in the same file).
 fn lacks_parents(http01: Http01<'_>, template: &Template) -> bool {
     http01 == Http01::Route { has_parents: false }
         && !template.annotations.contains_key(annotation::HTTP01_PARENT_REF_NAME)
@@ -121,91 +128,144 @@ fn lacks_parents(http01: Http01<'_>, template: &Template) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const REDIRECT: &str = "this Gateway redirects port 80 of it to HTTPS. Remove that httpsRedirect, answer on port 443 too, or use a dns01 solver.";
-    const CLASS: &str = "Istio does not serve ingress class \"nginx\". Use a solver of class istio or dns01, unless port 80 of it is elsewhere.";
-    const PARENTS: &str = "the solver's HTTPRoute has no parentRefs. Have parentRefs added to the solver, or use one of class istio or dns01.";
+    const ID: &str = "acme-reachability";
 
     fn ingress(class: &str) -> Value {
         json!({"http01": {"ingress": {"ingressClassName": class}}})
     }
 
+    fn route(parents: Value) -> Value {
+        json!({"http01": {"gatewayHTTPRoute": {"parentRefs": parents}}})
+    }
+
     fn cluster(solver: &Value) -> TestCluster {
-        let acme = |name| cluster_issuer(name).ready().solvers(json!([solver]));
-        TestCluster::default().object(acme("le")).object(acme("other"))
+        TestCluster::default()
+            .object(cluster_issuer("le").ready().solvers(json!([solver])))
+            .object(gateway_api("web"))
+    }
+
+    fn annotated(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.cert_manager("cluster-issuer", "le")
     }
 
     fn shop() -> GatewayFixture {
-        istio("shop").cert_manager("cluster-issuer", "le")
+        annotated(istio("shop"))
     }
 
-    fn port_80(gateway: GatewayFixture, host: &str, tls: Value) -> GatewayFixture {
-        let port = json!({"number": 80, "name": "http", "protocol": "HTTP"});
-        gateway.push("/spec/servers", json!({"port": port, "hosts": [host], "tls": tls}))
+    /// A second server for that host.
+    fn with_server(port: u16, host: &str, tls: Value) -> GatewayFixture {
+        let port = json!({"number": port, "name": "http", "protocol": "HTTP"});
+        shop().push("/spec/servers", json!({"port": port, "hosts": [host], "tls": tls}))
     }
 
     fn redirecting(host: &str) -> GatewayFixture {
-        port_80(shop(), host, json!({"httpsRedirect": true}))
+        with_server(80, host, json!({"httpsRedirect": true}))
+    }
+
+    /// The first words of the reason, for a solver that answers for the host of the Gateway.
+    fn reason(gateway: &GatewayFixture, solver: &Value) -> Option<&'static str> {
+        let findings = gateway.findings_of(ID, &cluster(solver));
+        ["redirects port 80", "ingress class \"nginx\"", "no parentRefs"]
+            .into_iter()
+            .find(|reason| findings.iter().any(|finding| finding.contains(reason)))
     }
 
     #[rstest]
-    #[case::redirect(redirecting("shop.team-a.example.com"), ingress("istio"), REDIRECT)]
-    #[case::with_a_namespace(redirecting("team-a/SHOP.team-a.example.com."), ingress("istio"), REDIRECT)]
-    #[case::of_a_wildcard(redirecting("*.example.com"), ingress("istio"), REDIRECT)]
-    #[case::of_every_host(redirecting("*"), ingress("istio"), REDIRECT)]
-    #[case::the_redirect_is_told_first(redirecting("*"), ingress("nginx"), REDIRECT)]
-    #[case::class(shop(), ingress("nginx"), CLASS)]
-    #[case::old_field(shop(), json!({"http01": {"ingress": {"class": "nginx"}}}), CLASS)]
-    #[case::route(shop(), json!({"http01": {"gatewayHTTPRoute": {}}}), PARENTS)]
-    fn found(#[case] gateway: GatewayFixture, #[case] solver: Value, #[case] why: &str) {
+    #[case::redirect(redirecting("shop.team-a.example.com"), ingress("istio"), "redirects port 80")]
+    #[case::with_a_namespace(
+        redirecting("team-a/SHOP.team-a.example.com."),
+        ingress("istio"),
+        "redirects port 80"
+    )]
+    #[case::redirected_wildcard(redirecting("*.example.com"), ingress("istio"), "redirects port 80")]
+    #[case::every_host_redirected(redirecting("*"), ingress("istio"), "redirects port 80")]
+    #[case::the_redirect_comes_first(redirecting("*"), ingress("nginx"), "redirects port 80")]
+    #[case::class(shop(), ingress("nginx"), "ingress class \"nginx\"")]
+    #[case::old_field(shop(), json!({"http01": {"ingress": {"class": "nginx"}}}), "ingress class \"nginx\"")]
+    #[case::no_parents(shop(), route(json!(null)), "no parentRefs")]
+    fn unreachable(#[case] gateway: GatewayFixture, #[case] solver: Value, #[case] expected: &str) {
         assert_eq!(
-            gateway.findings(&cluster(&solver)),
-            [format!(
-                "acme-reachability: spec.servers[0].hosts[0]: ClusterIssuer \"le\" solves \"shop.team-a.example.com\" by HTTP-01, and {why}"
-            )]
+            gateway.found(&cluster(&solver)),
+            [format!("{ID} warn spec.servers[0].hosts[0] | shop.team-a.example.com")]
         );
+        assert_eq!(reason(&gateway, &solver), Some(expected));
     }
 
     #[rstest]
-    #[case::no_redirect(port_80(shop(), "*", json!({})), ingress("istio"))]
-    #[case::of_another_host(redirecting("web.team-a.example.com"), ingress("istio"))]
-    #[case::of_another_wildcard(redirecting("*.shop.team-a.example.com"), ingress("istio"))]
+    #[case::no_redirect(with_server(80, "*", json!({})), ingress("istio"))]
+    #[case::no_redirect_but_mutual(
+        with_server(80, "*", json!({"mode": "MUTUAL", "credentialName": "b"})), ingress("istio")
+    )]
+    #[case::redirect_of_another_port(
+        with_server(8080, "*", json!({"httpsRedirect": true})), ingress("istio")
+    )]
+    #[case::redirect_of_another_host(redirecting("web.team-a.example.com"), ingress("istio"))]
+    #[case::redirect_below_the_host(redirecting("*.shop.team-a.example.com"), ingress("istio"))]
     #[case::dns01(redirecting("*"), json!({"dns01": {}}))]
     #[case::no_class(shop(), json!({"http01": {"ingress": {}}}))]
-    #[case::route(shop(), json!({"http01": {"gatewayHTTPRoute": {"parentRefs": [{"name": "web"}]}}}))]
-    #[case::gateway_api(gateway_api("web").cert_manager("cluster-issuer", "le"), ingress("nginx"))]
-    fn not_found(#[case] gateway: GatewayFixture, #[case] solver: Value) {
-        assert_eq!(gateway.findings(&cluster(&solver)), Vec::<String>::new());
+    #[case::class_of_istio(shop(), ingress("istio"))]
+    #[case::parents(shop(), route(json!([{"name": "other"}])))]
+    #[case::gateway_api(annotated(gateway_api("web")), ingress("nginx"))]
+    #[case::gateway_api_without_parents(annotated(gateway_api("web")), route(json!([])))]
+    // Since 1.20 cert-manager adds the Gateway itself to the solver's parentRefs.
+    #[case::gateway_api_with_other_parents(annotated(gateway_api("web")), route(json!([{"name": "other"}])))]
+    #[case::listener_set_with_other_parents(
+        annotated(listener_set("extra")), route(json!([{"name": "other"}]))
+    )]
+    fn reachable(#[case] gateway: GatewayFixture, #[case] solver: Value) {
+        assert_eq!(gateway.found_by(ID, &cluster(&solver)), Vec::<String>::new());
     }
 
     #[rstest]
-    #[case::by_name("http01-override-ingress-name", "web", ingress("nginx"), 0)]
-    #[case::by_class("http01-override-ingress-class", "nginx", ingress("istio"), 1)]
-    #[case::by_class_name("http01-override-ingress-ingressclassname", "istio", ingress("nginx"), 0)]
-    #[case::by_parent("http01-parentrefname", "web", json!({"http01": {"gatewayHTTPRoute": {}}}), 0)]
-    fn overridden(#[case] key: &str, #[case] value: &str, #[case] solver: Value, #[case] expected: usize) {
+    #[case::name("http01-override-ingress-name", "web", ingress("nginx"), None)]
+    #[case::class(
+        "http01-override-ingress-class",
+        "nginx",
+        ingress("istio"),
+        Some("ingress class \"nginx\"")
+    )]
+    #[case::class_name("http01-override-ingress-ingressclassname", "istio", ingress("nginx"), None)]
+    #[case::parent("http01-parentrefname", "web", route(json!([])), None)]
+    fn overridden_by_annotations(
+        #[case] key: &str,
+        #[case] value: &str,
+        #[case] solver: Value,
+        #[case] expected: Option<&str>,
+    ) {
         let key = format!("acme.cert-manager.io/{key}");
         let gateway = shop().annotation(&key, value).settings(json!({"copy_annotations": [key]}));
-        let findings = gateway.findings(&cluster(&solver));
-        let found = findings.iter().filter(|finding| finding.starts_with("acme-reachability: "));
-        assert_eq!(found.count(), expected, "{findings:?}");
+        assert_eq!(reason(&gateway, &solver), expected);
     }
 
-    fn strict(host: &str) -> GatewayFixture {
-        let gateway = shop().with("/spec/servers/0/hosts/0", json!(host));
-        gateway.settings(json!({"rules": {"acme-reachability": "reject"}}))
+    #[test]
+    fn the_class_name_comes_before_the_class() {
+        let keys = ["class", "ingressclassname"]
+            .map(|key| format!("acme.cert-manager.io/http01-override-ingress-{key}"));
+        let gateway = shop().annotation(&keys[0], "nginx").annotation(&keys[1], "istio");
+        let gateway = gateway.settings(json!({"copy_annotations": keys}));
+        assert_eq!(reason(&gateway, &ingress("istio")), None);
     }
 
-    #[rstest]
-    #[case::kept(strict("a.example.com"), true)]
-    #[case::another_host(strict("b.example.com"), false)]
-    #[case::another_secret(strict("a.example.com").with("/spec/servers/0/tls/credentialName", json!("b-tls")), false)]
-    #[case::another_issuer(strict("a.example.com").cert_manager("cluster-issuer", "other"), false)]
-    fn updates(#[case] old: GatewayFixture, #[case] let_through: bool) {
-        let new = strict("a.example.com").annotation("a", "b");
-        assert_eq!(new.update_from(&old, &cluster(&ingress("nginx"))).accepted, let_through);
+    #[test]
+    fn a_rejection_is_checked_with_a_fresh_issuer() {
+        let cluster = cluster(&ingress("nginx"));
+        assert!(!shop().level(ID, "reject").create(&cluster).accepted);
+        assert_eq!(cluster.asked(), ["ClusterIssuer le", "ClusterIssuer le fresh"]);
+    }
+
+    #[test]
+    fn names_are_of_one_certificate_or_of_all() {
+        let gateway = shop().cert_manager("alt-names", "b.example.com");
+        let findings = gateway.checked(&cluster(&ingress("nginx")), crate::rule::Caller::Admission).findings;
+        let about = |finding: &crate::finding::Finding| {
+            (finding.subject.clone(), finding.certificate.as_ref().map(ToString::to_string))
+        };
+        let found: Vec<_> = findings.iter().filter(|finding| finding.rule == ID).map(about).collect();
+        let expected = [("shop.team-a.example.com", Some("team-a/shop-tls")), ("b.example.com", None)];
+        assert_eq!(found, expected.map(|(name, secret)| (name.to_owned(), secret.map(str::to_owned))));
     }
 }

@@ -1,102 +1,93 @@
-//! A Certificate has more names than its ACME CA takes.
+//! A Certificate has more names than its ACME CA accepts.
 //!
-//! Let's Encrypt, and most CAs with it, take 100 names in one certificate; its profiles `tlsserver`
-//! and `shortlived` take 25. Beyond that the CA refuses the Order.
+//! Let's Encrypt and most other CAs accept 100 names in one certificate; Let's Encrypt's profiles
+//! `tlsserver` and `shortlived` accept 25. The CA rejects an Order for more.
 //!
-//! Warned about: a Secret for 101 hosts. Accepted silently: the same hosts on two servers with a
-//! Secret each:
+//! Warned about, if the issuer has `profile: tlsserver`:
 //! ```yaml
-//! - hosts: [h1.example.com]   # up to h50
-//!   tls: {mode: SIMPLE, credentialName: first-half}
-//! - hosts: [h51.example.com]  # up to h101
-//!   tls: {mode: SIMPLE, credentialName: second-half}
+//! hosts: [
+//!   a.example.com, b.example.com, c.example.com, d.example.com, e.example.com, f.example.com,
+//!   g.example.com, h.example.com, i.example.com, j.example.com, k.example.com, l.example.com,
+//!   m.example.com, n.example.com, o.example.com, p.example.com, q.example.com, r.example.com,
+//!   s.example.com, t.example.com, u.example.com, v.example.com, w.example.com, x.example.com,
+//!   y.example.com, z.example.com]
 //! ```
+//! Accepted:
+//! ```yaml
+//! hosts: ["*.example.com"]
+//! ```
+//! So are the same hosts on two servers that have a Secret each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use certificate_shim::Certificate;
-use certificate_shim::certificate::wildcard_over;
+use certificate_shim::certificate::{Host, wildcard_over};
 use certificate_shim::gateway::GatewayKind;
+use certificate_shim::names::Names;
+use certificate_shim::template::Template;
+use certificate_shim::value::ip;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-use crate::issuance::{Name, acme_issuances};
+use crate::issuance::acme_issuances;
+use crate::rule::{Findings, Rule};
 
 /// `acme-too-many-names`
-pub const RULE: Rule = Rule {
-    id: "acme-too-many-names",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("acme-too-many-names", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in acme_issuances(context) {
-        let (who, most) = match found.acme.profile {
+        let (ca, most) = match found.acme.profile {
             profile @ ("tlsserver" | "shortlived") => (format!("the profile {profile}"), 25),
             _ => ("an ACME CA".to_owned(), 100),
         };
-        let added = Added::of(&found.issuance.names());
-        for certificate in &found.issuance.certificates {
-            let count = certificate.hosts.len() + added.beside(certificate);
+        let added = Added::of(found.issuance.template);
+        for certificate in found.issuance.certificates {
+            let count = added.count_with(&certificate.hosts);
             if count <= most {
                 continue;
             }
-            let path = certificate.places.first().map_or_else(|| "spec".to_owned(), ToString::to_string);
             let secret = certificate.secret();
-            let what = format!("Certificate {secret} has {count} names, and {who} takes {most}");
-            let mend = "Give some of the hosts another Secret.".to_owned();
-            findings.push(path, count.to_string(), what, mend).about(Some(certificate));
+            let problem = format!("Certificate {secret} has {count} names, but {ca} accepts at most {most}");
+            findings
+                .report(certificate.path(), problem)
+                .subject(most.to_string())
+                .help("Use another Secret for some hosts, a wildcard, or fewer cert-manager.io/alt-names.")
+                .about(secret)
+                .rests_on(found.object);
         }
     }
 }
 
-/// The names that annotations add to every Certificate, each once.
-struct Added {
-    names: BTreeSet<String>,
-    /// Wildcards, sorted, and how many of the names each of them covers.
-    covered: Vec<(String, usize)>,
+/// The names that annotations add to every Certificate.
+struct Added<'c> {
+    names: Names,
+    /// How many of the names a Certificate with that wildcard leaves out.
+    covered: BTreeMap<String, usize>,
+    addresses: BTreeSet<&'c str>,
 }
 
-impl Added {
-    fn of(names: &[Name<'_>]) -> Self {
-        let mut added = Added { names: BTreeSet::new(), covered: Vec::new() };
-        let mut pairs: BTreeSet<String> = BTreeSet::new();
-        for name in names.iter().filter(|name| name.certificate.is_none()) {
-            let text = name.text.to_ascii_lowercase();
-            if let Some(wildcard) = wildcard_over(&text) {
-                pairs.insert(format!("{wildcard}\0{text}"));
-            }
-            added.names.insert(text);
-        }
-        for pair in &pairs {
-            let wildcard = pair.split('\0').next().unwrap_or_default();
-            match added.covered.last_mut() {
-                Some((last, count)) if last == wildcard => *count += 1,
-                _ => added.covered.push((wildcard.to_owned(), 1)),
+impl<'c> Added<'c> {
+    fn of(template: &'c Template) -> Self {
+        let names: Names = template.alt_names.iter().collect();
+        let mut covered = BTreeMap::new();
+        if template.owner.kind == GatewayKind::Istio {
+            for wildcard in names.iter().filter_map(wildcard_over) {
+                *covered.entry(wildcard).or_default() += 1;
             }
         }
-        added
+        let addresses = template.ip_sans.iter().map(String::as_str).filter(|text| ip::is_ip(text)).collect();
+        Added { names, covered, addresses }
     }
 
-    /// How many a Certificate has besides its hosts. That of an Istio Gateway leaves out the names
-    /// that a host covers.
-    fn beside(&self, certificate: &Certificate) -> usize {
-        let is_istio = certificate.template.owner.kind == GatewayKind::Istio;
-        let mut count = self.names.len();
-        for host in &certificate.hosts {
-            let mut left_out = usize::from(self.names.contains(&host.name));
-            if is_istio
-                && let Ok(index) = self.covered.binary_search_by(|(wildcard, _)| wildcard.cmp(&host.name))
-            {
-                left_out += self.covered.get(index).map_or(0, |(_, names)| *names);
+    /// The number of different names of a Certificate that has these hosts.
+    fn count_with(&self, hosts: &[Host]) -> usize {
+        let left_out = |Host { name, is_ip, .. }: &Host| match is_ip {
+            true => usize::from(self.addresses.contains(name.as_str())),
+            false => {
+                usize::from(self.names.contains(name)) + self.covered.get(name).copied().unwrap_or_default()
             }
-            count = count.saturating_sub(left_out);
-        }
-        count
+        };
+        let added = self.names.iter().len() + self.addresses.len();
+        (hosts.len() + added).saturating_sub(hosts.iter().map(left_out).sum())
     }
 }
 
@@ -104,11 +95,14 @@ impl Added {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Added, acme_issuances};
+    use super::Added;
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::issuance::acme_issuances;
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;
+
+    const ID: &str = "acme-too-many-names";
 
     fn cluster() -> TestCluster {
         let acme = |name, profile| cluster_issuer(name).ready().spec(json!({"acme": {"profile": profile}}));
@@ -131,69 +125,104 @@ mod tests {
     }
 
     #[rstest]
-    #[case::default("le", 100, "an ACME CA")]
+    #[case::no_profile("le", 100, "an ACME CA")]
     #[case::another_profile("other", 100, "an ACME CA")]
     #[case::tlsserver("tls", 25, "the profile tlsserver")]
     #[case::shortlived("short", 25, "the profile shortlived")]
-    fn at_most(#[case] issuer: &str, #[case] most: usize, #[case] who: &str) {
-        assert_eq!(hosts(issuer, most).findings(&cluster()), Vec::<String>::new());
-        let more = most + 1;
-        assert_eq!(
-            hosts(issuer, more).findings(&cluster()),
-            [format!(
-                "acme-too-many-names: spec.servers[0].tls.credentialName: Certificate team-a/shop-tls has {more} names, and {who} takes {most}. Give some of the hosts another Secret."
-            )]
-        );
-        assert_eq!(hosts("ca", more).findings(&cluster()), Vec::<String>::new());
+    fn at_most(#[case] issuer: &str, #[case] most: usize, #[case] ca: &str) {
+        assert_eq!(hosts(issuer, most).found(&cluster()), Vec::<String>::new());
+        let more = hosts(issuer, most + 1);
+        let path = "spec.servers[0].tls.credentialName";
+        assert_eq!(more.found(&cluster()), [format!("{ID} warn {path} | {most}")]);
+        let expected = format!("has {} names, but {ca} accepts at most {most}.", most + 1);
+        assert!(more.findings(&cluster())[0].contains(&expected));
+        assert_eq!(hosts("ca", most + 1).found(&cluster()), Vec::<String>::new());
     }
 
     #[rstest]
-    #[case::istio(istio("shop"), "h0.example.com,h0.example.com,a.example.org", 103)]
-    #[case::istio_covered(istio("shop").with("/spec/servers/0/hosts/0", json!("*.example.com")), "h0.example.com,a.example.org", 3)]
-    #[case::gateway_api(gateway_api("web").with("/spec/listeners/0/hostname", json!("h0.example.com")), "h0.example.com,a.example.org,a.example.org", 102)]
-    #[case::gateway_api_keeps_what_a_wildcard_covers(gateway_api("web").with("/spec/listeners/0/hostname", json!("*.example.com")), "h0.example.com", 102)]
-    fn names_of_annotations(#[case] gateway: GatewayFixture, #[case] more: &str, #[case] expected: usize) {
+    #[case::of_istio(istio("shop"), "h0.example.com,h0.example.com,a.example.org", Some(103))]
+    #[case::covered_by_a_host_of_istio(
+        istio("shop").with("/spec/servers/0/hosts/0", json!("*.example.com")),
+        "h0.example.com,a.example.org",
+        None
+    )]
+    #[case::of_gateway_api(
+        gateway_api("web").with("/spec/listeners/0/hostname", json!("h0.example.com")),
+        "h0.example.com,a.example.org,a.example.org",
+        Some(102)
+    )]
+    #[case::covered_by_a_host_of_gateway_api(
+        gateway_api("web").with("/spec/listeners/0/hostname", json!("*.example.com")),
+        "h0.example.com",
+        Some(102)
+    )]
+    #[case::the_address_is_a_host(
+        istio("shop").with("/spec/servers/0/hosts/0", json!("192.0.2.1")),
+        "a.example.org",
+        Some(102)
+    )]
+    fn names_of_annotations(
+        #[case] gateway: GatewayFixture,
+        #[case] more: &str,
+        #[case] expected: Option<usize>,
+    ) {
         let alt_names = format!("{},{more}", names(100).join(","));
         let gateway = gateway.cert_manager("cluster-issuer", "le").cert_manager("alt-names", &alt_names);
-        let findings = gateway.cert_manager("ip-sans", "192.0.2.1").findings(&cluster());
-        let count = format!("has {expected} names");
-        assert_eq!(findings.iter().any(|finding| finding.contains(&count)), expected > 100, "{findings:?}");
-        assert_eq!(findings.len(), usize::from(expected > 100), "{findings:?}");
+        let gateway = gateway.cert_manager("ip-sans", "192.0.2.1,no-address");
+        let findings = gateway.findings_of(ID, &cluster());
+        assert_eq!(findings.len(), usize::from(expected.is_some()), "{findings:?}");
+        if let Some(expected) = expected {
+            assert!(findings[0].contains(&format!("has {expected} names")), "{findings:?}");
+        }
     }
 
     proptest! {
         /// It is the number of different names that the Certificate is created with.
         #[test]
         fn counted_as_created(
-            hosts in prop::collection::vec("(\\*|[ab])\\.(x|[cd]\\.x)", 1..4),
+            hosts in prop::collection::vec("(\\*|[ab])\\.(x|[cd]\\.x)|192\\.0\\.2\\.[12]", 1..4),
             alt_names in prop::collection::vec("(\\*|[abAB])\\.(x|[cd]\\.x)", 1..6),
+            ip_sans in prop::collection::vec("192\\.0\\.2\\.[12]", 1..3),
         ) {
-            let annotated = |gateway: GatewayFixture| {
-                gateway.cert_manager("cluster-issuer", "le").cert_manager("alt-names", &alt_names.join(","))
-            };
             let web = gateway_api("web").with("/spec/listeners/0/hostname", json!(hosts[0]));
             for gateway in [istio("shop").with("/spec/servers/0/hosts", json!(hosts)), web] {
-                annotated(gateway).in_context(&cluster(), |context| {
-                    let found = &acme_issuances(context)[0];
-                    let certificate = found.issuance.certificates[0];
-                    let created = certificate.dns_names().into_iter().map(str::to_ascii_lowercase);
-                    let counted = certificate.hosts.len() + Added::of(&found.issuance.names()).beside(certificate);
-                    assert_eq!(counted, created.collect::<BTreeSet<_>>().len());
+                let gateway = gateway.cert_manager("cluster-issuer", "le");
+                let gateway = gateway.cert_manager("alt-names", &alt_names.join(","));
+                gateway.cert_manager("ip-sans", &ip_sans.join(",")).in_context(&cluster(), |context| {
+                    let issuance = acme_issuances(context).next().unwrap().issuance;
+                    let certificate = &issuance.certificates[0];
+                    let names = certificate.dns_names().into_iter().chain(certificate.ip_addresses());
+                    let created: BTreeSet<String> = names.map(str::to_ascii_lowercase).collect();
+                    let counted = Added::of(issuance.template).count_with(&certificate.hosts);
+                    assert_eq!(counted, created.len());
                 });
             }
         }
     }
 
-    fn strict(count: usize) -> GatewayFixture {
-        hosts("le", count).settings(json!({"rules": {"acme-too-many-names": "reject"}}))
+    #[test]
+    fn more_names_than_before_are_no_new_problem() {
+        let hosts = |count| hosts("le", count).level(ID, "reject");
+        assert!(hosts(103).update_from(&hosts(102), &cluster()).accepted);
+        assert!(!hosts(101).update_from(&hosts(100), &cluster()).accepted);
     }
 
-    #[rstest]
-    #[case::kept(strict(101), true)]
-    #[case::one_less(strict(102), false)]
-    #[case::another_secret(strict(101).with("/spec/servers/0/tls/credentialName", json!("b-tls")), false)]
-    #[case::another_issuer(strict(101).cert_manager("cluster-issuer", "other"), false)]
-    fn updates(#[case] old: GatewayFixture, #[case] let_through: bool) {
-        assert_eq!(strict(101).annotation("a", "b").update_from(&old, &cluster()).accepted, let_through);
+    #[test]
+    fn a_rejection_is_checked_with_a_fresh_issuer() {
+        let cluster = cluster();
+        assert!(!hosts("le", 101).level(ID, "reject").create(&cluster).accepted);
+        assert_eq!(cluster.asked(), ["ClusterIssuer le", "ClusterIssuer le fresh"]);
+    }
+
+    #[test]
+    fn each_certificate_is_counted_by_itself() {
+        let server = json!({
+            "port": {"number": 8443, "name": "b", "protocol": "HTTPS"},
+            "hosts": ["b.example.com"], "tls": {"mode": "SIMPLE", "credentialName": "b-tls"},
+        });
+        let gateway = hosts("le", 101).push("/spec/servers", server);
+        let findings = gateway.checked(&cluster(), crate::rule::Caller::Admission).findings;
+        let secrets: Vec<_> = findings.iter().map(|finding| finding.certificate.as_ref().unwrap()).collect();
+        assert_eq!(secrets.iter().map(ToString::to_string).collect::<Vec<_>>(), ["team-a/shop-tls"]);
     }
 }

@@ -1,9 +1,9 @@
-//! An annotation holds a value that cert-manager cannot read.
+//! An annotation has a value that cert-manager cannot parse.
 //!
-//! One such value stops it from creating any of the Gateway's Certificates. There is no event and no
-//! status: a line in the log of cert-manager's controller is all that tells.
+//! One such value stops cert-manager from creating any of the Gateway's Certificates. It writes
+//! neither an Event nor a status: the error appears only in its log.
 //!
-//! Refused:
+//! Rejected:
 //! ```yaml
 //! cert-manager.io/duration: 90d
 //! ```
@@ -11,77 +11,79 @@
 //! ```yaml
 //! cert-manager.io/duration: 2160h
 //! ```
-//! [annotations.md](annotations.md) says what each annotation may hold.
+//! [annotations.md](annotations.md) lists what each annotation accepts.
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::{Context, annotation_path};
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 use crate::text::{one_line, shorten};
 
 /// `annotation-invalid`
-pub const RULE: Rule = Rule {
-    id: "annotation-invalid",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("annotation-invalid", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for fault in &context.plan.faults {
-        let reason = fault.error.split_once("\": ").map_or(fault.error.as_str(), |(_, reason)| reason);
-        findings.add(
-            annotation_path(fault.key),
-            format!("{}: {}", fault.key, fault.value),
-            format!("cert-manager cannot read it ({})", shorten(&one_line(reason), 300)),
-            format!("It takes {}.", fault.accepts()),
-        );
+        let reason = shorten(&one_line(&fault.reason), 300);
+        let value = context.gateway.annotation(fault.key).unwrap_or_default();
+        findings
+            .report(annotation_path(fault.key), format!("cert-manager cannot parse it ({reason})"))
+            .subject(format!("{} {value}", fault.key))
+            .help(format!("Use {}.", fault.accepts()));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use certificate_shim::annotation;
     use rstest::rstest;
     use serde_json::json;
 
+    fn cluster() -> TestCluster {
+        TestCluster::default().object(cluster_issuer("le").ready())
+    }
+
+    fn with(gateway: GatewayFixture, annotations: &[(&str, &str)]) -> GatewayFixture {
+        let gateway = gateway.cert_manager("cluster-issuer", "le");
+        annotations.iter().fold(gateway, |gateway, (key, value)| gateway.cert_manager(key, value))
+    }
+
     #[rstest]
-    #[case::fine(&[("duration", "2160h"), ("private-key-size", "4096")], &[])]
-    #[case::days(&[("duration", "90d")], &[
-        "annotation-invalid: metadata.annotations[cert-manager.io/duration]: cert-manager cannot read it (time: unknown unit \"d\" in duration \"90d\"). It takes a Go duration of at least 1h, such as 2160h or 90m; there are no days."
-    ])]
-    #[case::all_of_them_in_cert_managers_order(&[("usages", "server auth,none"), ("revision-history-limit", "0"), ("duration", "")], &[
-        "annotation-invalid: metadata.annotations[cert-manager.io/duration]: cert-manager cannot read it (time: invalid duration \"\"). It takes a Go duration of at least 1h, such as 2160h or 90m; there are no days.",
-        "annotation-invalid: metadata.annotations[cert-manager.io/usages]: cert-manager cannot read it (invalid key usage name \"none\"). It takes key usages, separated by commas, such as digital signature, key encipherment, server auth.",
-        "annotation-invalid: metadata.annotations[cert-manager.io/revision-history-limit]: cert-manager cannot read it (revision history limit must be a positive number \"0\"). It takes a whole number from 1 to 2147483647.",
-    ])]
-    fn found(#[case] annotations: &[(&str, &str)], #[case] expected: &[&str]) {
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+    #[case::valid(&[("duration", "2160h"), ("private-key-size", "4096")], &[])]
+    #[case::days(&[("duration", "90d")], &[("duration", "90d")])]
+    #[case::all_in_the_order_of_cert_manager(
+        &[("usages", "server auth,none"), ("revision-history-limit", "0"), ("duration", "")],
+        &[("duration", ""), ("usages", "server auth,none"), ("revision-history-limit", "0")]
+    )]
+    fn values(#[case] annotations: &[(&str, &str)], #[case] expected: &[(&str, &str)]) {
+        let line = |(key, value): &(&str, &str)| {
+            let key = format!("cert-manager.io/{key}");
+            format!("annotation-invalid reject metadata.annotations[{key}] | {key} {value}")
+        };
+        let expected: Vec<String> = expected.iter().map(line).collect();
         for gateway in [istio("shop"), gateway_api("web")] {
-            let gateway = gateway.cert_manager("cluster-issuer", "le");
-            let gateway = annotations.iter().fold(gateway, |gateway, (k, v)| gateway.cert_manager(k, v));
-            assert_eq!(gateway.findings(&cluster), expected);
+            assert_eq!(with(gateway, annotations).found(&cluster()), expected);
         }
     }
 
     #[test]
-    fn a_value_that_spoils_nothing_is_no_finding() {
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le").cert_manager("duration", "90d");
+    fn without_a_certificate_nothing_is_reported() {
+        let gateway = with(gateway_api("web"), &[("duration", "90d")]);
         let gateway = gateway.with("/spec/listeners/0/protocol", json!("HTTP"));
-        let findings = gateway.findings(&cluster);
-        assert!(findings.iter().all(|finding| !finding.starts_with("annotation-invalid")), "{findings:?}");
+        assert_eq!(gateway.found_by("annotation-invalid", &cluster()), Vec::<String>::new());
     }
 
-    #[rstest]
-    #[case::kept("90d", true)]
-    #[case::another_bad_value("91d", false)]
-    fn updates(#[case] before: &str, #[case] let_through: bool) {
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
-        let old = gateway.clone().cert_manager("duration", before);
-        let new = gateway.cert_manager("duration", "90d").annotation("a", "b");
-        assert_eq!(new.update_from(&old, &cluster).accepted, let_through);
+    #[test]
+    fn an_update_to_another_long_invalid_value() {
+        let old = with(istio("shop"), &[("duration", &format!("{}a", "9".repeat(100)))]);
+        let new = with(istio("shop"), &[("duration", &format!("{}b", "9".repeat(100)))]);
+        assert!(!new.update_from(&old, &cluster()).accepted);
+    }
+
+    #[test]
+    fn every_help_fits() {
+        for annotation in annotation::TABLE {
+            let help = format!("Use {}.", annotation.accepts);
+            assert!(help.chars().count() <= 120, "{help}");
+        }
     }
 }

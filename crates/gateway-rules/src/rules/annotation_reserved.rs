@@ -1,48 +1,43 @@
-//! An annotation that belongs to cert-manager's own objects stands on the Gateway.
+//! The Gateway has an annotation that belongs on cert-manager's own objects.
 //!
-//! `http01-override-ingress-*` and `http01-parentref*` say on a Certificate whose Ingress or Gateway
-//! answers a challenge. Where an operator has annotations copied from Gateways to Certificates, they
-//! would let whoever may edit a Gateway change the routes of others. `http01-edit-in-place: "true"`
-//! does the same for an Ingress of the Gateway's name. On a ListenerSet `http01-parentreffallback`
-//! is fine: it means the set's own parent.
+//! On a Certificate, `http01-override-ingress-*` and `http01-parentref*` select the Ingress or Gateway
+//! that answers a challenge. If an operator copies annotations from Gateways to Certificates, everyone
+//! who can edit a Gateway could change the routes of others with them. `http01-edit-in-place: "true"`
+//! does the same with an Ingress that has the Gateway's name. `http01-parentreffallback` on a
+//! ListenerSet is accepted: it selects the set's own parent.
 //!
-//! Refused:
+//! Rejected:
 //! ```yaml
 //! acme.cert-manager.io/http01-parentrefname: shared
 //! ```
-//! Accepted: the HTTP-01 solver as the issuer configures it:
+//! Accepted, with the HTTP-01 solver that the issuer configures:
 //! ```yaml
 //! cert-manager.io/cluster-issuer: letsencrypt
 //! ```
 
 use certificate_shim::annotation;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::{Context, annotation_path};
-use crate::finding::{Level, Refusal};
-
-use crate::text::shorten;
+use crate::rule::{Findings, Rule};
 
 /// `annotation-reserved`
-pub const RULE: Rule = Rule {
-    id: "annotation-reserved",
-    default: Level::Reject,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("annotation-reserved", check).forbidden();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for (key, value) in &context.gateway.metadata.annotations {
+    for (key, value) in &context.written.metadata.annotations {
         if is_reserved(key, value) {
-            let what = "it could have the challenges of this Gateway change what is not its own";
-            findings.add(annotation_path(&shorten(key, 120)), format!("{key} {value}"), what, "Remove it.");
+            findings
+                .report(
+                    annotation_path(key),
+                    "it lets this Gateway's ACME challenges modify resources of others",
+                )
+                .subject(format!("{key} {value}"))
+                .help("Remove it.");
         }
     }
 }
 
-/// Whether the annotation steers where an HTTP-01 challenge is answered.
+/// Whether the annotation selects where an HTTP-01 challenge is answered.
 pub fn is_reserved(key: &str, value: &str) -> bool {
     match key {
         annotation::HTTP01_PARENT_REF_NAME
@@ -63,7 +58,8 @@ mod tests {
     }
 
     fn with(gateway: GatewayFixture, key: &str, value: &str) -> GatewayFixture {
-        gateway.cert_manager("cluster-issuer", "le").annotation(&format!("acme.cert-manager.io/{key}"), value)
+        let key = format!("acme.cert-manager.io/{key}");
+        gateway.cert_manager("cluster-issuer", "le").annotation(&key, value)
     }
 
     #[rstest]
@@ -77,28 +73,23 @@ mod tests {
     #[case::not_in_place("http01-edit-in-place", "false", false)]
     #[case::fallback("http01-parentreffallback", "true", false)]
     #[case::class("http01-ingress-class", "nginx", false)]
-    fn found(#[case] key: &str, #[case] value: &str, #[case] expected: bool) {
-        let text = format!(
-            "metadata.annotations[acme.cert-manager.io/{key}]: it could have the challenges of this Gateway change what is not its own. Remove it."
-        );
+    fn keys(#[case] key: &str, #[case] value: &str, #[case] is_reported: bool) {
+        let path = format!("metadata.annotations[acme.cert-manager.io/{key}]");
+        let line = format!("annotation-reserved reject {path} | acme.cert-manager.io/{key} {value}");
         for gateway in [istio("shop"), gateway_api("web"), listener_set("extra")] {
             let gateway = with(gateway, key, value);
-            let expected = if expected { vec![text.clone()] } else { vec![] };
-            assert_eq!(gateway.findings_of("annotation-reserved", &cluster()), expected);
-            assert_eq!(gateway.create(&cluster()).code, (!expected.is_empty()).then_some(403));
-            if !expected.is_empty() {
-                assert_eq!(gateway.findings(&cluster()).len(), 1, "it is told once");
+            assert_eq!(gateway.create(&cluster()).code, is_reported.then_some(403));
+            if is_reported {
+                assert_eq!(gateway.found(&cluster()), [line.as_str()], "no other rule reports it");
+            } else {
+                assert_eq!(gateway.found_by("annotation-reserved", &cluster()), Vec::<String>::new());
             }
         }
     }
 
-    #[rstest]
-    #[case::the_same("shared", true)]
-    #[case::another_value("other", false)]
-    fn updates(#[case] before: &str, #[case] let_through: bool) {
-        let new = with(istio("shop"), "http01-parentrefname", "shared");
-        let old = with(istio("shop"), "http01-parentrefname", before);
-        assert_eq!(new.clone().annotation("a", "b").update_from(&old, &cluster()).accepted, let_through);
-        assert!(!new.update_from(&istio("shop"), &cluster()).accepted);
+    #[test]
+    fn without_an_issuer_it_has_no_effect() {
+        let gateway = istio("shop").annotation("acme.cert-manager.io/http01-parentrefname", "shared");
+        assert_eq!(gateway.rules(&cluster()), ["annotation-without-effect warn"]);
     }
 }

@@ -1,115 +1,94 @@
-//! An annotation of cert-manager's stands where nothing reads it.
+//! One of cert-manager's annotations has no effect on this Gateway.
 //!
-//! It belongs on another object, is read from Gateway API Gateways and not from Istio's, or stands
-//! on a Gateway that names no issuer.
+//! It belongs on another object, is read from Gateway API objects but not from Istio's, or the Gateway
+//! has no issuer.
 //!
 //! Warned about:
 //! ```yaml
 //! cert-manager.io/uri-sans: spiffe://example.com/shop
 //! ```
-//! Accepted silently: the annotations that [annotations.md](annotations.md) lists as read from this kind of
-//! Gateway, beside an issuer:
+//! Accepted, like all that [annotations.md](annotations.md) lists for this kind of Gateway:
 //! ```yaml
-//! cert-manager.io/issuer: ca
 //! cert-manager.io/alt-names: www.example.com
 //! ```
 
-use certificate_shim::annotation::{self, ReadFrom};
+use certificate_shim::annotation::{self, CLUSTER_ISSUER, ISSUER, ISSUER_GROUP, ISSUER_KIND, ReadFrom};
+use certificate_shim::gateway::GatewayKind;
 
-use super::{Applies, Findings, Judges, Rule, annotation_reserved};
+use super::annotation_reserved;
 use crate::context::{Context, annotation_path};
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 
 /// `annotation-without-effect`
-pub const RULE: Rule = Rule {
-    id: "annotation-without-effect",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::All,
-    check,
-};
+pub const RULE: Rule = Rule::warn("annotation-without-effect", check).of_all();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for (key, value) in &context.gateway.metadata.annotations {
-        if annotation_reserved::is_reserved(key, value) && context.issuer.is_some() {
+    let has_issuer = context.issuer.is_some();
+    for (key, value) in &context.written.metadata.annotations {
+        if has_issuer && annotation_reserved::is_reserved(key, value) {
             continue;
         }
         let Some(known) = annotation::find(key) else { continue };
-        let (what, mend) = match known.read_from {
-            ReadFrom::None => {
-                ("nothing reads it on a Gateway".to_owned(), format!("Remove it: {}.", known.accepts))
+        // ListenerSets inherit kind and group from their parent, also one that names no issuer.
+        let is_inherited = matches!(known.key, ISSUER_KIND | ISSUER_GROUP);
+        if is_inherited && context.gateway.kind != GatewayKind::Istio {
+            continue;
+        }
+        let is_read = known.is_read_from(context.gateway.kind);
+        let problem = match known.read_from {
+            ReadFrom::None => format!("it has no effect on a Gateway: {}", known.accepts),
+            ReadFrom::ListenerSet if !is_read => {
+                "it has no effect on a Gateway, only on a ListenerSet".to_owned()
             }
-            _ if !known.is_read_from(context.gateway.kind) => {
-                let kind = if known.read_from == ReadFrom::ListenerSet {
-                    "ListenerSets"
-                } else {
-                    "Gateway API's Gateways"
-                };
-                (format!("it is read from {kind} only"), "Remove it.".to_owned())
-            }
-            _ if context.issuer.is_none() => (
-                "it has no effect on a Gateway that names no issuer".to_owned(),
-                format!("Add {} or {}, or remove it.", annotation::ISSUER, annotation::CLUSTER_ISSUER),
-            ),
+            _ if !is_read => "it has no effect on an Istio Gateway, only on Gateway API objects".to_owned(),
+            _ if !has_issuer => "it has no effect without an issuer".to_owned(),
             _ => continue,
         };
-        findings.add(annotation_path(key), *key, what, mend);
+        let help = if is_read {
+            format!("Add {ISSUER} or {CLUSTER_ISSUER}, or remove it.")
+        } else {
+            "Remove it.".to_owned()
+        };
+        findings.report(annotation_path(key), problem).subject(*key).help(help);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use rstest::rstest;
-    use serde_json::json;
 
-    const ISTIO: &str = "it is read from Gateway API's Gateways only. Remove it.";
-    const URI_SANS: &str =
-        "nothing reads it on a Gateway. Remove it: cert-manager has the name, but does not read it.";
+    const CLASS: &str = "acme.cert-manager.io/http01-ingress-class";
+    const FALLBACK: &str = "acme.cert-manager.io/http01-parentreffallback";
+    const OVERRIDE: &str = "acme.cert-manager.io/http01-override-ingress-name";
+
+    fn cluster() -> TestCluster {
+        let parent = gateway_api("web").cert_manager("issuer-kind", "ClusterIssuer");
+        TestCluster::default().object(cluster_issuer("le").ready()).object(parent)
+    }
+
+    fn le(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.cert_manager("issuer", "le").cert_manager("issuer-kind", "ClusterIssuer")
+    }
 
     #[rstest]
-    #[case::read("cert-manager.io/alt-names", None, None)]
-    #[case::never_read("cert-manager.io/uri-sans", Some(URI_SANS), Some(URI_SANS))]
-    #[case::gateway_api_only("acme.cert-manager.io/http01-ingress-class", Some(ISTIO), None)]
-    #[case::ignored_listeners("cert-manager.io/ignore-tls-listeners", Some(ISTIO), None)]
-    #[case::listener_sets_only(
-        "acme.cert-manager.io/http01-parentreffallback",
-        Some("it is read from ListenerSets only. Remove it."),
-        Some("it is read from ListenerSets only. Remove it.")
-    )]
-    fn found(#[case] key: &str, #[case] on_istio: Option<&str>, #[case] on_gateway_api: Option<&str>) {
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        for (gateway, expected) in [(istio("shop"), on_istio), (gateway_api("web"), on_gateway_api)] {
-            let gateway = gateway.cert_manager("cluster-issuer", "le").annotation(key, "x");
-            let expected: Vec<String> = expected
-                .map(|text| format!("annotation-without-effect: metadata.annotations[{key}]: {text}"))
-                .into_iter()
-                .collect();
-            assert_eq!(gateway.findings(&cluster), expected);
-        }
-    }
-
-    #[test]
-    fn without_an_issuer() {
-        let answer = istio("shop").cert_manager("duration", "2160h").create(&TestCluster::default());
-        assert!(answer.accepted);
-        assert_eq!(
-            answer.warnings,
-            [
-                "annotation-without-effect: metadata.annotations[cert-manager.io/duration]: it has no effect on a Gateway that names no issuer. Add cert-manager.io/issuer or cert-manager.io/cluster-issuer, or remove it."
-            ]
-        );
-    }
-
-    #[test]
-    fn as_a_refusal_it_is_ratcheted() {
-        let old = istio("shop")
-            .cert_manager("duration", "1h")
-            .settings(json!({"rules": {"annotation-without-effect": "reject"}}));
-        let cluster = TestCluster::default();
-        assert!(!old.create(&cluster).accepted);
-        assert!(old.clone().annotation("a", "b").update_from(&old, &cluster).accepted);
-        assert!(!old.clone().cert_manager("uri-sans", "x").update_from(&old, &cluster).accepted);
+    #[case::read(le(istio("shop")), "cert-manager.io/alt-names", false)]
+    #[case::never_read(le(istio("shop")), "cert-manager.io/uri-sans", true)]
+    #[case::never_read_on_gateway_api(le(gateway_api("web")), "cert-manager.io/uri-sans", true)]
+    #[case::class_on_istio(le(istio("shop")), CLASS, true)]
+    #[case::class_on_gateway_api(le(gateway_api("web")), CLASS, false)]
+    #[case::ignored_listeners(le(istio("shop")), "cert-manager.io/ignore-tls-listeners", true)]
+    #[case::fallback_on_istio(le(istio("shop")), FALLBACK, true)]
+    #[case::fallback_on_gateway_api(le(gateway_api("web")), FALLBACK, true)]
+    #[case::fallback_on_a_listener_set(le(listener_set("extra")), FALLBACK, false)]
+    #[case::no_issuer(istio("shop"), "cert-manager.io/duration", true)]
+    #[case::an_inherited_key_without_issuer(listener_set("extra"), "example.com/x", false)]
+    #[case::reserved(le(istio("shop")), OVERRIDE, false)]
+    #[case::reserved_without_issuer(istio("shop"), OVERRIDE, true)]
+    fn keys(#[case] gateway: GatewayFixture, #[case] key: &str, #[case] is_reported: bool) {
+        let gateway = gateway.annotation(key, "2160h");
+        let expected = is_reported.then(|| format!("warn metadata.annotations[{key}] | {key}"));
+        let found = gateway.found_by("annotation-without-effect", &cluster());
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
 }

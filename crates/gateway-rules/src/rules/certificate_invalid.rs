@@ -1,11 +1,11 @@
-//! cert-manager's webhook would refuse a Certificate of this Gateway.
+//! cert-manager's webhook would reject a Certificate of this Gateway.
 //!
-//! Each annotation can be read, but what they make together is no sound Certificate: it renews
-//! before it was issued, lasts less than an hour, has a common name that is too long. Creating it
-//! fails, and again only cert-manager's log tells. For Istio it is also one Secret that is to hold
-//! different kinds of keys.
+//! Each annotation can be parsed, but together they do not make a valid Certificate: it would be
+//! renewed before it is issued, last less than an hour, or have too long a common name. Creating it
+//! fails, and the error appears only in cert-manager's log. On Istio Gateways the rule also reports a
+//! Secret that would need two kinds of keys.
 //!
-//! Refused:
+//! Rejected:
 //! ```yaml
 //! cert-manager.io/duration: 24h
 //! cert-manager.io/renew-before: 48h
@@ -20,165 +20,170 @@ use certificate_shim::annotation;
 use certificate_shim::plan::PlanFault;
 use certificate_shim::webhook::{Field, FieldError, validate_own, validate_template};
 
-use super::{Applies, Findings, Judges, Rule};
-use crate::context::{Context, annotation_path};
-use crate::finding::{Level, Refusal};
-use crate::text::{one_line, shorten};
+use crate::context::Context;
+use crate::rule::{Findings, Rule};
+use crate::text::{one_line, quote, shorten};
 
 /// `certificate-invalid`
-pub const RULE: Rule = Rule {
-    id: "certificate-invalid",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("certificate-invalid", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let plan = &context.plan;
-    if let Some(certificate) = plan.certificates.first() {
-        for error in validate_template(&certificate.template) {
-            // Which issuer is meant is annotation-conflict's to say, where that is not clear.
-            let of_issuer = matches!(error.field, Field::IssuerName | Field::IssuerKind);
-            if !of_issuer || context.issuer_ref().is_some() {
-                let path = error.field.annotation().map_or_else(|| "spec".to_owned(), annotation_path);
-                findings.add(path, subject(&error), what(&error), mend(error.field));
-            }
+    for error in plan.template().map(validate_template).unwrap_or_default() {
+        // annotation-conflict reports an issuer that the annotations do not agree on.
+        let is_about_issuer = matches!(error.field, Field::IssuerName | Field::IssuerKind);
+        if !is_about_issuer || context.issuer_ref().is_some() {
+            let path = error.field.annotation().map_or_else(|| "spec".to_owned(), |key| context.path_of(key));
+            findings.report(path, problem(&error)).subject(&error.text).help(help(error.field));
         }
     }
     for certificate in &plan.certificates {
         for error in validate_own(certificate) {
-            let path = certificate.places.first().map_or_else(|| "spec".to_owned(), ToString::to_string);
-            let secret = certificate.secret();
-            findings.add_about(&secret, path, subject(&error), what(&error), mend(error.field));
+            findings
+                .report(certificate.path(), problem(&error))
+                .subject(&error.text)
+                .help(help(error.field))
+                .about(certificate.secret());
         }
     }
     for fault in &plan.contradictions {
-        let (place, mend) = match fault {
-            PlanFault::PairOfEd25519 { place } => {
-                (place, "Give one credentialName, or let private-key-algorithm be RSA or ECDSA.")
-            }
-            PlanFault::KeysDiffer { other, .. } => (other, "Name another Secret in one of the two places."),
+        let (place, subject, problem, help) = match fault {
+            PlanFault::PairOfEd25519 { place } => (
+                place,
+                "Ed25519".to_owned(),
+                "a pair of credentials needs RSA and ECDSA keys, and the annotations ask for Ed25519"
+                    .to_owned(),
+                "Use a single credentialName, or set private-key-algorithm to RSA or ECDSA.",
+            ),
+            PlanFault::KeysDiffer { secret, first, other } => (
+                other,
+                secret.to_string(),
+                format!(
+                    "Secret {} needs a different kind of key here than at {first}",
+                    quote(&secret.to_string())
+                ),
+                "Name another Secret in one of the two places.",
+            ),
         };
-        findings.add(place.to_string(), fault.to_string(), fault.to_string(), mend);
+        findings.report(place.to_string(), problem).subject(subject).help(help);
     }
 }
 
-fn subject(error: &FieldError) -> String {
-    shorten(&error.text, 300)
+fn problem(error: &FieldError) -> String {
+    let reason = shorten(&one_line(&error.text), 400);
+    format!("cert-manager's webhook would reject the Certificate ({reason})")
 }
 
-fn what(error: &FieldError) -> String {
-    format!("cert-manager's webhook refuses the Certificate ({})", shorten(&one_line(&error.text), 400))
-}
-
-fn mend(field: Field) -> String {
-    let accepts = field.annotation().and_then(annotation::find).map(|annotation| annotation.accepts);
-    match (field, accepts) {
-        (Field::SecretName, _) => {
-            "Name the Secret with lower-case letters, digits, hyphens and dots, at most 253 of them."
-                .to_owned()
-        }
-        (_, Some(accepts)) => format!("It takes {accepts}."),
-        (_, None) => "Give it a host, or a name in an annotation.".to_owned(),
+fn help(field: Field) -> String {
+    match field.annotation().and_then(annotation::find) {
+        Some(annotation) => format!("Use {}.", annotation.accepts),
+        None => "Use at most 253 lower-case letters, digits, hyphens and dots.".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
+    use crate::rule::Caller;
+    use certificate_shim::plan::SecretName;
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    const ID: &str = "certificate-invalid";
 
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready())
     }
 
+    fn with(gateway: GatewayFixture, annotations: &[(&str, &str)]) -> GatewayFixture {
+        annotations.iter().fold(gateway, |gateway, (key, value)| gateway.cert_manager(key, value))
+    }
+
+    /// The paths of what the rule reports.
+    fn paths(gateway: &GatewayFixture, cluster: &TestCluster) -> Vec<String> {
+        let path = |line: &String| line.split(' ').nth(1).unwrap_or_default().to_owned();
+        gateway.found_by(ID, cluster).iter().map(path).collect()
+    }
+
     #[rstest]
-    #[case::fine(&[("duration", "24h"), ("renew-before", "8h")], &[])]
-    #[case::renews_too_early(&[("duration", "24h"), ("renew-before", "48h")], &[
-        "certificate-invalid: metadata.annotations[cert-manager.io/renew-before]: cert-manager's webhook refuses the Certificate (spec.renewBefore: Invalid value: 172800000000000: certificate duration 24h0m0s must be greater than renewBefore 48h0m0s). It takes a Go duration of at least 5m and less than the duration, such as 360h; there are no days."
-    ])]
-    #[case::too_short(&[("duration", "30m")], &[
-        "certificate-invalid: metadata.annotations[cert-manager.io/duration]: cert-manager's webhook refuses the Certificate (spec.duration: Invalid value: 1800000000000: certificate duration must be greater than 1h0m0s). It takes a Go duration of at least 1h, such as 2160h or 90m; there are no days."
-    ])]
-    #[case::no_kind_of_cert_manager(&[("issuer-kind", "MyIssuer")], &[
-        "certificate-invalid: metadata.annotations[cert-manager.io/issuer-kind]: cert-manager's webhook refuses the Certificate (spec.issuerRef.kind: Invalid value: \"MyIssuer\": must be one of Issuer or ClusterIssuer). It takes a kind, together with issuer; Issuer or ClusterIssuer unless issuer-group names another group."
-    ])]
-    fn of_annotations(#[case] annotations: &[(&str, &str)], #[case] expected: &[&str]) {
+    #[case::valid(&[("cluster-issuer", "le"), ("duration", "24h"), ("renew-before", "8h")], None)]
+    #[case::renewed_too_early(
+        &[("cluster-issuer", "le"), ("duration", "24h"), ("renew-before", "48h")], Some("renew-before")
+    )]
+    #[case::too_short(&[("cluster-issuer", "le"), ("duration", "30m")], Some("duration"))]
+    #[case::kind_of_no_issuer(&[("issuer", "le"), ("issuer-kind", "MyIssuer")], Some("issuer-kind"))]
+    #[case::conflicting_kind(&[("cluster-issuer", "le"), ("issuer-kind", "MyIssuer")], None)]
+    #[case::conflicting_kind_and_too_short(
+        &[("cluster-issuer", "le"), ("issuer-kind", "MyIssuer"), ("duration", "30m")], Some("duration")
+    )]
+    #[case::no_name(&[("issuer", "")], None)]
+    fn of_annotations(#[case] annotations: &[(&str, &str)], #[case] expected: Option<&str>) {
+        let expected = expected.map(|key| format!("metadata.annotations[cert-manager.io/{key}]"));
+        let expected: Vec<String> = expected.into_iter().collect();
         for gateway in [istio("shop"), gateway_api("web")] {
-            let gateway = if annotations.iter().any(|(key, _)| *key == "issuer-kind") {
-                gateway.cert_manager("issuer", "le")
-            } else {
-                gateway.cert_manager("cluster-issuer", "le")
-            };
-            let gateway = annotations.iter().fold(gateway, |gateway, (k, v)| gateway.cert_manager(k, v));
-            assert_eq!(gateway.findings(&cluster()), expected);
+            assert_eq!(paths(&with(gateway, annotations), &cluster()), expected);
         }
     }
 
     #[test]
-    fn a_secret_name_that_nothing_can_have() {
-        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
-        let gateway = gateway.with("/spec/listeners/0/tls/certificateRefs/0/name", json!("Web_TLS"));
-        assert_eq!(
-            gateway.findings(&cluster()),
-            [
-                "certificate-invalid: spec.listeners[0].tls.certificateRefs[0].name: cert-manager's webhook refuses the Certificate (spec.secretName: Invalid value: \"Web_TLS\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')). Name the Secret with lower-case letters, digits, hyphens and dots, at most 253 of them."
-            ]
-        );
-    }
-
-    fn pair(gateway: GatewayFixture) -> GatewayFixture {
-        gateway.cert_manager("cluster-issuer", "le").with(
-            "/spec/servers/0/tls",
-            json!({"mode": "SIMPLE", "credentialNames": ["shop-rsa", "shop-ecdsa"]}),
-        )
-    }
-
-    #[test]
-    fn a_pair_of_credentials_is_rsa_and_ecdsa() {
-        assert_eq!(pair(istio("shop")).findings(&cluster()), Vec::<String>::new());
-        assert_eq!(
-            pair(istio("shop")).cert_manager("private-key-algorithm", "Ed25519").findings(&cluster()),
-            [
-                "certificate-invalid: spec.servers[0].tls.credentialNames[1]: of two credentials one is RSA and the other ECDSA, but the annotations ask for Ed25519. Give one credentialName, or let private-key-algorithm be RSA or ECDSA."
-            ]
-        );
-    }
-
-    #[test]
-    fn one_secret_with_two_kinds_of_keys() {
-        let gateway = pair(istio("shop")).push(
-            "/spec/servers",
-            json!({
-                "port": {"number": 8443, "name": "b", "protocol": "HTTPS"}, "hosts": ["b.example.com"],
-                "tls": {"mode": "SIMPLE", "credentialName": "shop-ecdsa"},
-            }),
-        );
-        assert_eq!(
-            gateway.findings(&cluster()),
-            [
-                "certificate-invalid: spec.servers[1].tls.credentialName: the Secret team-a/shop-ecdsa is to hold another kind of key than at spec.servers[0].tls.credentialNames[1]. Name another Secret in one of the two places."
-            ]
-        );
-    }
-
-    #[test]
-    fn an_issuer_that_is_not_clear_is_told_once() {
-        let findings = istio("shop").cert_manager("issuer", "").findings(&cluster());
-        assert_eq!(findings.len(), 1, "{findings:?}");
-        assert!(findings[0].starts_with("annotation-conflict"));
+    fn an_inherited_kind() {
+        let cluster = cluster().object(gateway_api("web").cert_manager("issuer-kind", "MyIssuer"));
+        let set = listener_set("extra").cert_manager("issuer", "le");
+        assert_eq!(paths(&set, &cluster), ["spec.parentRef"]);
     }
 
     #[rstest]
-    #[case::kept("48h", true)]
-    #[case::another("49h", false)]
-    fn updates(#[case] before: &str, #[case] let_through: bool) {
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le").cert_manager("duration", "24h");
-        let old = gateway.clone().cert_manager("renew-before", before);
-        let new = gateway.cert_manager("renew-before", "48h").annotation("a", "b");
-        assert_eq!(new.update_from(&old, &cluster()).accepted, let_through);
+    #[case::the_same("48h", true)]
+    #[case::another_value("49h", false)]
+    fn updates(#[case] before: &str, #[case] is_accepted: bool) {
+        let gateway = |renew_before: &str| {
+            with(
+                istio("shop"),
+                &[("cluster-issuer", "le"), ("duration", "24h"), ("renew-before", renew_before)],
+            )
+        };
+        let response = gateway("48h").annotation("a", "b").update_from(&gateway(before), &cluster());
+        assert_eq!(response.accepted, is_accepted);
+    }
+
+    #[test]
+    fn the_name_of_a_secret() {
+        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
+        let path = "/spec/listeners/0/tls/certificateRefs/0/name";
+        let gateway = gateway.with(path, json!("Web_TLS"));
+        let path = "spec.listeners[0].tls.certificateRefs[0].name";
+        assert_eq!(paths(&gateway, &cluster()), [path]);
+        let secret = SecretName { namespace: "team-a".into(), name: "Web_TLS".into() };
+        assert_eq!(gateway.checked(&cluster(), Caller::Admission).findings[0].certificate, Some(secret));
+    }
+
+    fn server(name: &str) -> Value {
+        let port = json!({"number": 8443, "name": "b", "protocol": "HTTPS"});
+        json!({"port": port, "hosts": ["b.example.com"], "tls": {"mode": "SIMPLE", "credentialName": name}})
+    }
+
+    #[rstest]
+    #[case::a_pair(&[], None, &[])]
+    #[case::a_pair_of_ed25519(
+        &[("private-key-algorithm", "Ed25519")],
+        None,
+        &["reject spec.servers[0].tls.credentialNames[1] | Ed25519"],
+    )]
+    #[case::one_secret_with_another_key(
+        &[], Some("shop-ecdsa"), &["reject spec.servers[1].tls.credentialName | team-a/shop-ecdsa"]
+    )]
+    #[case::one_secret_with_the_same_key(&[], Some("shop-rsa"), &[])]
+    fn kinds_of_keys(
+        #[case] annotations: &[(&str, &str)],
+        #[case] second: Option<&str>,
+        #[case] expected: &[&str],
+    ) {
+        let pair = json!({"mode": "SIMPLE", "credentialNames": ["shop-rsa", "shop-ecdsa"]});
+        let mut gateway =
+            istio("shop").cert_manager("cluster-issuer", "le").with("/spec/servers/0/tls", pair);
+        if let Some(name) = second {
+            gateway = gateway.push("/spec/servers", server(name));
+        }
+        assert_eq!(with(gateway, annotations).found_by(ID, &cluster()), expected);
     }
 }

@@ -1,11 +1,11 @@
-//! A credential name is none of a Secret that a certificate can be written to.
+//! A credential name does not refer to a Secret that a certificate can be written to.
 //!
-//! istiod never checks what it is given: a name that no Secret can have is simply never found. A name
-//! with a namespace is served only from the namespace of the gateway Pods, a name that ends in
-//! `-cacert` only as a CA. `cacerts` and `istio-ca-secret` hold istiod's own CA; a certificate written
-//! there would take the mesh down.
+//! istiod does not check credential names: a name that no Secret can have is just never found. It
+//! reads Secrets in the namespaces of the gateway Pods only, and serves a name with the suffix
+//! `-cacert` only as a CA. `cacerts` and `istio-ca-secret` hold istiod's own CA: a certificate
+//! written there breaks the mesh.
 //!
-//! Refused:
+//! Rejected:
 //! ```yaml
 //! tls: {mode: SIMPLE, credentialName: Shop_TLS}
 //! ```
@@ -16,160 +16,198 @@
 
 use certificate_shim::credential::{Credential, CredentialFault, OF_ISTIOD};
 use certificate_shim::gateway::GatewayKind;
-use certificate_shim::skip::SkipReason;
+use certificate_shim::skip::ServerFault;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-
-use crate::servers::{add, skipped};
-use crate::text::quote;
+use crate::rule::{Findings, Rule};
+use crate::servers::faults;
+use crate::text::{quote, quoted_list};
 
 /// `credential-name-invalid`
-pub const RULE: Rule = Rule {
-    id: "credential-name-invalid",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("credential-name-invalid", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    skipped(context, |reason, place, named| {
-        let text = named.text;
-        let name = || quote(Credential::parse(text).map_or(text, |credential| credential.name));
-        let (what, mend) = match reason {
-            SkipReason::Credential(CredentialFault::Sds) => return,
-            SkipReason::Credential(fault) => (format!("{}: {fault}", quote(text)), mend(*fault).to_owned()),
-            SkipReason::NotInPlacement(namespace) => (
-                format!(
-                    "the gateway's Secrets are read in {}, not in {}",
-                    context.placement.join(", "),
-                    quote(namespace)
-                ),
-                format!("Give the name alone: {}.", name()),
-            ),
-            SkipReason::NotWithPods(namespace) => (
-                format!(
-                    "istiod serves kubernetes-gateway:// only to a Gateway in {} itself",
-                    quote(namespace)
-                ),
-                format!("Give the name alone: {}.", name()),
-            ),
-            SkipReason::ThirdCredential => {
-                ("Istio takes two credentials at most".to_owned(), format!("Remove {}.", quote(text)))
-            }
-            _ => return,
-        };
-        add(findings, context, text, place, "", (what, mend));
+    faults(context, |fault, place, named| {
+        if is_about_name(fault) {
+            findings.report_each_with(&named.secrets(context), named.text, || {
+                let (problem, help) = of_fault(fault, named.text, context).unwrap_or_default();
+                (place.to_string(), problem, help)
+            });
+        }
     });
     if context.gateway.kind != GatewayKind::Istio {
         return;
     }
     for certificate in &context.plan.certificates {
-        if OF_ISTIOD.contains(&certificate.secret_name.as_str()) {
-            let name = &certificate.secret_name;
+        let name = certificate.secret_name.as_str();
+        if OF_ISTIOD.contains(&name) {
+            let problem = format!("istiod keeps its own CA in {}", quote(name));
             for place in &certificate.places {
-                let what = format!("istiod keeps its own CA in {}", quote(name));
-                let mend = "Name another Secret.";
-                findings.add_about(&certificate.secret(), place.to_string(), name, what, mend);
+                findings
+                    .report(place.to_string(), &*problem)
+                    .subject(name)
+                    .help("Use another Secret.")
+                    .about(certificate.secret());
             }
         }
     }
 }
 
-fn mend(fault: CredentialFault) -> &'static str {
+/// Whether the fault is about the credential's name, and the name is not served all the same: by a
+/// provider, or from the workload's own certificate.
+fn is_about_name(fault: &ServerFault) -> bool {
     match fault {
-        CredentialFault::Name | CredentialFault::Namespace => {
-            "Name a Secret: lower-case letters, digits, hyphens and dots."
-        }
-        CredentialFault::CaSuffix => "Choose a name with another ending.",
-        _ => "Give the name of a Secret alone.",
+        ServerFault::Credential(fault) => !matches!(fault, CredentialFault::Sds | CredentialFault::Builtin),
+        ServerFault::NotInPlacement(_) | ServerFault::NotWithPods(_) | ServerFault::ThirdCredential => true,
+        ServerFault::NoMode | ServerFault::UnknownMode(_) | ServerFault::NoName => false,
     }
+}
+
+/// The problem and the help; `None` if the fault is not about the credential's name.
+fn of_fault(fault: &ServerFault, text: &str, context: &Context<'_>) -> Option<(String, String)> {
+    let shown = quote(text);
+    let name_alone = || {
+        let name = Credential::parse(text).map_or(text, |credential| credential.name);
+        format!("Use the name alone: {}.", quote(name))
+    };
+    Some(match fault {
+        ServerFault::Credential(fault) => of_text(*fault, &shown)?,
+        ServerFault::NotInPlacement(namespace) => {
+            let read = quoted_list(&context.placement);
+            (format!("the gateway Pods read Secrets in {read}, not in {}", quote(namespace)), name_alone())
+        }
+        ServerFault::NotWithPods(namespace) => {
+            let namespace = quote(namespace);
+            (
+                format!("istiod serves kubernetes-gateway:// only to a Gateway in {namespace} itself"),
+                name_alone(),
+            )
+        }
+        ServerFault::ThirdCredential => {
+            (format!("{shown} is never served: Istio takes two credentials"), "Remove it.".to_owned())
+        }
+        ServerFault::NoMode | ServerFault::UnknownMode(_) | ServerFault::NoName => return None,
+    })
+}
+
+/// The problem and the help; `None` for what is not a Secret and served all the same.
+fn of_text(fault: CredentialFault, shown: &str) -> Option<(String, String)> {
+    const ALONE: &str = "Use the name of a Secret alone.";
+    const CHARACTERS: &str = "Use lower-case letters, digits, hyphens and dots.";
+    let (problem, help) = match fault {
+        // Served by a provider, or from the workload's own certificate.
+        CredentialFault::Sds | CredentialFault::Builtin => return None,
+        CredentialFault::NoName => (format!("{shown} names no Secret"), ALONE),
+        CredentialFault::NoNamespace => (format!("{shown} has no namespace"), ALONE),
+        CredentialFault::Name => (format!("{shown} cannot be the name of a Secret"), CHARACTERS),
+        CredentialFault::Namespace => (format!("{shown} has an invalid namespace"), CHARACTERS),
+        CredentialFault::CaSuffix => {
+            (format!("Istio serves {shown} only as a CA"), "Use a name without the suffix -cacert.")
+        }
+        CredentialFault::ConfigMap => (format!("{shown} is a ConfigMap, which holds only CAs"), ALONE),
+        CredentialFault::Invalid => (format!("{shown} is never valid"), ALONE),
+        CredentialFault::Scheme => (format!("istiod does not know the scheme of {shown}"), ALONE),
+    };
+    Some((problem, help.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::rule::Caller;
+    use certificate_shim::plan::SecretName;
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const ALONE: &str = "Give the name of a Secret alone.";
-    const SECRET: &str = "Name a Secret: lower-case letters, digits, hyphens and dots.";
-
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready())
-    }
-
-    fn with_credential(name: &str) -> GatewayFixture {
-        with_tls(json!({"mode": "SIMPLE", "credentialName": name}))
     }
 
     fn with_tls(tls: Value) -> GatewayFixture {
         istio("shop").cert_manager("cluster-issuer", "le").with("/spec/servers/0/tls", tls)
     }
 
+    fn with_credential(name: &str) -> GatewayFixture {
+        with_tls(json!({"mode": "SIMPLE", "credentialName": name}))
+    }
+
+    /// The problem tells the faults apart by a word of it.
     #[rstest]
     #[case::name("shop-tls", None)]
     #[case::dots("shop.example.com", None)]
     #[case::scheme("kubernetes://shop-tls", None)]
     #[case::own_namespace("team-a/shop-tls", None)]
     #[case::external("sds://shop", None)]
-    #[case::upper_case("Shop_TLS", Some(("\"Shop_TLS\": it cannot be the name of a Secret", SECRET)))]
-    #[case::bad_namespace("a.b/shop", Some(("\"a.b/shop\": its namespace cannot be the name of a Namespace", SECRET)))]
-    #[case::no_name("team-a/", Some(("\"team-a/\": it names no Secret", ALONE)))]
-    #[case::config_map("configmap://team-a/ca", Some(("\"configmap://team-a/ca\": it is a ConfigMap, which holds CAs only", ALONE)))]
-    #[case::builtin("builtin://", Some(("\"builtin://\": it is the workload's own certificate", ALONE)))]
-    #[case::unknown_scheme("vault://x", Some(("\"vault://x\": istiod does not know its scheme", ALONE)))]
-    #[case::ca("shop-cacert", Some((
-        "\"shop-cacert\": istiod serves a Secret with the suffix -cacert as a CA, never as a server certificate",
-        "Choose a name with another ending."
-    )))]
-    #[case::another_namespace("team-b/shop-tls", Some((
-        "the gateway's Secrets are read in team-a, not in \"team-b\"", "Give the name alone: \"shop-tls\"."
-    )))]
-    #[case::own_ca("cacerts", Some(("istiod keeps its own CA in \"cacerts\"", "Name another Secret.")))]
-    #[case::own_ca_by_path("team-a/istio-ca-secret", Some(("istiod keeps its own CA in \"istio-ca-secret\"", "Name another Secret.")))]
-    fn found(#[case] name: &str, #[case] expected: Option<(&str, &str)>) {
-        let expected =
-            expected.map(|(what, mend)| format!("spec.servers[0].tls.credentialName: {what}. {mend}"));
-        let findings = with_credential(name).findings_of("credential-name-invalid", &cluster());
-        assert_eq!(findings, expected.into_iter().collect::<Vec<_>>());
+    #[case::upper_case("Shop_TLS", Some("cannot be the name"))]
+    #[case::bad_namespace("a.b/shop", Some("invalid namespace"))]
+    #[case::no_namespace("kubernetes-gateway://shop", Some("no namespace"))]
+    #[case::no_name("team-a/", Some("names no Secret"))]
+    #[case::config_map("configmap://team-a/ca", Some("ConfigMap"))]
+    #[case::builtin("builtin://", None)]
+    #[case::never_valid("invalid://", Some("never valid"))]
+    #[case::unknown_scheme("vault://x", Some("scheme"))]
+    #[case::ca("shop-cacert", Some("as a CA"))]
+    #[case::another_namespace("team-b/shop-tls", Some("not in \"team-b\""))]
+    fn one(#[case] name: &str, #[case] expected: Option<&str>) {
+        let gateway = with_credential(name);
+        let found = gateway.found_by("credential-name-invalid", &cluster());
+        let line = || format!("reject spec.servers[0].tls.credentialName | {name}");
+        assert_eq!(found, expected.map(|_| line()).into_iter().collect::<Vec<_>>());
+        let problems = gateway.findings_of("credential-name-invalid", &cluster());
+        assert!(expected.is_none_or(|word| problems[0].contains(word)), "{problems:?}");
+    }
+
+    #[rstest]
+    #[case::invalid(&["a", "B"], &["reject spec.servers[0].tls.credentialNames[1] | B"])]
+    #[case::third(&["a", "b", "c"], &["reject spec.servers[0].tls.credentialNames[2] | c"])]
+    #[case::own_ca(&["a", "cacerts"], &["reject spec.servers[0].tls.credentialNames[1] | cacerts"])]
+    #[case::own_ca_with_namespace(&["a", "team-a/istio-ca-secret"], &[
+        "reject spec.servers[0].tls.credentialNames[1] | istio-ca-secret"
+    ])]
+    #[case::own_ca_twice(&["cacerts", "team-a/cacerts"], &[
+        "reject spec.servers[0].tls.credentialNames[0] | cacerts",
+        "reject spec.servers[0].tls.credentialNames[1] | cacerts",
+    ])]
+    fn one_of_several(#[case] names: &[&str], #[case] expected: &[&str]) {
+        let gateway = with_tls(json!({"mode": "SIMPLE", "credentialNames": names}));
+        assert_eq!(gateway.found_by("credential-name-invalid", &cluster()), expected);
+    }
+
+    #[rstest]
+    #[case::no_secret("Shop_TLS", &[])]
+    #[case::only_a_ca("shop-cacert", &["team-a/shop-cacert"])]
+    #[case::own_ca("cacerts", &["team-a/cacerts"])]
+    fn about_the_secret(#[case] name: &str, #[case] expected: &[&str]) {
+        let findings = with_credential(name).checked(&cluster(), Caller::Controller).findings;
+        let secrets = findings.iter().filter_map(|finding| finding.certificate.as_ref());
+        assert_eq!(secrets.map(SecretName::to_string).collect::<Vec<_>>(), expected);
+    }
+
+    #[rstest]
+    #[case::of_another_server(json!({"credentialName": "B"}))]
+    #[case::no_name(json!({"mode": "SIMPLE", "credentialName": "b"}))]
+    fn not_about_the_name(#[case] tls: Value) {
+        let gateway = with_tls(tls).with("/spec/servers/0/hosts", json!(["*"]));
+        assert_eq!(gateway.found_by("credential-name-invalid", &cluster()), Vec::<String>::new());
     }
 
     #[test]
-    fn each_of_several() {
-        let gateway = with_tls(json!({"mode": "SIMPLE", "credentialNames": ["a", "B", "c"]}));
-        assert_eq!(
-            gateway.findings_of("credential-name-invalid", &cluster()),
-            [
-                format!(
-                    "spec.servers[0].tls.credentialNames[1]: \"B\": it cannot be the name of a Secret. {SECRET}"
-                ),
-                "spec.servers[0].tls.credentialNames[2]: Istio takes two credentials at most. Remove \"c\"."
-                    .to_owned(),
-            ]
-        );
-    }
-
-    #[test]
-    fn the_gateway_scheme_is_for_gateways_beside_the_pods() {
-        let known = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]});
+    fn the_gateway_scheme_is_for_gateways_next_to_the_pods() {
+        let known = json!({"gateway_namespaces": [
+            {"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}
+        ]});
         let gateway = with_credential("kubernetes-gateway://istio-system/shop").settings(known);
         assert_eq!(
-            gateway.findings_of("credential-name-invalid", &cluster()),
-            [
-                "spec.servers[0].tls.credentialName: istiod serves kubernetes-gateway:// only to a Gateway in \"istio-system\" itself. Give the name alone: \"shop\"."
-            ]
+            gateway.found_by("credential-name-invalid", &cluster()),
+            ["reject spec.servers[0].tls.credentialName | kubernetes-gateway://istio-system/shop"]
         );
     }
 
     #[test]
-    fn gateway_api_may_name_what_it_wants() {
+    fn listeners_can_name_any_secret() {
         let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
         let gateway = gateway.with("/spec/listeners/0/tls/certificateRefs/0/name", json!("cacerts"));
-        assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
+        assert_eq!(gateway.found(&cluster()), Vec::<String>::new());
     }
 
     #[rstest]
@@ -177,8 +215,8 @@ mod tests {
     #[case::another("Shop", "Shop_TLS", false)]
     #[case::own_ca_kept("cacerts", "cacerts", true)]
     #[case::own_ca("shop-tls", "cacerts", false)]
-    fn updates(#[case] before: &str, #[case] after: &str, #[case] let_through: bool) {
+    fn updates(#[case] before: &str, #[case] after: &str, #[case] accepted: bool) {
         let new = with_credential(after).annotation("a", "b");
-        assert_eq!(new.update_from(&with_credential(before), &cluster()).accepted, let_through);
+        assert_eq!(new.update_from(&with_credential(before), &cluster()).accepted, accepted);
     }
 }

@@ -1,10 +1,10 @@
-//! The selector picks no gateway that the platform knows.
+//! The selector matches none of the known gateways.
 //!
-//! Where settings list the gateways (`gateway_namespaces`), Certificates are made in the namespaces
-//! of those that the Gateway's selector picks. A selector that picks none serves nothing, and its
-//! certificate would have no place.
+//! If the settings list the gateways (`gateway_namespaces`), Certificates are created in the
+//! namespaces of those that the Gateway's selector matches. Without a match there is no namespace to
+//! create them in, and no known gateway serves the Gateway.
 //!
-//! Refused, with `gateway_namespaces: [{labels: {istio: ingressgateway}, namespace: istio-system}]`:
+//! Rejected, with `gateway_namespaces: [{labels: {istio: ingressgateway}, namespace: istio-system}]`:
 //! ```yaml
 //! selector: {istio: ingress-gateway}
 //! ```
@@ -13,89 +13,87 @@
 //! selector: {istio: ingressgateway}
 //! ```
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
 use certificate_shim::gateway::Spec;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 use crate::text::{quote, shorten};
 
 /// `gateway-namespace-unknown`
-pub const RULE: Rule = Rule {
-    id: "gateway-namespace-unknown",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("gateway-namespace-unknown", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Spec::Servers { selector, .. } = &context.gateway.spec else { return };
     if !context.placement.is_empty() {
         return;
     }
-    let pairs: Vec<String> = selector.iter().map(|(key, value)| format!("{key}: {value}")).collect();
-    let selector = quote(&pairs.join(", "));
+    let selector = labels(selector);
     let mut known: Vec<String> = Vec::new();
     for entry in context.settings.gateway_namespaces.iter().flatten() {
-        let labels: Vec<String> = entry.labels.iter().map(|(key, value)| format!("{key}: {value}")).collect();
-        known.push(format!("{{{}}} in {}", labels.join(", "), entry.namespace));
+        known.push(format!("{{{}}} in {}", labels(&entry.labels), entry.namespace));
     }
-    let mend = if known.is_empty() {
-        "The platform team lists no gateways (gateway_namespaces).".to_owned()
+    let help = if known.is_empty() {
+        "Platform team: list the gateways in gateway_namespaces.".to_owned()
     } else {
-        format!("Known gateways: {}.", shorten(&known.join("; "), 400))
+        format!("Select a known gateway: {}.", shorten(&known.join("; "), 95))
     };
-    findings.add(
-        "spec.selector",
-        selector.clone(),
-        format!("{selector} picks none of the known gateways"),
-        mend,
-    );
+    findings
+        .report("spec.selector", format!("{} matches none of the known gateways", quote(&selector)))
+        .subject(selector)
+        .help(help);
+}
+
+/// `app: gateway, istio: ingressgateway`
+fn labels<T: Display + Ord>(labels: &BTreeMap<T, T>) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    pairs.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::rule::Caller;
     use rstest::rstest;
     use serde_json::{Value, json};
 
+    fn known() -> Value {
+        json!([{"labels": {"istio": "ingressgateway", "app": "gw"}, "namespace": "istio-system"}])
+    }
+
+    fn cluster() -> TestCluster {
+        TestCluster::default().object(cluster_issuer("le").ready())
+    }
+
+    fn selecting(selector: Value) -> GatewayFixture {
+        istio("shop").selector(selector)
+    }
+
     #[rstest]
-    #[case::picked(json!({"istio": "ingressgateway"}), None)]
-    #[case::all(json!({}), None)]
-    #[case::unknown(json!({"istio": "ingress"}), Some(
-        "spec.selector: \"istio: ingress\" picks none of the known gateways. Known gateways: {app: gw, istio: ingressgateway} in istio-system."
-    ))]
-    fn istio_gateways(#[case] selector: Value, #[case] expected: Option<&str>) {
-        let known = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway", "app": "gw"}, "namespace": "istio-system"}]});
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le").selector(selector).settings(known);
-        assert_eq!(
-            gateway.findings_of("gateway-namespace-unknown", &cluster),
-            expected.into_iter().collect::<Vec<_>>()
-        );
+    #[case::matching(selecting(json!({"istio": "ingressgateway"})), known(), &[])]
+    #[case::every_gateway(selecting(json!({})), known(), &[])]
+    #[case::unknown(
+        selecting(json!({"istio": "a", "app": "gw"})), known(), &["reject spec.selector | app: gw, istio: a"]
+    )]
+    #[case::no_known_gateway(istio("shop"), json!([]), &["reject spec.selector | istio: ingressgateway"])]
+    #[case::gateway_api(gateway_api("web"), json!([]), &[])]
+    fn selectors(#[case] gateway: GatewayFixture, #[case] known: Value, #[case] expected: &[&str]) {
+        let settings = json!({"gateway_namespaces": known});
+        let gateway = gateway.cert_manager("cluster-issuer", "le").settings(settings);
+        assert_eq!(gateway.found_by("gateway-namespace-unknown", &cluster()), expected);
     }
 
     #[test]
-    fn an_empty_list_knows_none() {
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+    fn many_known_gateways_fit_into_the_help() {
         let gateway =
-            istio("shop").cert_manager("cluster-issuer", "le").settings(json!({"gateway_namespaces": []}));
-        assert_eq!(
-            gateway.findings(&cluster),
-            [
-                "gateway-namespace-unknown: spec.selector: \"istio: ingressgateway\" picks none of the known gateways. The platform team lists no gateways (gateway_namespaces)."
-            ]
-        );
-    }
-
-    #[test]
-    fn gateway_api_has_no_selector() {
-        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
-        let gateway = gateway_api("web")
-            .cert_manager("cluster-issuer", "le")
-            .settings(json!({"gateway_namespaces": []}));
-        assert_eq!(gateway.findings(&cluster), Vec::<String>::new());
+            |i: usize| json!({"labels": {"istio": format!("gateway-{i}")}, "namespace": format!("n{i}")});
+        let known: Vec<Value> = (0..100).map(gateway).collect();
+        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
+        let result =
+            gateway.settings(json!({"gateway_namespaces": known})).checked(&cluster(), Caller::Admission);
+        let help = &result.findings[0].help;
+        assert!(help.starts_with("Select ") && help.chars().count() == 120, "{help}");
     }
 }

@@ -1,45 +1,42 @@
-//! A server wants a certificate and leaves no name for it.
+//! A server needs a certificate, but none of its hosts is a name that a certificate can have.
 //!
-//! Its hosts are `*` alone, which serves every name and is none. A certificate needs names; they can
-//! come from `alt-names`, `common-name` or `ip-sans`, too.
+//! Its only host is `*`, which matches every name and is not a DNS name. A certificate needs at least
+//! one name; `alt-names`, `common-name` and `ip-sans` can provide it, too.
 //!
-//! Refused:
+//! Rejected:
 //! ```yaml
 //! hosts: ["*"]
-//! tls: {mode: SIMPLE, credentialName: shop-tls}
 //! ```
 //! Accepted:
 //! ```yaml
-//! hosts: ["shop.example.com", "*.shop.example.com"]
-//! tls: {mode: SIMPLE, credentialName: shop-tls}
+//! hosts: [shop.example.com, "*.shop.example.com"]
 //! ```
 
 use certificate_shim::annotation;
-use certificate_shim::skip::SkipReason;
+use certificate_shim::skip::ServerFault;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-
-use crate::servers::{add, skipped};
+use crate::rule::{Findings, Rule};
+use crate::servers::faults;
 use crate::text::quote;
 
 /// `host-without-name`
-pub const RULE: Rule = Rule {
-    id: "host-without-name",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("host-without-name", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    skipped(context, |reason, place, named| {
-        if *reason == SkipReason::NoName {
-            let what = format!("they leave no name for the certificate in {}: * is none", quote(named.text));
-            let mend = format!("Name the hosts, or give the names in {}.", annotation::ALT_NAMES);
-            add(findings, context, named.text, place, "", (what, mend));
+    let planned = context.plan.secrets();
+    let help = format!("Name the hosts, or set {}.", annotation::ALT_NAMES);
+    faults(context, |fault, place, named| {
+        if *fault != ServerFault::NoName {
+            return;
+        }
+        let secret = quote(named.text);
+        let problem = format!("no certificate name can be derived for {secret}: * is not a DNS name");
+        // Another server can give the same Secret a name.
+        for secret in
+            named.secrets(context).into_iter().filter(|secret| planned.binary_search(secret).is_err())
+        {
+            findings.report(place.to_string(), &*problem).subject(named.text).help(&*help).about(secret);
         }
     });
 }
@@ -47,10 +44,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 #[cfg(test)]
 mod tests {
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, istio};
+    use crate::rule::Caller;
+    use certificate_shim::plan::SecretName;
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const EXPECTED: &str = "spec.servers[0].hosts: they leave no name for the certificate in \"shop-tls\": * is none. Name the hosts, or give the names in cert-manager.io/alt-names.";
+    const FOUND: &str = "host-without-name reject spec.servers[0].hosts | shop-tls";
 
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready())
@@ -61,34 +60,43 @@ mod tests {
     }
 
     #[rstest]
-    #[case::any(json!(["*"]), true)]
-    #[case::any_of_a_namespace(json!(["team-a/*", "./*"]), true)]
-    #[case::none(json!([]), true)]
-    #[case::one_beside(json!(["*", "shop.example.com"]), false)]
-    #[case::wildcard(json!(["*.example.com"]), false)]
-    fn found(#[case] hosts: Value, #[case] expected: bool) {
+    #[case::any(json!(["*"]), &[FOUND])]
+    #[case::any_of_a_namespace(json!(["team-a/*", "./*"]), &[FOUND])]
+    #[case::none(json!([]), &[FOUND])]
+    #[case::one_name_as_well(json!(["*", "shop.example.com"]), &[])]
+    #[case::wildcard(json!(["*.example.com"]), &[])]
+    fn found(#[case] hosts: Value, #[case] expected: &[&str]) {
         let gateway = with_hosts(hosts);
-        let expected = if expected { vec![EXPECTED] } else { vec![] };
-        assert_eq!(gateway.findings_of("host-without-name", &cluster()), expected);
+        assert_eq!(gateway.found(&cluster()), expected);
         let named = gateway.cert_manager("alt-names", "shop.example.com");
-        assert_eq!(named.findings(&cluster()), Vec::<String>::new());
+        assert_eq!(named.found(&cluster()), Vec::<String>::new());
     }
 
     #[test]
-    fn a_name_from_another_server_of_the_secret() {
+    fn about_the_secret() {
+        let findings = with_hosts(json!(["*"])).checked(&cluster(), Caller::Controller).findings;
+        let secrets = findings.iter().filter_map(|finding| finding.certificate.as_ref());
+        assert_eq!(secrets.map(SecretName::to_string).collect::<Vec<_>>(), ["team-a/shop-tls"]);
+    }
+
+    #[rstest]
+    #[case::one(json!({"mode": "SIMPLE", "credentialName": "shop-tls"}), &[])]
+    #[case::one_of_two(json!({"mode": "SIMPLE", "credentialNames": ["shop-tls", "other"]}), &[
+        "reject spec.servers[0].hosts | other"
+    ])]
+    #[case::and_one_that_is_invalid(json!({"mode": "SIMPLE", "credentialNames": ["other", "Invalid"]}), &[
+        "reject spec.servers[0].hosts | other"
+    ])]
+    #[case::and_one_from_elsewhere(json!({"mode": "SIMPLE", "credentialNames": ["other", "sds://x"]}), &[
+        "reject spec.servers[0].hosts | other"
+    ])]
+    #[case::fault_of_the_mode(json!({"credentialName": "shop-tls"}), &[])]
+    fn another_server_names_a_secret(#[case] tls: Value, #[case] expected: &[&str]) {
         let server = json!({
             "port": {"number": 8443, "name": "b", "protocol": "HTTPS"}, "hosts": ["b.example.com"],
             "tls": {"mode": "SIMPLE", "credentialName": "shop-tls"},
         });
-        let gateway = with_hosts(json!(["*"])).push("/spec/servers", server);
-        assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[rstest]
-    #[case::the_same(json!(["*"]), true)]
-    #[case::had_a_name(json!(["shop.example.com"]), false)]
-    fn updates(#[case] before: Value, #[case] let_through: bool) {
-        let new = with_hosts(json!(["*"])).annotation("a", "b");
-        assert_eq!(new.update_from(&with_hosts(before), &cluster()).accepted, let_through);
+        let gateway = with_hosts(json!(["*"])).with("/spec/servers/0/tls", tls).push("/spec/servers", server);
+        assert_eq!(gateway.found_by("host-without-name", &cluster()), expected);
     }
 }

@@ -1,34 +1,27 @@
 //! The issuer is in another namespace than the Gateway.
 //!
-//! An Istio Gateway's certificates are made where its gateway runs, and an Issuer is looked for there
-//! too. Whoever may write Gateways in their own namespace can so use an issuer that somebody else put
-//! beside the gateway. Where there are tenants, `issuer-not-allowed` decides; where there are none, this
-//! rule warns.
+//! The Certificates of an Istio Gateway are created where its gateway Pods run, and an Issuer is looked
+//! up there too. So anyone who may write Gateways in their own namespace can use an Issuer that belongs
+//! to the owner of the gateway. If there are tenants, `issuer-not-allowed` decides instead.
 //!
-//! Warned about, in namespace `shop`, where the selector picks a gateway in `istio-system`:
+//! Warned about, with `gateway_namespaces: [{labels: {istio: ingressgateway}, namespace: istio-system}]`:
 //! ```yaml
+//! selector: {istio: ingressgateway}
 //! cert-manager.io/issuer: company-ca
 //! ```
 //! Accepted:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: letsencrypt-production
+//! selector: {istio: ingressgateway}
+//! cert-manager.io/cluster-issuer: letsencrypt
 //! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::{Context, FoundIssuer};
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 use crate::tenancy::Tenancy;
 use crate::text::quote;
 
 /// `issuer-cross-namespace`
-pub const RULE: Rule = Rule {
-    id: "issuer-cross-namespace",
-    default: Level::Warn,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("issuer-cross-namespace", check).forbidden();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if !matches!(context.tenancy(), Tenancy::Unasked) {
@@ -37,20 +30,23 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let own = context.gateway.metadata.namespace;
     for FoundIssuer { object, outcome } in context.issuers() {
         if outcome.is_ok() && object.namespace.as_deref().is_some_and(|namespace| namespace != own) {
-            let what = format!("{object} is used from namespace {}", quote(own));
-            let mend = "Use a ClusterIssuer; the platform team can also say with tenants who may use it.";
-            findings.add(context.issuer_path(), object.to_string(), what, mend);
+            let problem = format!("{object} is used from namespace {}", quote(own));
+            findings
+                .report(context.issuer_path(), problem)
+                .subject(object.to_string())
+                .help("Use a ClusterIssuer (the platform team can restrict it with `tenants`).");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, cluster_issuer, gateway_api, issuer, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, issuer, istio};
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const FOUND: &str = "issuer-cross-namespace: metadata.annotations[cert-manager.io/issuer]: Issuer \"ca\" in namespace \"istio-system\" is used from namespace \"team-a\". Use a ClusterIssuer; the platform team can also say with tenants who may use it.";
+    const FOUND: &str =
+        "warn metadata.annotations[cert-manager.io/issuer] | Issuer \"ca\" in namespace \"istio-system\"";
 
     fn cluster() -> TestCluster {
         TestCluster::default()
@@ -59,55 +55,34 @@ mod tests {
             .object(cluster_issuer("le").ready())
     }
 
-    fn known(namespace: &str) -> Value {
-        json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": namespace}]})
+    fn placed(gateway: GatewayFixture, namespace: &str) -> GatewayFixture {
+        gateway.settings(json!({
+            "gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": namespace}],
+        }))
     }
 
     #[rstest]
-    #[case::beside_the_gateway("istio-system", "issuer", "ca", &[FOUND])]
-    #[case::own_namespace("team-a", "issuer", "ca", &[])]
-    #[case::cluster_issuer("istio-system", "cluster-issuer", "le", &[])]
-    fn without_tenants(
+    #[case::of_the_gateway_pods(istio("shop"), "istio-system", "issuer", "ca", &[FOUND])]
+    #[case::own_namespace(istio("shop"), "team-a", "issuer", "ca", &[])]
+    #[case::cluster_issuer(istio("shop"), "istio-system", "cluster-issuer", "le", &[])]
+    #[case::absent(istio("shop"), "istio-system", "issuer", "absent", &[])]
+    #[case::gateway_api(gateway_api("shop"), "istio-system", "issuer", "ca", &[])]
+    fn found(
+        #[case] gateway: GatewayFixture,
         #[case] namespace: &str,
         #[case] key: &str,
         #[case] name: &str,
         #[case] expected: &[&str],
     ) {
-        let gateway = istio("shop").cert_manager(key, name).settings(known(namespace));
-        assert_eq!(gateway.findings(&cluster()), expected);
-        assert_eq!(
-            gateway.create(&cluster()).warnings,
-            expected.iter().map(|text| text.chars().take(256).collect::<String>()).collect::<Vec<_>>()
-        );
+        let gateway = placed(gateway.cert_manager(key, name), namespace);
+        assert_eq!(gateway.found_by("issuer-cross-namespace", &cluster()), expected);
     }
 
-    #[test]
-    fn gateway_api_uses_its_own() {
-        let gateway = gateway_api("shop").cert_manager("issuer", "ca").settings(known("istio-system"));
-        assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_issuer_that_is_not_there_is_another_rule_s() {
-        let gateway = istio("shop").cert_manager("issuer", "absent").settings(known("istio-system"));
-        assert!(gateway.findings(&cluster()).iter().all(|finding| finding.starts_with("issuer-not-found: ")));
-    }
-
-    #[test]
-    fn tenants_decide_themselves() {
-        let gateway = istio("shop").cert_manager("issuer", "ca").settings(known("istio-system"));
-        let issuers = json!({"issuers": [{"kind": "Issuer", "name": "ca", "namespace": "istio-system"}]});
-        assert_eq!(gateway.tenant(issuers).findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_update() {
-        let mut settings = known("istio-system");
-        settings["rules"] = json!({"issuer-cross-namespace": "reject"});
-        let old = istio("shop").cert_manager("issuer", "ca").settings(settings);
-        assert_eq!(old.create(&cluster()).code, Some(403));
-        assert!(old.clone().annotation("a", "b").update_from(&old, &cluster()).accepted);
-        let before = istio("shop").cert_manager("cluster-issuer", "le");
-        assert!(!old.update_from(&before, &cluster()).accepted);
+    #[rstest]
+    #[case::of_a_tenant(json!({"namespaces": ["team-a"]}))]
+    #[case::of_no_tenant(json!({"namespaces": ["team-b"]}))]
+    fn tenants_decide_instead(#[case] tenant: Value) {
+        let gateway = placed(istio("shop").cert_manager("issuer", "ca"), "istio-system").tenant(tenant);
+        assert_eq!(gateway.found_by("issuer-cross-namespace", &cluster()), Vec::<String>::new());
     }
 }

@@ -1,7 +1,8 @@
-//! The issuer is of a kind that this policy cannot look up.
+//! The policy cannot look the issuer up, because its kind is not in the settings.
 //!
-//! Issuers of other API groups are somebody else's to serve. Unless settings name their kind under
-//! `issuer_kinds`, neither its existence nor its readiness is checked.
+//! Issuers of other API groups belong to other controllers. Unless `issuer_kinds` lists their kind,
+//! the policy knows neither their version nor whether they are namespaced, so it checks neither their
+//! existence nor their readiness.
 //!
 //! Warned about:
 //! ```yaml
@@ -9,34 +10,31 @@
 //! cert-manager.io/issuer-kind: AWSPCAClusterIssuer
 //! cert-manager.io/issuer-group: awspca.cert-manager.io
 //! ```
-//! Accepted silently, and looked up, with
-//! `issuer_kinds: [{group: awspca.cert-manager.io, kind: AWSPCAClusterIssuer, api_version: v1beta1, scope: Cluster}]`.
+//! Accepted:
+//! ```yaml
+//! cert-manager.io/cluster-issuer: letsencrypt
+//! ```
+//! With these settings, the first one is looked up like cert-manager's own issuers:
+//! ```yaml
+//! issuer_kinds:
+//!   - {group: awspca.cert-manager.io, kind: AWSPCAClusterIssuer, api_version: v1beta1, scope: Cluster}
+//! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 use crate::text;
 
 /// `issuer-external`
-pub const RULE: Rule = Rule {
-    id: "issuer-external",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("issuer-external", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(reference) = context.issuer_ref() else { return };
     if !reference.is_own_group() && context.settings.issuer_kind(reference).is_none() {
         let issuer = text::issuer(reference);
-        findings.add(
-            context.issuer_path(),
-            issuer.clone(),
-            format!("{issuer} was not looked up, because settings do not name its kind"),
-            "Make sure that it exists; the platform team can add its kind to issuer_kinds.",
-        );
+        findings
+            .report(context.issuer_path(), format!("{issuer} is not checked: issuer_kinds lacks its kind"))
+            .subject(issuer)
+            .help("Make sure that it exists. Platform team: add its kind to issuer_kinds.");
     }
 }
 
@@ -46,28 +44,35 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
+    const PATH: &str = "metadata.annotations[cert-manager.io/issuer]";
+    const GROUP: &str = "awspca.cert-manager.io";
+    const PCA: &str = "AWSPCAIssuer.awspca.cert-manager.io \"pca\"";
+
+    fn kinds(kind: &str) -> Value {
+        json!({"issuer_kinds": [{"group": GROUP, "kind": kind, "api_version": "v1", "scope": "Namespaced"}]})
+    }
+
     #[rstest]
-    #[case::not_named(json!({}), &[], &[
-        "issuer-external: metadata.annotations[cert-manager.io/issuer]: AWSPCAIssuer.awspca.cert-manager.io \"pca\" was not looked up, because settings do not name its kind. Make sure that it exists; the platform team can add its kind to issuer_kinds."
-    ])]
-    #[case::other_kind_named(
-        json!({"issuer_kinds": [{"group": "awspca.cert-manager.io", "kind": "AWSPCAClusterIssuer", "api_version": "v1beta1", "scope": "Cluster"}]}),
-        &[], &[
-        "issuer-external: metadata.annotations[cert-manager.io/issuer]: AWSPCAIssuer.awspca.cert-manager.io \"pca\" was not looked up, because settings do not name its kind. Make sure that it exists; the platform team can add its kind to issuer_kinds."
-    ])]
-    #[case::named(
-        json!({"issuer_kinds": [{"group": "awspca.cert-manager.io", "kind": "AWSPCAIssuer", "api_version": "v1beta1", "scope": "Namespaced"}]}),
-        &["AWSPCAIssuer team-a/pca"], &[
-        "issuer-not-found: metadata.annotations[cert-manager.io/issuer]: there is no AWSPCAIssuer \"pca\" in namespace \"team-a\". Correct the name, or create it first (if both come with one apply: dependsOn or a sync wave)."
-    ])]
-    fn external(#[case] settings: Value, #[case] asked: &[&str], #[case] expected: &[&str]) {
+    #[case::no_kinds("AWSPCAIssuer", GROUP, json!({}), Some(PCA), &[])]
+    #[case::another_kind("AWSPCAIssuer", GROUP, kinds("Other"), Some(PCA), &[])]
+    #[case::its_kind("AWSPCAIssuer", GROUP, kinds("AWSPCAIssuer"), None, &["AWSPCAIssuer team-a/pca"])]
+    #[case::cert_manager_s("Issuer", "", json!({}), None, &["Issuer team-a/pca", "ClusterIssuer pca"])]
+    #[case::unknown_kind_of_cert_manager_s("AWSPCAIssuer", "", json!({}), None, &[])]
+    fn found(
+        #[case] kind: &str,
+        #[case] group: &str,
+        #[case] settings: Value,
+        #[case] subject: Option<&str>,
+        #[case] asked: &[&str],
+    ) {
         let cluster = TestCluster::default();
         let gateway = istio("shop")
             .cert_manager("issuer", "pca")
-            .cert_manager("issuer-kind", "AWSPCAIssuer")
-            .cert_manager("issuer-group", "awspca.cert-manager.io")
+            .cert_manager("issuer-kind", kind)
+            .cert_manager("issuer-group", group)
             .settings(settings);
-        assert_eq!(gateway.findings(&cluster), expected);
+        let expected: Vec<String> = subject.iter().map(|pca| format!("warn {PATH} | {pca}")).collect();
+        assert_eq!(gateway.found_by("issuer-external", &cluster), expected);
         assert_eq!(cluster.asked(), asked);
     }
 }

@@ -1,35 +1,33 @@
-//! Whoever applies the Gateway may not create Certificates where they would be made.
+//! The user who applies the Gateway may not create its Certificates themselves.
 //!
-//! Who may write Gateways gets certificates without any right on Certificates: cert-manager and the
-//! controller make them with rights of their own. This rule asks the API server whether the user could
-//! have created them by hand, in the Gateway's namespace or, for Istio, in those of its gateways.
+//! cert-manager and the controller create Certificates with their own permissions, so a user needs no
+//! permission on Certificates to get one through a Gateway. This rule asks the API server whether the
+//! user may create Certificates in the Gateway's namespace or, for Istio, in those of its gateway Pods.
 //!
-//! Configured: off unless `rules: {issuer-no-permission: reject}` or `warn` turns it on. It needs the host
-//! capability `kubernetes/can_i`, and the policy server's ServiceAccount needs to create
-//! SubjectAccessReviews (rbac.yaml). Requests that tell no user are not judged. A question that has no
-//! answer refuses with code 500.
+//! It is off by default. It needs the host capability `kubernetes/can_i`, and the ServiceAccount of the
+//! policy server needs the permission to create SubjectAccessReviews (rbac.yaml). Requests without a
+//! user are not checked. If the API server cannot answer, the request is rejected with code 500.
 //!
-//! Refused, where the user may not create Certificates in the namespace; accepted where a Role lets
-//! them:
+//! Rejected, with `rules: {issuer-no-permission: reject}`, if the user may create Certificates in
+//! `team-a` only:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: letsencrypt-production
+//! metadata: {namespace: team-b}
+//! cert-manager.io/cluster-issuer: letsencrypt
+//! ```
+//! Accepted:
+//! ```yaml
+//! metadata: {namespace: team-a}
+//! cert-manager.io/cluster-issuer: letsencrypt
 //! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::finding::Cause;
 use crate::lookup::LookupError;
+use crate::rule::{Findings, Rule};
 use crate::text::quote;
 
 /// `issuer-no-permission`
-pub const RULE: Rule = Rule {
-    id: "issuer-no-permission",
-    default: Level::Off,
-    refusal: Refusal::Forbidden,
-    applies: Applies::AtAdmission,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::off("issuer-no-permission", check).forbidden().for_admission().about_whole();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.template().is_none() {
@@ -41,20 +39,29 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         match answer {
             Ok(true) => {}
             Ok(false) => {
-                let what = format!("user {} may not create {subject}", quote(&user.name));
-                let mend = "Have it applied by someone who may, or ask for create on certificates.cert-manager.io there.";
-                findings.add(context.issuer_path(), subject, what, mend);
+                let problem = format!("user {} may not create {subject}", quote(&user.name));
+                findings
+                    .report(context.issuer_path(), problem)
+                    .subject(subject)
+                    .help("Ask for create on certificates.cert-manager.io in that namespace.");
             }
             Err(error) => {
-                let review = user.review(namespace);
-                let (what, mend) = match error {
+                let (problem, help) = match error {
                     LookupError::Forbidden => (
-                        "the policy server may not create SubjectAccessReviews".to_owned(),
-                        "The platform team has to grant create on subjectaccessreviews.authorization.k8s.io to the policy server's ServiceAccount (rbac.yaml).".to_owned(),
+                        "RBAC forbids creating SubjectAccessReviews".to_owned(),
+                        "Platform team: let the policy server create SubjectAccessReviews (rbac.yaml)."
+                            .to_owned(),
                     ),
-                    error => (error.what(&review), error.mend(&review)),
+                    error => {
+                        let review = user.review(namespace);
+                        (error.problem(&review), context.help(&error, &review))
+                    }
                 };
-                findings.push(context.issuer_path(), subject, what, mend).refusal = Refusal::Undetermined;
+                findings
+                    .report(context.issuer_path(), problem)
+                    .subject(subject)
+                    .help(help)
+                    .cause(Cause::Undetermined);
             }
         }
     }
@@ -62,8 +69,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::RULE;
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
     use crate::lookup::{Grant, LookupError};
+    use crate::rule::Caller;
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -82,77 +91,95 @@ mod tests {
         gateway.cert_manager("cluster-issuer", "le").settings(settings()).user(user)
     }
 
-    const ASKED: &str = "may jane of [\"developers\"] create in istio-system";
-
     #[rstest]
-    #[case::istio(istio("shop"), "istio-system")]
-    #[case::gateway_api(gateway_api("shop"), "team-a")]
-    fn who_may_not(#[case] gateway: GatewayFixture, #[case] namespace: &'static str) {
-        let gateway = applied_by("jane", gateway);
-        let answer = gateway.create(&cluster());
-        assert_eq!(answer.code, Some(403));
-        assert_eq!(
-            answer.message.unwrap(),
-            format!(
-                "issuer-no-permission: metadata.annotations[cert-manager.io/cluster-issuer]: user \"jane\" may not create Certificates in namespace \"{namespace}\". Have it applied by someone who may, or ask for create on certificates.cert-manager.io there."
-            )
-        );
-        assert!(gateway.create(&cluster().may_create("jane", namespace, Ok(true))).accepted);
-    }
-
-    #[rstest]
+    #[case::istio_may(istio("shop"), "istio-system", Ok(true), None, "")]
+    #[case::istio_may_not(istio("shop"), "istio-system", Ok(false), Some(403), "user \"jane\" may not")]
+    #[case::gateway_api_may(gateway_api("web"), "team-a", Ok(true), None, "")]
+    #[case::gateway_api_may_not(gateway_api("web"), "team-a", Ok(false), Some(403), "user \"jane\" may not")]
     #[case::forbidden(
-        LookupError::Forbidden,
-        "the policy server may not create SubjectAccessReviews. The platform team has to grant create on subjectaccessreviews.authorization.k8s.io to the policy server's ServiceAccount (rbac.yaml)."
+        istio("shop"),
+        "istio-system",
+        Err(LookupError::Forbidden),
+        Some(500),
+        "RBAC forbids creating Sub"
     )]
     #[case::not_granted(
-        LookupError::NotGranted(Grant::AccessReview),
-        "this policy was not granted the host capability kubernetes/can_i. The platform team has to deploy it as a ClusterAdmissionPolicy; namespaced policies get no host capabilities unless the PolicyServer lists them."
+        istio("shop"),
+        "istio-system",
+        Err(LookupError::NotGranted(Grant::AccessReview)),
+        Some(500),
+        "kubernetes/can_i"
     )]
-    #[case::unavailable(LookupError::Unavailable("code 503".into()), "the API server did not answer for SubjectAccessReview \"jane\" in namespace \"istio-system\" (code 503). Try again; if it stays, the platform team has to look at the API server.")]
-    fn nobody_can_tell(#[case] error: LookupError, #[case] expected: &str) {
-        let cluster = cluster().may_create("jane", "istio-system", Err(error));
-        let answer = applied_by("jane", istio("shop")).create(&cluster);
-        assert_eq!(answer.code, Some(500));
+    #[case::unavailable(
+        istio("shop"), "istio-system", Err(LookupError::Unavailable("503".into())), Some(500),
+        "SubjectAccessReview \"jane\" in namespace \"istio-system\" (503)",
+    )]
+    fn found(
+        #[case] gateway: GatewayFixture,
+        #[case] namespace: &'static str,
+        #[case] answer: Result<bool, LookupError>,
+        #[case] code: Option<u16>,
+        #[case] message: &str,
+    ) {
+        let cluster = cluster().may_create("jane", namespace, answer);
+        let response = applied_by("jane", gateway).create(&cluster);
+        assert_eq!(response.code, code);
+        let start = "issuer-no-permission: metadata.annotations[cert-manager.io/cluster-issuer]: ";
+        let text = response.message.unwrap_or_default();
+        assert_eq!(text.starts_with(start), code.is_some(), "{text}");
+        assert!(text.contains(message), "{text}");
         assert_eq!(
-            answer.message.unwrap(),
-            format!("issuer-no-permission: metadata.annotations[cert-manager.io/cluster-issuer]: {expected}")
+            cluster.asked(),
+            ["ClusterIssuer le", &format!("may jane of [\"developers\"] create in {namespace}")]
         );
     }
 
     #[test]
-    fn one_question_a_namespace() {
-        let cluster = cluster();
-        applied_by("jane", istio("shop")).create(&cluster);
-        assert_eq!(cluster.asked(), ["ClusterIssuer le", ASKED]);
+    fn each_namespace_of_the_placement() {
+        let gateway = applied_by("jane", istio("shop")).settings(json!({
+            "rules": {"issuer-no-permission": "warn"},
+            "gateway_namespaces": [
+                {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "istio-a"},
+                {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "istio-b"},
+                {"labels": {"istio": "ingressgateway", "zone": "c"}, "namespace": "istio-c"},
+            ],
+        }));
+        let cluster = cluster().may_create("jane", "istio-b", Ok(true));
+        let warnings = gateway.create(&cluster).warnings;
+        let namespaces = ["istio-a", "istio-b", "istio-c"];
+        let named =
+            namespaces.map(|namespace| warnings.iter().filter(|warning| warning.contains(namespace)).count());
+        assert_eq!(named, [1, 0, 1], "{warnings:?}");
     }
 
     #[rstest]
     #[case::no_user(istio("shop").cert_manager("cluster-issuer", "le").settings(settings()))]
     #[case::no_name(applied_by("", istio("shop")))]
     #[case::unannotated(istio("shop").settings(settings()).user("jane"))]
-    #[case::nothing_to_issue(applied_by("jane", istio("shop")).with("/spec/servers/0/port/protocol", json!("HTTP")))]
+    #[case::nothing_to_issue(
+        applied_by("jane", istio("shop")).with("/spec/servers/0/port/protocol", json!("HTTP")),
+    )]
     #[case::off(applied_by("jane", istio("shop")).settings(json!({})))]
-    fn nobody_is_asked(#[case] gateway: GatewayFixture) {
+    fn not_asked(#[case] gateway: GatewayFixture) {
         let cluster = cluster();
         gateway.create(&cluster);
         assert!(!cluster.asked().iter().any(|asked| asked.starts_with("may ")), "{:?}", cluster.asked());
     }
 
     #[test]
-    fn the_controller_does_not_ask() {
-        use super::{Applies, RULE};
-        assert_eq!(RULE.applies, Applies::AtAdmission);
+    fn only_requests_have_a_user() {
+        let runs = |caller| {
+            applied_by("jane", istio("shop")).in_context(&cluster(), |context| RULE.runs(context, caller))
+        };
+        assert_eq!((runs(Caller::Admission), runs(Caller::Controller)), (true, false));
     }
 
-    #[test]
-    fn an_update() {
-        let old = applied_by("jane", istio("shop"));
-        assert!(old.clone().annotation("a", "b").update_from(&old, &cluster()).accepted);
-        let other_secret = old.clone().with("/spec/servers/0/tls/credentialName", json!("other"));
-        assert_eq!(other_secret.update_from(&old, &cluster()).code, Some(403));
-        let other_issuer = old.clone().cert_manager("cluster-issuer", "ca");
-        let cluster = cluster().object(cluster_issuer("ca").ready());
-        assert_eq!(other_issuer.update_from(&old, &cluster).code, Some(403));
+    /// An update has to ask for nothing new.
+    #[rstest]
+    #[case::a_label("/metadata/labels/a", json!("b"), None)]
+    #[case::another_host("/spec/servers/0/hosts/0", json!("b.example.com"), Some(403))]
+    fn an_update(#[case] pointer: &str, #[case] value: Value, #[case] code: Option<u16>) {
+        let old = applied_by("jane", istio("shop")).label("a", "a");
+        assert_eq!(old.clone().with(pointer, value).update_from(&old, &cluster()).code, code);
     }
 }

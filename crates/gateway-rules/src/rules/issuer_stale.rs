@@ -1,58 +1,67 @@
 //! The issuer was changed after its `Ready` condition was written.
 //!
-//! What the condition says is about an earlier spec (`observedGeneration` is behind
-//! `metadata.generation`): whether the issuer as it is now can issue, nobody has checked yet.
+//! The condition is about an earlier spec (its `observedGeneration` is less than
+//! `metadata.generation`). Whether the issuer can issue with its present spec is not known yet.
 //!
-//! Warned about right after an issuer was edited; accepted silently once cert-manager has looked at
-//! the change:
+//! Warned about, right after Issuer `ca` was edited:
 //! ```yaml
 //! cert-manager.io/issuer: ca
 //! ```
+//! Accepted:
+//! ```yaml
+//! cert-manager.io/cluster-issuer: letsencrypt
+//! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::{Context, FoundIssuer};
-use crate::finding::{Level, Refusal};
 use crate::issuer::Ready;
+use crate::rule::{Findings, Rule};
 
 /// `issuer-stale`
-pub const RULE: Rule = Rule {
-    id: "issuer-stale",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("issuer-stale", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for FoundIssuer { object, outcome } in context.issuers() {
         let Ok(issuer) = outcome else { continue };
         if Ready::of(issuer).is_stale() {
-            let what = format!("{object} was changed after its Ready condition was written");
-            let mend = "Look at it again in a moment; if it stays, see whether cert-manager runs.";
-            findings.add_resting_on(object, context.issuer_path(), what, mend);
+            let problem = format!("{object} was changed after its Ready condition was written");
+            findings
+                .report(context.issuer_path(), problem)
+                .subject(object.to_string())
+                .help(
+                    "Check its status again later. If it stays behind, check that its controller is running.",
+                )
+                .rests_on(object);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, issuer, istio};
+    use crate::fixtures::{IssuerFixture, TestCluster, issuer, istio};
     use rstest::rstest;
 
+    const FOUND: &str =
+        "warn metadata.annotations[cert-manager.io/issuer] | Issuer \"ca\" in namespace \"team-a\"";
+
+    fn ca(generation: i64, observed: i64) -> IssuerFixture {
+        issuer("team-a", "ca").ready().generations(generation, observed)
+    }
+
     #[rstest]
-    #[case::behind(2, 1, true)]
-    #[case::up_to_date(2, 2, false)]
-    fn stale(#[case] generation: i64, #[case] observed: i64, #[case] expected: bool) {
-        let cluster =
-            TestCluster::default().object(issuer("team-a", "ca").ready().generations(generation, observed));
-        let expected: &[&str] = if expected {
-            &[
-                "issuer-stale: metadata.annotations[cert-manager.io/issuer]: Issuer \"ca\" in namespace \"team-a\" was changed after its Ready condition was written. Look at it again in a moment; if it stays, see whether cert-manager runs.",
-            ]
-        } else {
-            &[]
-        };
-        assert_eq!(istio("shop").cert_manager("issuer", "ca").findings(&cluster), expected);
+    #[case::behind(ca(2, 1), &[FOUND])]
+    #[case::up_to_date(ca(2, 2), &[])]
+    #[case::no_generations(issuer("team-a", "ca").ready(), &[])]
+    #[case::absent(issuer("team-b", "ca").ready().generations(2, 1), &[])]
+    fn found(#[case] issuer: IssuerFixture, #[case] expected: &[&str]) {
+        let gateway = istio("shop").cert_manager("issuer", "ca");
+        assert_eq!(gateway.found_by("issuer-stale", &TestCluster::default().object(issuer)), expected);
+    }
+
+    /// Where it rejects, a cached issuer can be behind the API server's.
+    #[test]
+    fn a_rejection_reads_the_issuer_again() {
+        let cluster = TestCluster::default().object(ca(2, 1));
+        istio("shop").cert_manager("issuer", "ca").level("issuer-stale", "reject").create(&cluster);
+        assert_eq!(cluster.asked(), ["Issuer team-a/ca", "Issuer team-a/ca fresh"]);
     }
 }

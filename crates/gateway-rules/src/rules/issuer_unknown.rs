@@ -1,83 +1,93 @@
-//! Whether the issuer exists could not be determined.
+//! The policy cannot determine whether the issuer exists.
 //!
-//! The policy was not granted the lookup, RBAC forbids it, cert-manager's kinds are not installed,
-//! or the API server did not answer. The request is refused with code 500, to be safe; the message
-//! says what the platform team has to change. An update of a Gateway that keeps its issuer goes
-//! through.
+//! The policy is not granted the lookup, RBAC forbids it, the CRDs of the issuer are not installed, or
+//! the API server does not answer. To be safe, the request is rejected with code 500; the message says
+//! what the platform team has to change. An update that keeps the issuer and the Secrets of the Gateway
+//! is accepted.
 //!
-//! Refused, where the policy server may not read issuers; accepted with rbac.yaml applied:
+//! Rejected, if RBAC forbids the policy server to read Issuers:
 //! ```yaml
 //! cert-manager.io/issuer: ca
 //! ```
+//! Accepted, if it can read ClusterIssuers:
+//! ```yaml
+//! cert-manager.io/cluster-issuer: letsencrypt
+//! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::{Context, FoundIssuer};
-use crate::finding::{Level, Refusal};
 use crate::lookup::LookupError;
+use crate::rule::{Findings, Rule};
 
 /// `issuer-unknown`
-pub const RULE: Rule = Rule {
-    id: "issuer-unknown",
-    default: Level::Reject,
-    refusal: Refusal::Undetermined,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("issuer-unknown", check).undetermined();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for FoundIssuer { object, outcome } in context.issuers() {
-        match outcome {
-            Ok(_) | Err(LookupError::NotFound) => {}
-            Err(error) => {
-                findings.add(
-                    context.issuer_path(),
-                    object.to_string(),
-                    error.what(object),
-                    error.mend(object),
-                );
-            }
+        if let Err(error) = outcome
+            && *error != LookupError::NotFound
+        {
+            findings
+                .report(context.issuer_path(), error.problem(object))
+                .subject(object.to_string())
+                .help(context.help(error, object));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, istio};
+    use crate::fixtures::{TestCluster, issuer, istio};
     use crate::lookup::{Grant, LookupError, ObjectRef};
     use rstest::rstest;
+    use serde_json::Value;
+
+    const FOUND: &str =
+        "reject metadata.annotations[cert-manager.io/issuer] | Issuer \"ca\" in namespace \"team-a\"";
 
     #[rstest]
-    #[case::kind_not_served(
-        LookupError::KindNotServed,
-        "the API server does not serve Issuer in cert-manager.io/v1. The platform team has to install the CustomResourceDefinition of Issuer, or mend its version in the settings."
-    )]
-    #[case::forbidden(
-        LookupError::Forbidden,
-        "the policy server may not read Issuer \"ca\" in namespace \"team-a\". The platform team has to grant get on issuers.cert-manager.io to the policy server's ServiceAccount (rbac.yaml)."
-    )]
-    #[case::no_capability(
-        LookupError::NotGranted(Grant::Capability),
-        "this policy was not granted the host capability kubernetes/get_resource. The platform team has to deploy it as a ClusterAdmissionPolicy; namespaced policies get no host capabilities unless the PolicyServer lists them."
-    )]
-    #[case::no_resource(
-        LookupError::NotGranted(Grant::Resource),
-        "this policy was not granted lookups of cert-manager.io/v1 Issuer. The platform team has to add apiVersion cert-manager.io/v1, kind Issuer to spec.contextAwareResources of the ClusterAdmissionPolicy (a namespaced AdmissionPolicy cannot have any)."
-    )]
-    #[case::unavailable(LookupError::Unavailable("code 503".into()), "the API server did not answer for Issuer \"ca\" in namespace \"team-a\" (code 503). Try again; if it stays, the platform team has to look at the API server.")]
-    #[case::undetermined(LookupError::Undetermined("a\nb".into()), "the lookup of Issuer \"ca\" in namespace \"team-a\" had an unexpected answer (a b). Try again; if it stays, the platform team has to look at the policy server's log.")]
-    fn each_error(#[case] error: LookupError, #[case] expected: &str) {
+    #[case::kind_not_served(Err(LookupError::KindNotServed), &[FOUND], Some(500))]
+    #[case::forbidden(Err(LookupError::Forbidden), &[FOUND], Some(500))]
+    #[case::no_capability(Err(LookupError::NotGranted(Grant::Capability)), &[FOUND], Some(500))]
+    #[case::no_resource(Err(LookupError::NotGranted(Grant::Resource)), &[FOUND], Some(500))]
+    #[case::unavailable(Err(LookupError::Unavailable("code 503".into())), &[FOUND], Some(500))]
+    #[case::undetermined(Err(LookupError::Undetermined("a\nb".into())), &[FOUND], Some(500))]
+    #[case::absent(Err(LookupError::NotFound), &[], Some(422))]
+    #[case::there(Ok(issuer("team-a", "ca").ready().into()), &[], None)]
+    fn found(
+        #[case] answer: Result<Value, LookupError>,
+        #[case] expected: &[&str],
+        #[case] code: Option<u16>,
+    ) {
         let object = ObjectRef {
             api_version: "cert-manager.io/v1".into(),
             kind: "Issuer".into(),
             namespace: Some("team-a".into()),
             name: "ca".into(),
         };
-        let cluster = TestCluster::default().answer(&object, Err(error));
+        let gateway = istio("shop").cert_manager("issuer", "ca");
+        let cluster = TestCluster::default().answer(&object, answer);
+        assert_eq!(gateway.found_by("issuer-unknown", &cluster), expected);
+        assert_eq!(gateway.create(&cluster).code, code);
+    }
+
+    /// The path, the problem and the help of the lookup's error.
+    #[test]
+    fn texts() {
+        let error = LookupError::NotGranted(Grant::Capability);
+        let object = ObjectRef {
+            api_version: "cert-manager.io/v1".into(),
+            kind: "ClusterIssuer".into(),
+            namespace: None,
+            name: "le".into(),
+        };
+        let cluster = TestCluster::default().answer(&object, Err(error.clone()));
         assert_eq!(
-            istio("shop").cert_manager("issuer", "ca").findings(&cluster),
-            [format!("issuer-unknown: metadata.annotations[cert-manager.io/issuer]: {expected}")]
+            istio("shop").cert_manager("cluster-issuer", "le").findings_of("issuer-unknown", &cluster),
+            [format!(
+                "metadata.annotations[cert-manager.io/cluster-issuer]: {}. {}",
+                error.problem(&object),
+                error.help_of_policy(&object)
+            )]
         );
-        assert_eq!(cluster.asked(), ["Issuer team-a/ca"]);
     }
 }

@@ -1,12 +1,14 @@
-//! The private key is of a kind that the tenant may not have.
+//! The private key has an algorithm or a size that the tenant may not have.
 //!
-//! Without annotations cert-manager makes RSA keys of 2048 bits; of a pair of credentials on one Istio
-//! server the second is ECDSA on P-256, or RSA where the first is ECDSA.
+//! Without annotations cert-manager generates RSA keys of 2048 bits. If one Istio server names two
+//! credentials, the second key is ECDSA P-256, or RSA 2048 if the first is ECDSA.
 //!
-//! Configured per tenant: `key: {algorithms, rsa_min, ecdsa}`: which of `RSA`, `ECDSA` and `Ed25519`,
-//! the least bits of an RSA key, and the sizes of ECDSA keys. What is left out asks nothing.
+//! Configured per tenant: `key: {algorithms, rsa_min, rsa_max, ecdsa}`. `algorithms` are some of `RSA`,
+//! `ECDSA` and `Ed25519`, `rsa_min` and `rsa_max` bounds for the size of RSA keys, `ecdsa` the sizes of
+//! ECDSA keys. What is omitted allows everything. Very large RSA keys cost much CPU time when they are
+//! generated, so set `rsa_max`.
 //!
-//! Refused, with `key: {rsa_min: 3072}`, since it is a key of 2048 bits:
+//! Rejected, with `key: {rsa_min: 3072}`, because the default is 2048 bits:
 //! ```yaml
 //! cert-manager.io/private-key-algorithm: RSA
 //! ```
@@ -19,68 +21,65 @@
 use certificate_shim::annotation;
 use certificate_shim::template::{Algorithm, PrivateKey};
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-use crate::settings::tenants::Tenant;
+use crate::rule::{Findings, Rule};
+use crate::settings::tenants::KeyPolicy;
 use crate::text::{allowed, quote};
 
 /// `key-not-allowed`
-pub const RULE: Rule = Rule {
-    id: "key-not-allowed",
-    default: Level::Reject,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("key-not-allowed", check).forbidden().of_planned();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
-    let mut is_told = false;
+    let mut is_checked = false;
     for certificate in &context.plan.certificates {
         let key = certificate.private_key;
         let is_as_annotated = key.is_like(&template.private_key);
-        if is_as_annotated && is_told {
+        if is_as_annotated && is_checked {
             continue;
         }
-        is_told |= is_as_annotated;
-        let Some((annotation, mend)) = fault(tenant, key) else { continue };
+        is_checked |= is_as_annotated;
+        let Some((annotation, help)) = fault(&tenant.key, key) else { continue };
         let shown = match key.effective_size() {
             0 => key.effective_algorithm().as_str().to_owned(),
             size => format!("{} {size}", key.effective_algorithm().as_str()),
         };
-        let what = format!("tenant {} may not have private keys of {shown}", quote(&tenant.name));
+        let problem = format!("tenant {} may not have {shown} keys", quote(&tenant.name));
         if is_as_annotated {
-            findings.add(context.path_of(annotation), shown, what, mend);
+            findings.report(context.path_of(annotation), problem).subject(shown).help(help);
         } else {
-            let place = certificate.places.first().map(ToString::to_string).unwrap_or_default();
-            findings.add_about(&certificate.secret(), place, shown, what, mend);
+            findings
+                .report(certificate.path(), problem)
+                .subject(shown)
+                .help("Use one credential for this server, or ask the platform team.")
+                .about(certificate.secret());
         }
     }
 }
 
-/// The annotation that would mend it, and how.
-fn fault(tenant: &Tenant, key: PrivateKey) -> Option<(&'static str, String)> {
+/// The annotation that decides, and the fix.
+fn fault(policy: &KeyPolicy, key: PrivateKey) -> Option<(&'static str, String)> {
     let (algorithm, size) = (key.effective_algorithm(), key.effective_size());
-    if let Some(algorithms) = &tenant.algorithms
+    if let Some(algorithms) = &policy.algorithms
         && !algorithms.iter().any(|word| word == algorithm.as_str())
     {
         return Some((annotation::PRIVATE_KEY_ALGORITHM, allowed(algorithms, str::to_owned)));
     }
-    let sizes = match algorithm {
-        Algorithm::Rsa => format!("{} bits or more", tenant.rsa_min.filter(|min| size < *min)?),
+    let set = |bound: String| format!("Set {} to {bound}.", annotation::PRIVATE_KEY_SIZE);
+    let help = match algorithm {
+        Algorithm::Rsa => match (policy.rsa_min, policy.rsa_max) {
+            (Some(min), _) if size < min => set(format!("{min} or more")),
+            (_, Some(max)) if size > max => set(format!("{max} or less")),
+            _ => return None,
+        },
         Algorithm::Ecdsa => {
-            let sizes = tenant.ecdsa.as_ref().filter(|sizes| !sizes.contains(&size))?;
-            let mut shown = Vec::new();
-            for size in sizes {
-                shown.push(size.to_string());
-            }
-            return Some((annotation::PRIVATE_KEY_SIZE, allowed(&shown, str::to_owned)));
+            let sizes = policy.ecdsa.as_ref().filter(|sizes| !sizes.contains(&size))?;
+            let sizes: Vec<String> = sizes.iter().map(i64::to_string).collect();
+            allowed(&sizes, str::to_owned)
         }
         Algorithm::Ed25519 => return None,
     };
-    Some((annotation::PRIVATE_KEY_SIZE, allowed(&[sizes], str::to_owned)))
+    Some((annotation::PRIVATE_KEY_SIZE, help))
 }
 
 #[cfg(test)]
@@ -89,15 +88,15 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const ALGORITHM: &str = "key-not-allowed: metadata.annotations[cert-manager.io/private-key-algorithm]: tenant \"a\" may not have private keys of";
-    const SIZE: &str = "key-not-allowed: metadata.annotations[cert-manager.io/private-key-size]: tenant \"a\" may not have private keys of";
-    const ASK: &str = "for others, ask the platform team.";
-
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready())
     }
 
-    fn asking(gateway: GatewayFixture, algorithm: &str, size: &str, key: Value) -> GatewayFixture {
+    fn found(gateway: &GatewayFixture) -> Vec<String> {
+        gateway.found_by("key-not-allowed", &cluster())
+    }
+
+    fn with(gateway: GatewayFixture, algorithm: &str, size: &str, key: Value) -> GatewayFixture {
         let gateway = gateway.cert_manager("cluster-issuer", "le").tenant(json!({"key": key}));
         [("private-key-algorithm", algorithm), ("private-key-size", size)]
             .into_iter()
@@ -106,61 +105,102 @@ mod tests {
     }
 
     #[rstest]
-    #[case::default("", "", json!({"algorithms": ["RSA"], "rsa_min": 2048}), None)]
-    #[case::default_too_small("", "", json!({"rsa_min": 3072}), Some(format!("{SIZE} RSA 2048. Allowed are 3072 bits or more; {ASK}")))]
-    #[case::large_enough("RSA", "4096", json!({"rsa_min": 3072}), None)]
-    #[case::default_algorithm("", "", json!({"algorithms": ["ECDSA"]}), Some(format!("{ALGORITHM} RSA 2048. Allowed are ECDSA; {ASK}")))]
-    #[case::algorithm("Ed25519", "", json!({"algorithms": ["RSA", "ECDSA"]}), Some(format!("{ALGORITHM} Ed25519. Allowed are RSA, ECDSA; {ASK}")))]
+    #[case::default("", "", json!({"algorithms": ["RSA"], "rsa_min": 2048, "rsa_max": 2048}), None)]
+    #[case::default_too_small("", "", json!({"rsa_min": 3072}), Some("size] | RSA 2048"))]
+    #[case::too_small("RSA", "3071", json!({"rsa_min": 3072, "rsa_max": 4096}), Some("size] | RSA 3071"))]
+    #[case::large_enough("RSA", "3072", json!({"rsa_min": 3072, "rsa_max": 4096}), None)]
+    #[case::small_enough("RSA", "4096", json!({"rsa_min": 3072, "rsa_max": 4096}), None)]
+    #[case::too_large("RSA", "4097", json!({"rsa_min": 3072, "rsa_max": 4096}), Some("size] | RSA 4097"))]
+    #[case::too_large_without_min("", "8192", json!({"rsa_max": 4096}), Some("size] | RSA 8192"))]
+    #[case::default_algorithm("", "", json!({"algorithms": ["ECDSA"]}), Some("algorithm] | RSA 2048"))]
+    #[case::algorithm("Ed25519", "", json!({"algorithms": ["RSA", "ECDSA"]}), Some("algorithm] | Ed25519"))]
+    #[case::no_algorithm("RSA", "", json!({"algorithms": []}), Some("algorithm] | RSA 2048"))]
+    #[case::second_algorithm("ECDSA", "", json!({"algorithms": ["RSA", "ECDSA"]}), None)]
     #[case::ecdsa("ECDSA", "", json!({"ecdsa": [256]}), None)]
-    #[case::ecdsa_size("ECDSA", "521", json!({"ecdsa": [256, 384]}), Some(format!("{SIZE} ECDSA 521. Allowed are 256, 384; {ASK}")))]
-    #[case::no_ecdsa("ECDSA", "384", json!({"ecdsa": []}), Some(format!("{SIZE} ECDSA 384. None are allowed; ask the platform team.")))]
-    #[case::others_are_not_meant("ECDSA", "", json!({"rsa_min": 8192}), None)]
+    #[case::ecdsa_size("ECDSA", "521", json!({"ecdsa": [256, 384]}), Some("size] | ECDSA 521"))]
+    #[case::no_ecdsa("ECDSA", "384", json!({"ecdsa": []}), Some("size] | ECDSA 384"))]
+    #[case::ecdsa_has_other_sizes("ECDSA", "", json!({"rsa_min": 8192, "rsa_max": 8192}), None)]
     #[case::ed25519_has_no_size("Ed25519", "", json!({"rsa_min": 8192, "ecdsa": []}), None)]
-    #[case::nothing_asked("RSA", "2048", json!({}), None)]
-    fn keys(
-        #[case] algorithm: &str,
-        #[case] size: &str,
-        #[case] key: Value,
-        #[case] expected: Option<String>,
-    ) {
+    #[case::no_restriction("RSA", "8192", json!({}), None)]
+    fn keys(#[case] algorithm: &str, #[case] size: &str, #[case] key: Value, #[case] expected: Option<&str>) {
+        let line = |found| format!("reject metadata.annotations[cert-manager.io/private-key-{found}");
+        let expected: Vec<String> = expected.map(line).into_iter().collect();
         for gateway in [istio("shop"), gateway_api("shop")] {
-            let gateway = asking(gateway, algorithm, size, key.clone());
-            assert_eq!(gateway.findings(&cluster()), expected.iter().cloned().collect::<Vec<_>>());
+            assert_eq!(found(&with(gateway, algorithm, size, key.clone())), expected);
         }
     }
 
-    fn pair(key: Value) -> GatewayFixture {
-        asking(istio("shop"), "", "", key)
-            .with("/spec/servers/0/tls", json!({"mode": "SIMPLE", "credentialNames": ["rsa", "ecdsa"]}))
+    fn pair(algorithm: &str, size: &str, key: Value) -> GatewayFixture {
+        let tls = json!({"mode": "SIMPLE", "credentialNames": ["first", "second"]});
+        with(istio("shop"), algorithm, size, key).with("/spec/servers/0/tls", tls)
     }
 
+    /// The key of the second credential is of the other algorithm, whatever the annotations say.
+    #[rstest]
+    #[case::both_allowed("", "", json!({"algorithms": ["RSA", "ECDSA"]}), &[])]
+    #[case::second_algorithm(
+        "", "", json!({"algorithms": ["RSA"]}), &["spec.servers[0].tls.credentialNames[1] | ECDSA 256"]
+    )]
+    #[case::second_size(
+        "", "", json!({"ecdsa": [384]}), &["spec.servers[0].tls.credentialNames[1] | ECDSA 256"]
+    )]
+    #[case::second_is_rsa(
+        "ECDSA", "384", json!({"rsa_min": 3072}), &["spec.servers[0].tls.credentialNames[1] | RSA 2048"]
+    )]
+    #[case::both("RSA", "3072", json!({"algorithms": []}), &[
+        "metadata.annotations[cert-manager.io/private-key-algorithm] | RSA 3072",
+        "spec.servers[0].tls.credentialNames[1] | ECDSA 256",
+    ])]
+    fn two_credentials(
+        #[case] algorithm: &str,
+        #[case] size: &str,
+        #[case] key: Value,
+        #[case] expected: &[&str],
+    ) {
+        let expected: Vec<String> = expected.iter().map(|found| format!("reject {found}")).collect();
+        assert_eq!(found(&pair(algorithm, size, key)), expected);
+    }
+
+    /// Before and after the pair are Secrets of the annotated kind; each second one has its own finding.
     #[test]
-    fn the_second_of_a_pair_is_of_another_kind() {
-        assert_eq!(pair(json!({"algorithms": ["RSA", "ECDSA"]})).findings(&cluster()), Vec::<String>::new());
+    fn the_annotated_kind_is_reported_once() {
+        let server = |tls: Value| {
+            let port = json!({"number": 8443, "name": "b", "protocol": "HTTPS"});
+            json!({"port": port, "hosts": ["b.example.com"], "tls": tls})
+        };
+        let gateway = pair("", "", json!({"algorithms": []}))
+            .push("/spec/servers", server(json!({"mode": "SIMPLE", "credentialName": "third"})))
+            .push("/spec/servers", server(json!({"mode": "SIMPLE", "credentialNames": ["fourth", "fifth"]})));
         assert_eq!(
-            pair(json!({"algorithms": ["RSA"]})).findings(&cluster()),
-            [format!(
-                "key-not-allowed: spec.servers[0].tls.credentialNames[1]: tenant \"a\" may not have private keys of ECDSA 256. Allowed are RSA; {ASK}"
-            )]
+            found(&gateway),
+            [
+                "reject metadata.annotations[cert-manager.io/private-key-algorithm] | RSA 2048",
+                "reject spec.servers[0].tls.credentialNames[1] | ECDSA 256",
+                "reject spec.servers[2].tls.credentialNames[1] | ECDSA 256",
+            ]
         );
     }
 
-    #[test]
-    fn what_all_have_in_common_is_told_once() {
-        let server = json!({"port": {"number": 8443, "name": "b", "protocol": "HTTPS"}, "hosts": ["b.example.com"], "tls": {"mode": "SIMPLE", "credentialName": "b-tls"}});
-        let gateway = asking(istio("shop"), "", "", json!({"rsa_min": 3072})).push("/spec/servers", server);
-        assert_eq!(gateway.findings(&cluster()).len(), 1);
+    #[rstest]
+    #[case::the_same("2048", "shop-tls", true)]
+    #[case::another_size("3072", "shop-tls", false)]
+    #[case::another_secret("2048", "other-tls", false)]
+    fn an_update(#[case] size: &str, #[case] secret: &str, #[case] is_accepted: bool) {
+        let with = |size| with(istio("shop"), "RSA", size, json!({"rsa_min": 4096}));
+        let new = with(size).annotation("a", "b");
+        let new = new.with("/spec/servers/0/tls/credentialName", json!(secret));
+        let response = new.update_from(&with("2048"), &cluster());
+        assert_eq!((response.accepted, response.code), (is_accepted, (!is_accepted).then_some(403)));
     }
 
-    #[test]
-    fn an_update() {
-        let with = |size| asking(istio("shop"), "RSA", size, json!({"rsa_min": 4096}));
-        assert_eq!(with("2048").create(&cluster()).code, Some(403));
-        assert!(with("2048").annotation("a", "b").update_from(&with("2048"), &cluster()).accepted);
-        assert!(!with("3072").update_from(&with("2048"), &cluster()).accepted);
-        let pair = pair(json!({"algorithms": ["RSA"]}));
-        assert!(pair.clone().annotation("a", "b").update_from(&pair, &cluster()).accepted);
-        let other = pair.clone().with("/spec/servers/0/tls/credentialNames/1", json!("other"));
-        assert!(!other.update_from(&pair, &cluster()).accepted);
+    /// A finding about the second key is about its Certificate only.
+    #[rstest]
+    #[case::the_same("first", "second", true)]
+    #[case::another_first("other", "second", true)]
+    #[case::another_second("first", "other", false)]
+    fn an_update_of_two(#[case] first: &str, #[case] second: &str, #[case] is_accepted: bool) {
+        let old = pair("", "", json!({"algorithms": ["RSA"]}));
+        let new = old.clone().with("/spec/servers/0/tls/credentialNames", json!([first, second]));
+        assert_eq!(new.update_from(&old, &cluster()).accepted, is_accepted);
     }
 }

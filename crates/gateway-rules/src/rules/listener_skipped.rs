@@ -1,68 +1,90 @@
-//! cert-manager skips a listener.
+//! cert-manager skips a listener that terminates TLS.
 //!
-//! The listener terminates TLS, but cert-manager can make no Certificate for it, and tells so in an
-//! event only. The other listeners get theirs.
+//! cert-manager cannot issue a Certificate for such a listener and reports that only in an Event. The
+//! other listeners get their Certificates. A listener that another source provides with its
+//! certificate can be listed in `ignore-tls-listeners`.
 //!
 //! Warned about:
 //! ```yaml
-//! - name: https
-//!   protocol: HTTPS
-//!   tls: {mode: Terminate, certificateRefs: [{name: web-tls}]}
+//! hostname: null
 //! ```
-//! Accepted silently: with a `hostname`, or with the listener exempt:
+//! Accepted:
+//! ```yaml
+//! hostname: shop.example.com
+//! ```
+//! Or with the listener excluded:
 //! ```yaml
 //! cert-manager.io/ignore-tls-listeners: https
 //! ```
 
-use certificate_shim::annotation;
-use certificate_shim::gateway::GatewayKind;
-use certificate_shim::skip::SkipReason;
+use std::collections::BTreeSet;
 
-use super::{Applies, Findings, Judges, Rule};
+use certificate_shim::gateway::Spec;
+use certificate_shim::skip::{ListenerFault, SkipFault};
+
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-
+use crate::rule::{Findings, Rule};
+use crate::servers::names_no_certificate;
 use crate::text::quote;
 
 /// `listener-skipped`
-pub const RULE: Rule = Rule {
-    id: "listener-skipped",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("listener-skipped", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    if context.gateway.kind == GatewayKind::Istio {
-        return;
-    }
+    let Spec::Listeners(listeners) = &context.gateway.spec else { return };
     for skipped in &context.plan.skipped {
+        // If nothing is planned, `tls-without-secret` reports such a listener.
+        let has_other_rule = context.plan.certificates.is_empty()
+            && listeners.get(skipped.index).is_some_and(names_no_certificate);
+        let name = quote(&skipped.name);
+        let mut reasons: BTreeSet<String> = BTreeSet::new();
         for fault in &skipped.faults {
-            let (why, mend) = why(&fault.reason);
-            let what = format!("cert-manager skips the listener {}, since {why}", quote(&skipped.name));
-            let mend = format!("{mend}, or list the listener in {}.", annotation::IGNORE_TLS_LISTENERS);
-            findings.add(fault.place.to_string(), what.clone(), what, mend);
+            let SkipFault::Listener(_, listener_fault) = fault else { continue };
+            let is_no_secret =
+                matches!(listener_fault, ListenerFault::NoTls | ListenerFault::NoCertificateRefs);
+            if has_other_rule && is_no_secret {
+                continue;
+            }
+            let (reason, help) = reason_and_help(listener_fault);
+            let problem = format!("cert-manager skips the listener {name}: {reason}");
+            let subject = format!("{name} {reason}");
+            if reasons.insert(reason) {
+                findings.report(fault.place(skipped.index).to_string(), problem).subject(subject).help(help);
+            }
         }
     }
 }
 
-/// Why cert-manager skips a listener, and how to mend it.
-fn why(reason: &SkipReason) -> (String, &'static str) {
-    match reason {
-        SkipReason::NoHostname => ("it has no hostname".to_owned(), "Give it one"),
-        SkipReason::NoTls => ("it has no tls".to_owned(), "Add mode and certificateRefs"),
-        SkipReason::NoCertificateRefs => ("it names no Secret".to_owned(), "Name one"),
-        SkipReason::Group(value) | SkipReason::Kind(value) => {
-            (format!("{} is not that of a Secret", quote(value)), "Refer to a Secret")
+/// Why cert-manager skips a listener, and the fix. A reference to something else than a Secret of the
+/// namespace can be what its owner wants, so the fix leaves it as it is.
+fn reason_and_help(fault: &ListenerFault) -> (String, &'static str) {
+    const OTHER_SOURCE: &str =
+        "List the listener in cert-manager.io/ignore-tls-listeners, or use a Secret of this namespace.";
+    const MODE: &str = "Set mode: Terminate, or list the listener in cert-manager.io/ignore-tls-listeners.";
+    match fault {
+        ListenerFault::NoHostname => (
+            "it has no hostname".to_owned(),
+            "Set hostname, or list the listener in cert-manager.io/ignore-tls-listeners.",
+        ),
+        ListenerFault::NoTls => (
+            "it has no tls".to_owned(),
+            "Add tls.certificateRefs, or list the listener in cert-manager.io/ignore-tls-listeners.",
+        ),
+        ListenerFault::NoCertificateRefs => (
+            "it names no Secret".to_owned(),
+            "Add certificateRefs, or list the listener in cert-manager.io/ignore-tls-listeners.",
+        ),
+        ListenerFault::Group(group) => {
+            (format!("it refers to the group {}, not to a Secret", quote(group)), OTHER_SOURCE)
         }
-        SkipReason::ForeignNamespace(namespace) => {
-            (format!("its Secret is in namespace {}", quote(namespace)), "Remove the namespace")
+        ListenerFault::Kind(kind) => {
+            (format!("it refers to the kind {}, not to a Secret", quote(kind)), OTHER_SOURCE)
         }
-        SkipReason::Mode(mode) => (format!("its mode is {}", quote(mode)), "Let it be Terminate"),
-        // What is left is a mode that is missing; the other reasons are about Istio's servers.
-        _ => ("it has no mode".to_owned(), "Let it be Terminate"),
+        ListenerFault::ForeignNamespace(namespace) => {
+            (format!("its Secret is in namespace {}", quote(namespace)), OTHER_SOURCE)
+        }
+        ListenerFault::NoMode => ("it has no mode".to_owned(), MODE),
+        ListenerFault::UnknownMode(mode) => (format!("its mode is {}", quote(mode)), MODE),
     }
 }
 
@@ -76,80 +98,95 @@ mod tests {
         TestCluster::default().object(cluster_issuer("le").ready()).object(gateway_api("web"))
     }
 
-    /// Its second listener is that one.
+    /// With that second listener.
     fn with_listener(gateway: GatewayFixture, mut listener: Value) -> GatewayFixture {
         listener["name"] = json!("b");
         listener["port"] = json!(8443);
         gateway.cert_manager("cluster-issuer", "le").push("/spec/listeners", listener)
     }
 
-    fn sound() -> Value {
+    fn valid() -> Value {
         json!({"protocol": "HTTPS", "hostname": "b.example.com",
             "tls": {"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": "b"}]}})
     }
 
     fn with(pointer: &str, value: Value) -> Value {
-        let mut listener = sound();
+        let mut listener = valid();
         *listener.pointer_mut(pointer).unwrap() = value;
         listener
     }
 
-    const HOSTNAME: (&str, &str, &str) = ("hostname", "it has no hostname", "Give it one");
-
     #[rstest]
-    #[case::sound(sound(), &[])]
-    #[case::plain(with("/protocol", json!("HTTP")), &[])]
+    #[case::valid(valid(), &[])]
+    #[case::http(with("/protocol", json!("HTTP")), &[])]
     #[case::passthrough(with("/tls", json!({"mode": "Passthrough"})), &[])]
-    #[case::no_hostname(with("/hostname", json!(null)), &[HOSTNAME])]
-    #[case::no_tls(with("/tls", json!(null)), &[("tls", "it has no tls", "Add mode and certificateRefs")])]
-    #[case::no_secret(with("/tls/certificateRefs", json!([])), &[("tls.certificateRefs", "it names no Secret", "Name one")])]
+    #[case::no_hostname(with("/hostname", json!(null)), &["hostname: it has no hostname"])]
+    #[case::no_tls(with("/tls", json!(null)), &["tls: it has no tls"])]
+    #[case::no_secret(with("/tls/certificateRefs", json!([])), &["tls.certificateRefs: it names no Secret"])]
     #[case::kind(with("/tls/certificateRefs/0/kind", json!("ConfigMap")), &[
-        ("tls.certificateRefs[0].kind", "\"ConfigMap\" is not that of a Secret", "Refer to a Secret")
+        "tls.certificateRefs[0].kind: it refers to the kind \"ConfigMap\", not to a Secret"
     ])]
     #[case::group(with("/tls/certificateRefs/0/group", json!("example.com")), &[
-        ("tls.certificateRefs[0].group", "\"example.com\" is not that of a Secret", "Refer to a Secret")
+        "tls.certificateRefs[0].group: it refers to the group \"example.com\", not to a Secret"
     ])]
     #[case::namespace(with("/tls/certificateRefs/0", json!({"name": "b", "namespace": "team-b"})), &[
-        ("tls.certificateRefs[0].namespace", "its Secret is in namespace \"team-b\"", "Remove the namespace")
+        "tls.certificateRefs[0].namespace: its Secret is in namespace \"team-b\""
     ])]
-    #[case::no_mode(with("/tls/mode", json!(null)), &[("tls.mode", "it has no mode", "Let it be Terminate")])]
-    #[case::mode(with("/tls/mode", json!("terminate")), &[("tls.mode", "its mode is \"terminate\"", "Let it be Terminate")])]
+    #[case::the_same_twice(
+        with("/tls/certificateRefs", json!([
+            {"name": "b", "namespace": "team-b"},
+            {"name": "c", "namespace": "team-c"},
+            {"name": "d", "namespace": "team-b"},
+        ])),
+        &[
+            "tls.certificateRefs[0].namespace: its Secret is in namespace \"team-b\"",
+            "tls.certificateRefs[1].namespace: its Secret is in namespace \"team-c\"",
+        ]
+    )]
+    #[case::no_mode(with("/tls/mode", json!(null)), &["tls.mode: it has no mode"])]
+    #[case::unknown_mode(with("/tls/mode", json!("terminate")), &["tls.mode: its mode is \"terminate\""])]
     #[case::everything(json!({"protocol": "TLS", "tls": {}}), &[
-        HOSTNAME,
-        ("tls.certificateRefs", "it names no Secret", "Name one"),
-        ("tls.mode", "it has no mode", "Let it be Terminate"),
+        "hostname: it has no hostname",
+        "tls.certificateRefs: it names no Secret",
+        "tls.mode: it has no mode",
     ])]
-    fn found(#[case] listener: Value, #[case] expected: &[(&str, &str, &str)]) {
-        let text = |(field, why, mend): &(&str, &str, &str)| {
-            format!(
-                "spec.listeners[1].{field}: cert-manager skips the listener \"b\", since {why}. {mend}, or list the listener in cert-manager.io/ignore-tls-listeners."
-            )
+    fn found(#[case] listener: Value, #[case] expected: &[&str]) {
+        let line = |expected: &&str| {
+            let (field, reason) = expected.split_once(": ").unwrap();
+            format!("warn spec.listeners[1].{field} | \"b\" {reason}")
         };
-        let expected: Vec<String> = expected.iter().map(text).collect();
+        let expected: Vec<String> = expected.iter().map(line).collect();
         for gateway in [gateway_api("web"), listener_set("extra")] {
             let gateway = with_listener(gateway, listener.clone());
-            assert_eq!(gateway.findings_of("listener-skipped", &cluster()), expected);
-            let ignored = gateway.cert_manager("ignore-tls-listeners", "a, b");
-            assert_eq!(ignored.findings(&cluster()), Vec::<String>::new());
+            assert_eq!(gateway.found_by("listener-skipped", &cluster()), expected);
+            let excluded = gateway.cert_manager("ignore-tls-listeners", "a, b");
+            assert_eq!(excluded.found(&cluster()), Vec::<String>::new());
         }
     }
 
-    #[test]
-    fn servers_have_rules_of_their_own() {
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
-        let gateway = gateway.with("/spec/servers/0/tls/mode", json!(null));
-        assert_eq!(gateway.findings_of("listener-skipped", &cluster()), Vec::<String>::new());
+    /// Without any Certificate, `tls-without-secret` reports a listener that has nothing to serve.
+    #[rstest]
+    #[case::no_tls("/tls", json!(null), &["tls-without-secret reject"])]
+    #[case::no_secret("/tls/certificateRefs", json!([]), &["tls-without-secret reject"])]
+    #[case::options("/tls", json!({"mode": "Terminate", "options": {"example.com/certificates": "a"}}), &[
+        "listener-skipped warn"
+    ])]
+    #[case::with_other_faults("/tls", json!({}), &["listener-skipped warn", "tls-without-secret reject"])]
+    #[case::unknown_mode("/tls", json!({"mode": "terminate"}), &[
+        "listener-skipped warn",
+        "listener-skipped warn",
+    ])]
+    fn the_only_listener(#[case] pointer: &str, #[case] value: Value, #[case] expected: &[&str]) {
+        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
+        let gateway = gateway.with(&format!("/spec/listeners/0{pointer}"), value);
+        assert_eq!(gateway.rules(&cluster()), expected);
     }
 
-    #[rstest]
-    #[case::the_same(with("/hostname", json!(null)), true)]
-    #[case::was_sound(sound(), false)]
-    #[case::another_fault(with("/tls/mode", json!(null)), false)]
-    fn updates(#[case] before: Value, #[case] let_through: bool) {
-        let gateway =
-            |listener| with_listener(gateway_api("web"), listener).level("listener-skipped", "reject");
-        let new = gateway(with("/hostname", json!(null))).annotation("a", "b");
-        assert_eq!(new.update_from(&gateway(before), &cluster()).accepted, let_through);
+    #[test]
+    fn servers_have_other_rules() {
+        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
+        let gateway = gateway.with("/spec/servers/0/tls/mode", json!(null));
+        assert_eq!(gateway.found_by("listener-skipped", &cluster()), Vec::<String>::new());
     }
 
     #[test]
@@ -162,8 +199,8 @@ mod tests {
             listener["name"] = json!(name);
             listener
         };
-        let [sound, skipped] = [named("a", sound()), named("b", with("/hostname", json!(null)))];
-        let old = gateway([sound.clone(), skipped.clone()]);
-        assert!(gateway([skipped, sound]).update_from(&old, &cluster()).accepted);
+        let [valid, skipped] = [named("a", valid()), named("b", with("/hostname", json!(null)))];
+        let old = gateway([valid.clone(), skipped.clone()]);
+        assert!(gateway([skipped, valid]).update_from(&old, &cluster()).accepted);
     }
 }

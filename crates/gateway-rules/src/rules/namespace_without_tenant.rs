@@ -1,108 +1,108 @@
-//! The namespace belongs to no tenant.
+//! No tenant owns the namespace.
 //!
-//! Once there are tenants, a Gateway that asks for a certificate needs to be one's, or else every new
-//! namespace could have any name and any Secret. Istio Gateways that name a credential are judged
-//! annotated or not.
+//! Once there are tenants, only their namespaces may have Gateways with certificates. Otherwise every
+//! new namespace could get any name and serve any Secret. Istio Gateways and ListenerSets that name a
+//! Secret are checked even if they name no issuer. With `other_namespaces: accept`, namespaces that no
+//! tenant owns may have any certificate.
 //!
-//! Configured: `other_namespaces: accept` lets namespaces of no tenant ask for anything.
-//!
-//! Refused, where no tenant has the namespace `sandbox`; accepted in a namespace that one has:
+//! Rejected, if no tenant owns the namespace `sandbox`:
 //! ```yaml
-//! metadata:
-//!   name: web
-//!   namespace: sandbox
-//!   annotations: {cert-manager.io/cluster-issuer: letsencrypt-production}
+//! metadata: {namespace: sandbox}
+//! cert-manager.io/cluster-issuer: letsencrypt
+//! ```
+//! Accepted, if a tenant owns the namespace `team-a`:
+//! ```yaml
+//! metadata: {namespace: team-a}
+//! cert-manager.io/cluster-issuer: letsencrypt
 //! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-use crate::tenancy::Tenancy;
+use crate::rule::{Findings, Rule};
+use crate::tenancy::{Tenancy, asks_for_certificates};
 use crate::text::quote;
 
 /// `namespace-without-tenant`
-pub const RULE: Rule = Rule {
-    id: "namespace-without-tenant",
-    default: Level::Reject,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::All,
-    check,
-};
+pub const RULE: Rule = Rule::reject("namespace-without-tenant", check).forbidden().of_all().about_whole();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    if matches!(context.tenancy(), Tenancy::Other) && !context.settings.accept_other_namespaces {
+    let asks = asks_for_certificates(context.written, context.gateway);
+    if asks && matches!(context.tenancy(), Tenancy::Other) && !context.settings.accept_other_namespaces {
         let namespace = context.gateway.metadata.namespace;
-        let what =
-            format!("namespace {} belongs to no tenant, and so may have no certificates", quote(namespace));
-        let mend = "Apply it in a tenant's namespace, or ask the platform team to give this one to a tenant.";
-        findings.add("metadata.namespace", namespace, what, mend);
+        let problem =
+            format!("no tenant owns namespace {}, so it may not have certificates", quote(namespace));
+        findings
+            .report("metadata.namespace", problem)
+            .subject(namespace)
+            .help("Use a namespace of a tenant, or ask the platform team to assign this one to a tenant.");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    const FOUND: &str = "namespace-without-tenant: metadata.namespace: namespace \"team-a\" belongs to no tenant, and so may have no certificates. Apply it in a tenant's namespace, or ask the platform team to give this one to a tenant.";
+    fn of(gateway: GatewayFixture, settings: Value) -> Vec<String> {
+        let parent = gateway_api("web").cert_manager("cluster-issuer", "le");
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready()).object(parent);
+        gateway.settings(settings).found_by("namespace-without-tenant", &cluster)
+    }
 
-    fn cluster() -> TestCluster {
-        TestCluster::default().object(cluster_issuer("le").ready())
+    fn tenants(tenant: Value) -> Value {
+        let mut full = json!({"name": "b", "issuers": [], "dns_names": []});
+        for (field, value) in tenant.as_object().unwrap() {
+            full[field] = value.clone();
+        }
+        json!({"tenants": [full]})
     }
 
     fn annotated(gateway: GatewayFixture) -> GatewayFixture {
         gateway.cert_manager("cluster-issuer", "le")
     }
 
-    fn of_others(gateway: GatewayFixture) -> GatewayFixture {
-        gateway.tenant(json!({"namespaces": ["team-b"]}))
+    /// With that instead of its first server's TLS.
+    fn tls(gateway: GatewayFixture, tls: Value) -> GatewayFixture {
+        gateway.with("/spec/servers/0/tls", tls)
+    }
+
+    /// With one plain listener.
+    fn plain(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.spec("listeners", json!([{"name": "http", "port": 80, "protocol": "HTTP"}]))
     }
 
     #[rstest]
     #[case::istio_annotated(annotated(istio("shop")), true)]
     #[case::istio_unannotated(istio("shop"), true)]
-    #[case::istio_without_credential(istio("shop").with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH"})), false)]
-    #[case::istio_annotated_without_credential(annotated(istio("shop")).with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH"})), true)]
+    #[case::istio_certificate_file(tls(istio("shop"), json!({"serverCertificate": "/etc/tls.crt"})), true)]
+    #[case::istio_without_secret(tls(istio("shop"), json!({"mode": "PASSTHROUGH"})), false)]
+    #[case::istio_annotated_only(annotated(tls(istio("shop"), json!({"mode": "PASSTHROUGH"}))), true)]
     #[case::gateway_api_annotated(annotated(gateway_api("shop")), true)]
+    #[case::gateway_api_annotated_without_tls(annotated(plain(gateway_api("shop"))), true)]
     #[case::gateway_api_unannotated(gateway_api("shop"), false)]
-    #[case::gateway_api_that_speaks_of_cert_manager(gateway_api("shop").cert_manager("alt-names", "x.org"), false)]
-    fn namespaces_of_no_tenant(#[case] gateway: GatewayFixture, #[case] expected: bool) {
-        let findings = of_others(gateway).findings(&cluster());
-        assert_eq!(findings.contains(&FOUND.to_owned()), expected, "{findings:?}");
+    #[case::gateway_api_only_names(gateway_api("shop").cert_manager("alt-names", "x.org"), false)]
+    #[case::gateway_api_only_kind(gateway_api("shop").cert_manager("issuer-kind", "ClusterIssuer"), false)]
+    #[case::set_annotated(annotated(plain(listener_set("extra"))), true)]
+    #[case::set_without_issuer(listener_set("extra").spec("parentRef", json!({"name": "other"})), true)]
+    #[case::set_with_inherited_issuer(listener_set("extra"), true)]
+    #[case::set_without_tls(plain(listener_set("extra")), false)]
+    #[case::set_only_kind(plain(listener_set("extra")).cert_manager("issuer-kind", "ClusterIssuer"), false)]
+    fn found(#[case] gateway: GatewayFixture, #[case] is_reported: bool) {
+        let expected = if is_reported { &["reject metadata.namespace | team-a"][..] } else { &[] };
+        assert_eq!(of(gateway, tenants(json!({"namespaces": ["team-b"]}))), expected);
     }
 
-    #[test]
-    fn a_tenant_s_namespace() {
-        assert_eq!(istio("shop").tenant(json!({})).findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn accepted_where_settings_say_so() {
-        let gateway = istio("shop").settings(json!({"other_namespaces": "accept"}));
-        assert_eq!(of_others(gateway).findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn no_tenants_at_all() {
-        for settings in
-            [json!({}), json!({"tenants": []}), json!({"tenants": [], "other_namespaces": "reject"})]
-        {
-            assert_eq!(
-                annotated(istio("shop")).settings(settings).findings(&cluster()),
-                Vec::<String>::new()
-            );
-        }
-    }
-
-    #[test]
-    fn an_update() {
-        let old = of_others(istio("shop"));
-        assert_eq!(old.create(&cluster()).code, Some(403));
-        assert!(old.clone().annotation("a", "b").update_from(&old, &cluster()).accepted);
-        let other_secret = old.clone().with("/spec/servers/0/tls/credentialName", json!("other"));
-        assert!(!other_secret.update_from(&old, &cluster()).accepted);
-        assert!(!annotated(old.clone()).update_from(&old, &cluster()).accepted);
+    #[rstest]
+    #[case::no_settings(json!({}))]
+    #[case::no_tenants(json!({"tenants": [], "other_namespaces": "reject"}))]
+    #[case::its_tenant(tenants(json!({"namespaces": ["team-a"]})))]
+    #[case::accepted({
+        let mut settings = tenants(json!({"namespaces": ["team-b"]}));
+        settings["other_namespaces"] = json!("accept");
+        settings
+    })]
+    #[case::unknown_namespace(tenants(json!({"namespace_selector": {"match_labels": {"team": "b"}}})))]
+    fn not_found(#[case] settings: Value) {
+        assert_eq!(of(annotated(istio("shop")), settings), Vec::<String>::new());
     }
 }

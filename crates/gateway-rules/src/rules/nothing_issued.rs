@@ -1,70 +1,63 @@
-//! The Gateway names an issuer, and there is nothing to issue.
+//! The Gateway names an issuer, but nothing is issued for it.
 //!
-//! No server or listener is left that a Certificate could be made for: all are plain, pass TLS
-//! through, are exempt or skipped. Of Gateway API's Gateways this is said only where no ListenerSet
-//! can inherit the issuer (`spec.allowedListeners` absent, or `from: None`), and of a ListenerSet only
-//! where it names the issuer itself or has a listener that is skipped.
+//! No server or listener needs a Certificate: each has no TLS, passes it through, or is excluded.
+//! There is one finding for each of them, unless another rule reports it. A Gateway of Gateway API
+//! that allows ListenerSets (`spec.allowedListeners`) is not checked, since they inherit its issuer.
 //!
-//! Refused:
+//! Warned about:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: letsencrypt
-//! # ...
-//! servers:
-//! - port: {number: 80, name: http, protocol: HTTP}
-//!   hosts: [shop.example.com]
+//! port: {number: 80, name: http, protocol: HTTP}
+//! tls: null
 //! ```
-//! Accepted: the same without the annotation, or with a server that serves a Secret:
+//! Accepted:
 //! ```yaml
-//! - port: {number: 443, name: https, protocol: HTTPS}
-//!   hosts: [shop.example.com]
-//!   tls: {mode: SIMPLE, credentialName: shop-tls}
+//! port: {number: 443, name: https, protocol: HTTPS}
+//! tls: {mode: SIMPLE, credentialName: shop-tls}
 //! ```
 
 use certificate_shim::gateway::GatewayKind;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
+use crate::servers::{Reason, unissued};
 
 /// `nothing-issued`
-pub const RULE: Rule = Rule {
-    id: "nothing-issued",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("nothing-issued", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let is_end = match context.gateway.kind {
-        // Without a placement that is the finding (gateway-namespace-unknown), not this.
-        GatewayKind::Istio => !context.placement.is_empty(),
-        GatewayKind::GatewayApi => !context.gateway.allows_listener_sets,
-        GatewayKind::ListenerSet => context.written.is_annotated() || !context.plan.skipped.is_empty(),
+    let (needs_one, help) = match context.gateway.kind {
+        GatewayKind::Istio => {
+            (true, "Set tls.credentialName on an HTTPS server, or remove the issuer annotation.")
+        }
+        GatewayKind::GatewayApi => (!context.gateway.allows_listener_sets, LISTENERS),
+        // An inherited issuer is not meant for each of its listeners.
+        GatewayKind::ListenerSet => (context.written.is_annotated(), LISTENERS),
     };
-    if !context.plan.certificates.is_empty() || !is_end {
+    if !needs_one {
         return;
     }
-    let one = if context.gateway.kind == GatewayKind::Istio { "server" } else { "listener" };
-    let what = format!("no {one} is left that a certificate could be issued for");
-    let mend = if context.written.is_annotated() {
-        format!("Correct the {one}s, or remove {}.", context.issuer_path())
-    } else {
-        "Correct the listeners, or exempt them with cert-manager.io/ignore-tls-listeners.".to_owned()
-    };
-    findings.add(format!("spec.{one}s"), "", what, mend);
+    let unissued = unissued(context);
+    // Another finding says why nothing is issued.
+    if unissued.iter().any(|unissued| !matches!(unissued.reason, Reason::Clause(_))) {
+        return;
+    }
+    for unissued in unissued {
+        if let Reason::Clause(clause) = &unissued.reason {
+            let problem = format!("{} {clause}", unissued.label);
+            let subject = format!("{} {clause}", unissued.id);
+            findings.report(unissued.path, problem).subject(subject).help(help);
+        }
+    }
 }
+
+const LISTENERS: &str =
+    "Name a Secret in certificateRefs of an HTTPS listener, or remove the issuer annotation.";
 
 #[cfg(test)]
 mod tests {
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use rstest::rstest;
     use serde_json::{Value, json};
-
-    const SERVERS: &str = "spec.servers: no server is left that a certificate could be issued for. Correct the servers, or remove metadata.annotations[cert-manager.io/cluster-issuer].";
-    const LISTENERS: &str = "spec.listeners: no listener is left that a certificate could be issued for. Correct the listeners, or remove metadata.annotations[cert-manager.io/cluster-issuer].";
-    const INHERITED: &str = "spec.listeners: no listener is left that a certificate could be issued for. Correct the listeners, or exempt them with cert-manager.io/ignore-tls-listeners.";
 
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready()).object(annotated(gateway_api("web")))
@@ -74,61 +67,136 @@ mod tests {
         gateway.cert_manager("cluster-issuer", "le")
     }
 
-    fn plain_server() -> Value {
-        json!([{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["shop.example.com"]}])
+    #[rstest]
+    #[case::issued(json!({}), &[])]
+    #[case::plain(json!({"/port/protocol": "HTTP", "/tls": null}), &["has protocol \"HTTP\""])]
+    #[case::plain_with_redirect(json!({"/port/protocol": "HTTP", "/tls": {"httpsRedirect": true}}), &[
+        "has protocol \"HTTP\""
+    ])]
+    #[case::no_tls(json!({"/tls": null}), &["has no tls"])]
+    #[case::no_mode(json!({"/tls": {}}), &["has no TLS mode, so it passes TLS through"])]
+    #[case::unknown_mode(json!({"/tls": {"mode": "simple"}}), &["has the unknown TLS mode \"simple\""])]
+    #[case::passthrough(json!({"/tls": {"mode": "PASSTHROUGH"}}), &["passes TLS through"])]
+    #[case::auto_passthrough(json!({"/tls": {"mode": "AUTO_PASSTHROUGH"}}), &["passes TLS through"])]
+    #[case::mesh(json!({"/tls": {"mode": "ISTIO_MUTUAL"}}), &[
+        "serves the certificate of the mesh (ISTIO_MUTUAL)"
+    ])]
+    #[case::file(json!({"/tls": {"mode": "MUTUAL", "privateKey": "/key.pem"}}), &[
+        "serves a certificate from a file (tls.privateKey)"
+    ])]
+    fn servers(#[case] changes: Value, #[case] expected: &[&str]) {
+        let mut gateway = annotated(istio("shop"));
+        for (pointer, value) in changes.as_object().unwrap() {
+            gateway = gateway.with(&format!("/spec/servers/0{pointer}"), value.clone());
+        }
+        let line = |clause: &&str| {
+            format!("nothing-issued warn spec.servers[0] |  443 shop.team-a.example.com {clause}")
+        };
+        assert_eq!(gateway.found(&cluster()), expected.iter().map(line).collect::<Vec<_>>());
+        let nowhere = gateway.settings(json!({"gateway_namespaces": []}));
+        assert_eq!(nowhere.rules(&cluster()), ["gateway-namespace-unknown reject"]);
     }
 
-    fn plain_listener(gateway: GatewayFixture) -> GatewayFixture {
+    /// Another rule reports the reason.
+    #[rstest]
+    #[case::no_secret(json!({"/tls": {"mode": "SIMPLE"}}), "tls-without-secret reject")]
+    #[case::no_mode(json!({"/tls/mode": null}), "tls-mode-unsupported reject")]
+    #[case::no_name(json!({"/hosts": ["*"]}), "host-without-name reject")]
+    #[case::invalid_credential(json!({"/tls/credentialName": "Shop"}), "credential-name-invalid reject")]
+    #[case::unused(json!({"/tls/mode": "ISTIO_MUTUAL"}), "credential-unused warn")]
+    #[case::unused_without_tls(json!({"/port/protocol": "HTTP"}), "credential-unused warn")]
+    #[case::external(json!({"/tls/credentialName": "sds://shop"}), "credential-external warn")]
+    fn other_rules(#[case] changes: Value, #[case] expected: &str) {
+        let mut gateway = annotated(istio("shop"));
+        for (pointer, value) in changes.as_object().unwrap() {
+            gateway = gateway.with(&format!("/spec/servers/0{pointer}"), value.clone());
+        }
+        assert_eq!(gateway.rules(&cluster()), [expected]);
+    }
+
+    fn plain(gateway: GatewayFixture) -> GatewayFixture {
         gateway.with("/spec/listeners", json!([{"name": "http", "port": 80, "protocol": "HTTP"}]))
     }
 
-    fn without_hostname(gateway: GatewayFixture) -> GatewayFixture {
-        gateway.with("/spec/listeners/0/hostname", json!(null))
+    fn listener(gateway: GatewayFixture, field: &str, value: Value) -> GatewayFixture {
+        gateway.with(&format!("/spec/listeners/0/{field}"), value)
+    }
+
+    const PLAIN: &[&str] = &["nothing-issued warn spec.listeners[0] | http has protocol \"HTTP\""];
+    const PASSES_THROUGH: &[&str] = &["nothing-issued warn spec.listeners[0] | https passes TLS through"];
+    const EXCLUDED: &[&str] =
+        &["nothing-issued warn spec.listeners[0] | https is excluded by ignore-tls-listeners"];
+    const SKIPPED: &[&str] =
+        &["listener-skipped warn spec.listeners[0].hostname | \"https\" it has no hostname"];
+
+    #[rstest]
+    #[case::issued(annotated(gateway_api("web")), &[])]
+    #[case::plain(plain(annotated(gateway_api("web"))), PLAIN)]
+    #[case::passthrough(
+        listener(annotated(gateway_api("web")), "tls", json!({"mode": "Passthrough"})),
+        PASSES_THROUGH
+    )]
+    #[case::excluded(annotated(gateway_api("web")).cert_manager("ignore-tls-listeners", "https"), EXCLUDED)]
+    #[case::skipped(listener(annotated(gateway_api("web")), "hostname", json!(null)), SKIPPED)]
+    #[case::no_secret(
+        listener(annotated(gateway_api("web")), "tls", json!({"mode": "Terminate"})),
+        &["tls-without-secret reject spec.listeners[0] | https"]
+    )]
+    #[case::set(annotated(listener_set("extra")), &[])]
+    #[case::plain_set(plain(annotated(listener_set("extra"))), PLAIN)]
+    #[case::plain_set_below_an_issuer(plain(listener_set("extra")), &[])]
+    #[case::skipped_set_below_an_issuer(listener(listener_set("extra"), "hostname", json!(null)), SKIPPED)]
+    fn listeners(#[case] gateway: GatewayFixture, #[case] expected: &[&str]) {
+        assert_eq!(gateway.found(&cluster()), expected);
     }
 
     #[rstest]
-    #[case::one(annotated(istio("shop")), None)]
-    #[case::plain(annotated(istio("shop")).with("/spec/servers", plain_server()), Some(SERVERS))]
-    #[case::no_servers(annotated(istio("shop")).with("/spec/servers", json!(null)), Some(SERVERS))]
-    #[case::passthrough(annotated(istio("shop")).with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH"})), Some(SERVERS))]
-    #[case::external(annotated(istio("shop")).with("/spec/servers/0/tls/credentialName", json!("sds://x")), Some(SERVERS))]
-    #[case::listener(annotated(gateway_api("web")), None)]
-    #[case::plain_listener(plain_listener(annotated(gateway_api("web"))), Some(LISTENERS))]
-    #[case::skipped_listener(without_hostname(annotated(gateway_api("web"))), Some(LISTENERS))]
-    #[case::ignored_listener(annotated(gateway_api("web")).cert_manager("ignore-tls-listeners", "https"), Some(LISTENERS))]
-    #[case::listener_of_a_set(annotated(listener_set("extra")), None)]
-    #[case::plain_listener_of_a_set(plain_listener(annotated(listener_set("extra"))), Some(LISTENERS))]
-    #[case::plain_listener_below_an_issuer(plain_listener(listener_set("extra")), None)]
-    #[case::skipped_listener_below_an_issuer(without_hostname(listener_set("extra")), Some(INHERITED))]
-    fn found(#[case] gateway: GatewayFixture, #[case] expected: Option<&str>) {
-        let findings = gateway.findings_of("nothing-issued", &cluster());
-        assert_eq!(findings, expected.into_iter().collect::<Vec<_>>());
+    #[case::absent(json!(null), 1)]
+    #[case::from_is_absent(json!({"namespaces": {}}), 1)]
+    #[case::from_none(json!({"namespaces": {"from": "None"}}), 1)]
+    #[case::from_same(json!({"namespaces": {"from": "Same"}}), 0)]
+    #[case::from_all(json!({"namespaces": {"from": "All"}}), 0)]
+    fn listener_sets_can_inherit_the_issuer(#[case] allowed: Value, #[case] expected: usize) {
+        let gateway = plain(annotated(gateway_api("web"))).spec("allowedListeners", allowed);
+        assert_eq!(gateway.found(&cluster()).len(), expected);
     }
 
     #[rstest]
-    #[case::absent(json!(null), true)]
-    #[case::from_is_absent(json!({"namespaces": {}}), true)]
-    #[case::from_none(json!({"namespaces": {"from": "None"}}), true)]
-    #[case::from_same(json!({"namespaces": {"from": "Same"}}), false)]
-    #[case::from_all(json!({"namespaces": {"from": "All"}}), false)]
-    fn where_listener_sets_can_inherit_the_issuer(#[case] allowed: Value, #[case] expected: bool) {
-        let gateway = plain_listener(annotated(gateway_api("web"))).spec("allowedListeners", allowed);
-        assert_eq!(!gateway.findings(&cluster()).is_empty(), expected);
+    #[case::no_servers(annotated(istio("shop")).with("/spec/servers", json!(null)))]
+    #[case::no_listeners(annotated(gateway_api("web")).with("/spec/listeners", json!([])))]
+    #[case::no_spec(annotated(istio("shop")).with("/spec", json!(null)))]
+    #[case::no_spec_of_listeners(annotated(gateway_api("web")).with("/spec", json!(null)))]
+    fn a_patch(#[case] gateway: GatewayFixture) {
+        assert_eq!(gateway.found_by("nothing-issued", &cluster()), Vec::<String>::new());
+        assert_eq!(gateway.found_by("tls-without-secret", &cluster()), Vec::<String>::new());
     }
 
+    /// Each server by its name; silent if another rule says why nothing is issued.
     #[test]
-    fn a_placement_that_nobody_knows_is_another_finding() {
-        let gateway = annotated(istio("shop")).settings(json!({"gateway_namespaces": []}));
-        assert_eq!(gateway.findings_of("nothing-issued", &cluster()), Vec::<String>::new());
-    }
-
-    #[rstest]
-    #[case::the_same(annotated(istio("shop")).with("/spec/servers", plain_server()), true)]
-    #[case::had_one(annotated(istio("shop")), false)]
-    #[case::not_annotated(istio("shop").with("/spec/servers", plain_server()), false)]
-    #[case::another_issuer(istio("shop").cert_manager("issuer", "ca").with("/spec/servers", plain_server()), false)]
-    fn updates(#[case] old: GatewayFixture, #[case] let_through: bool) {
-        let new = annotated(istio("shop")).with("/spec/servers", plain_server()).annotation("a", "b");
-        assert_eq!(new.update_from(&old, &cluster()).accepted, let_through);
+    fn each_server() {
+        let server = |name: &str, protocol: &str, tls: Value| {
+            let port = json!({"number": 1, "protocol": protocol});
+            json!({"name": name, "port": port, "tls": tls, "hosts": ["a", "b"]})
+        };
+        let servers = [
+            server("http", "HTTP", json!(null)),
+            server("none", "HTTPS", json!({"mode": "SIMPLE"})),
+            server("unused", "HTTP", json!({"credentialName": "a"})),
+            server("tls", "TLS", json!({"mode": "PASSTHROUGH"})),
+        ];
+        let gateway = annotated(istio("shop")).with("/spec/servers", json!(servers));
+        let expected = [
+            "tls-without-secret reject spec.servers[1] | none 1 a b",
+            "credential-unused warn spec.servers[2].tls.credentialName | a on a port with protocol \"HTTP\"",
+        ];
+        assert_eq!(gateway.found(&cluster()), expected);
+        let servers =
+            [server("http", "HTTP", json!(null)), server("tls", "TLS", json!({"mode": "PASSTHROUGH"}))];
+        let gateway = annotated(istio("shop")).with("/spec/servers", json!(servers));
+        let expected = [
+            "nothing-issued warn spec.servers[0] | http 1 a b has protocol \"HTTP\"",
+            "nothing-issued warn spec.servers[1] | tls 1 a b passes TLS through",
+        ];
+        assert_eq!(gateway.found(&cluster()), expected);
     }
 }

@@ -1,49 +1,49 @@
-//! The Gateway that a ListenerSet names as its parent is not there.
+//! The parent Gateway of a ListenerSet does not exist.
 //!
-//! cert-manager makes no Certificate for the set until the parent is there. What the set then
-//! inherits from it is not known, so only its own annotations are judged. The same goes for a
-//! parent that is being deleted.
+//! cert-manager creates no Certificate for the set until its parent exists. The annotations that the
+//! set will inherit are not known yet, so only its own are checked. The same applies while the parent
+//! is being deleted. Create the Gateway first: with `dependsOn` in Flux, with sync waves in Argo CD.
 //!
-//! Warned about, where the namespace has no Gateway `web`; accepted silently where it has one:
+//! Warned about, if the cluster has no Gateway `web` in the namespace of the set:
 //! ```yaml
 //! kind: ListenerSet
-//! spec:
-//!   parentRef: {name: web}
+//! parentRef: {name: web}
 //! ```
-//! Create the Gateway first: with `dependsOn` in Flux, with sync waves in Argo CD.
+//! Accepted, if it has a Gateway `public` there:
+//! ```yaml
+//! kind: ListenerSet
+//! parentRef: {name: public}
+//! ```
 
 use certificate_shim::plan::secrets_named;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
 use crate::lookup::LookupError;
+use crate::rule::{Findings, Rule};
 
 /// `parent-missing`
-pub const RULE: Rule = Rule {
-    id: "parent-missing",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::All,
-    check,
-};
+pub const RULE: Rule = Rule::warn("parent-missing", check).of_all();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(parent) = context.parent else { return };
     if context.issuer.is_none() && secrets_named(context.gateway, &context.placement).is_empty() {
         return;
     }
-    let what = if parent.outcome == Some(Err(LookupError::NotFound)) {
-        format!("there is no {}, and without it cert-manager passes the ListenerSet over", parent.object)
+    let object = &parent.object;
+    let (problem, help) = if parent.outcome == Some(Err(LookupError::NotFound)) {
+        (
+            format!("there is no {object}, so cert-manager ignores this ListenerSet"),
+            "Correct the name, or create the Gateway first: its annotations are not checked until then.",
+        )
     } else if parent.is_deleting() {
-        format!("{} is being deleted, and cert-manager passes the ListenerSet over", parent.object)
+        (
+            format!("{object} is being deleted, so cert-manager ignores this ListenerSet"),
+            "Name another Gateway, or apply this again after that Gateway has been recreated.",
+        )
     } else {
         return;
     };
-    let mend =
-        "Correct the name or create the Gateway first: what is inherited from it is not judged until then.";
-    findings.add_resting_on(&parent.object, "spec.parentRef", what, mend);
+    findings.report("spec.parentRef", problem).subject(object.to_string()).help(help).rests_on(object);
 }
 
 #[cfg(test)]
@@ -52,15 +52,18 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    const MEND: &str =
-        "Correct the name or create the Gateway first: what is inherited from it is not judged until then.";
+    const REPORTED: &str = "warn spec.parentRef | Gateway \"web\" in namespace \"team-a\"";
+
+    fn extra() -> GatewayFixture {
+        listener_set("extra")
+    }
 
     fn without_tls(set: GatewayFixture) -> GatewayFixture {
         set.with("/spec/listeners", json!([{"name": "http", "port": 80, "protocol": "HTTP"}]))
     }
 
-    fn annotated(set: GatewayFixture) -> GatewayFixture {
-        set.cert_manager("cluster-issuer", "le")
+    fn annotated(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.cert_manager("cluster-issuer", "le")
     }
 
     fn cluster() -> TestCluster {
@@ -68,51 +71,40 @@ mod tests {
     }
 
     #[rstest]
-    #[case::unannotated(listener_set("extra"), true)]
-    #[case::annotated(annotated(listener_set("extra")), true)]
-    #[case::nothing_to_issue(without_tls(listener_set("extra")), false)]
-    #[case::no_listener_set(annotated(istio("shop")), false)]
-    #[case::nor_this(annotated(gateway_api("web")), false)]
-    fn missing(#[case] set: GatewayFixture, #[case] expected: bool) {
-        let expected = expected.then(|| format!("parent-missing: spec.parentRef: there is no Gateway \"web\" in namespace \"team-a\", and without it cert-manager passes the ListenerSet over. {MEND}"));
-        assert_eq!(set.findings(&cluster()), expected.into_iter().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn being_deleted() {
-        let parent = gateway_api("web").metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z"));
-        assert_eq!(
-            listener_set("extra").findings(&cluster().object(parent)),
-            [format!(
-                "parent-missing: spec.parentRef: Gateway \"web\" in namespace \"team-a\" is being deleted, and cert-manager passes the ListenerSet over. {MEND}"
-            )]
-        );
+    #[case::unannotated(extra(), &[REPORTED])]
+    #[case::annotated(annotated(extra()), &[REPORTED])]
+    #[case::annotated_without_secrets(annotated(without_tls(extra())), &[REPORTED])]
+    #[case::nothing_to_issue(without_tls(extra()), &[])]
+    #[case::istio(annotated(istio("shop")), &[])]
+    #[case::gateway_api(annotated(gateway_api("web")), &[])]
+    fn an_absent_parent(#[case] gateway: GatewayFixture, #[case] expected: &[&str]) {
+        assert_eq!(gateway.found_by("parent-missing", &cluster()), expected);
     }
 
     #[rstest]
-    #[case::there(gateway_api("web"), json!({"name": "web"}))]
-    #[case::in_another_namespace(gateway_api("web").metadata("namespace", json!("infra")), json!({"name": "web", "namespace": "infra"}))]
-    fn there(#[case] parent: GatewayFixture, #[case] reference: serde_json::Value) {
-        let set = listener_set("extra").with("/spec/parentRef", reference);
-        assert_eq!(set.findings(&cluster().object(parent)), Vec::<String>::new());
+    #[case::that_exists("team-a", false, &[])]
+    #[case::in_another_namespace("infra", false, &[])]
+    #[case::that_is_being_deleted("team-a", true, &[REPORTED])]
+    fn a_parent(#[case] namespace: &str, #[case] is_deleting: bool, #[case] expected: &[&str]) {
+        let mut parent = gateway_api("web").metadata("namespace", json!(namespace));
+        if is_deleting {
+            parent = parent.metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z"));
+        }
+        let set = extra().with("/spec/parentRef", json!({"name": "web", "namespace": namespace}));
+        assert_eq!(set.found_by("parent-missing", &cluster().object(parent)), expected);
     }
 
     #[test]
-    fn a_name_that_no_gateway_can_have() {
+    fn a_rejection_rests_on_the_parent() {
+        let finding = &extra().checked(&cluster(), crate::rule::Caller::Admission).findings[0];
+        assert_eq!(finding.rests_on, Some(crate::fixtures::gateway("team-a", "web")));
+    }
+
+    #[test]
+    fn a_name_that_no_gateway_can_have_is_not_looked_up() {
         let cluster = cluster();
-        let set = listener_set("extra").with("/spec/parentRef", json!({"name": "web/status"}));
-        assert_eq!(set.findings(&cluster).len(), 1);
+        let set = extra().with("/spec/parentRef", json!({"name": "web/status"}));
+        assert_eq!(set.rules(&cluster), ["parent-missing warn"]);
         assert_eq!(cluster.asked(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn updates() {
-        let settings = json!({"rules": {"parent-missing": "reject"}});
-        let old = annotated(listener_set("extra")).settings(settings);
-        assert_eq!(old.create(&cluster()).code, Some(422));
-        let new = old.clone().annotation("a", "b");
-        assert!(new.update_from(&old, &cluster()).accepted);
-        let other_parent = old.clone().with("/spec/parentRef", json!({"name": "other"}));
-        assert!(!new.update_from(&other_parent, &cluster()).accepted);
     }
 }

@@ -1,36 +1,30 @@
-//! The Secret would get labels or annotations that the tenant may not give it.
+//! The Secret would get labels or annotations that the tenant may not set.
 //!
-//! Controllers act upon them: with the right annotation reflector, kubernetes-replicator or kubed copy
-//! the private key into other namespaces, and labels can make another tool prune or adopt the Secret.
+//! Other controllers act on them: reflector, kubernetes-replicator and kubed copy the Secret, including
+//! its private key, into other namespaces if it has a certain annotation, and labels can make another
+//! tool prune or adopt it.
 //!
-//! Configured per tenant: `secret_template: {labels, annotations}`, the keys that it may give, where `*`
-//! stands for any text. A list that is empty allows none, one that is left out allows all.
+//! Configured per tenant: `secret_template: {labels, annotations}`, globs for the keys that it may set.
+//! An empty list allows none; without the list all are allowed.
 //!
-//! Refused, with `secret_template: {annotations: []}`:
+//! Rejected, with `secret_template: {labels: [team], annotations: []}`:
 //! ```yaml
 //! cert-manager.io/secret-template: '{"annotations": {"reflector.v1.k8s.emberstack.com/reflection-allowed": "true"}}'
 //! ```
-//! Accepted, with `secret_template: {labels: [team]}`:
+//! Accepted:
 //! ```yaml
 //! cert-manager.io/secret-template: '{"labels": {"team": "a"}}'
 //! ```
 
 use certificate_shim::annotation;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
+use crate::settings::tenants::SecretMetadata;
 use crate::text::{allowed, quote};
 
 /// `secret-metadata-not-allowed`
-pub const RULE: Rule = Rule {
-    id: "secret-metadata-not-allowed",
-    default: Level::Reject,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("secret-metadata-not-allowed", check).forbidden().of_planned();
 
 /// Controllers that copy Secrets, by the prefix of their keys.
 const COPIERS: [(&str, &str); 3] = [
@@ -42,21 +36,24 @@ const COPIERS: [(&str, &str); 3] = [
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
     let (template, path) = (&template.secret_template, context.path_of(annotation::SECRET_TEMPLATE));
-    for (field, given, keys) in [
-        ("label", &template.labels, &tenant.secret_labels),
-        ("annotation", &template.annotations, &tenant.secret_annotations),
-    ] {
+    let SecretMetadata { labels, annotations } = &tenant.secret_metadata;
+    for (field, given, keys) in
+        [("label", &template.labels, labels), ("annotation", &template.annotations, annotations)]
+    {
         let Some(keys) = keys else { continue };
         for (key, value) in given.iter().filter(|(key, _)| !keys.allow(key)) {
             let copier = COPIERS.iter().find(|(prefix, _)| key.starts_with(prefix));
-            let why = copier.map(|(_, name)| format!(", by which {name} copies its private key elsewhere"));
-            let what = format!(
-                "tenant {} may not give its Secrets the {field} {}{}",
+            let effect = copier.map(|(_, name)| format!("; {name} would copy the private key"));
+            let problem = format!(
+                "tenant {} may not set the {field} {}{}",
                 quote(&tenant.name),
                 quote(key),
-                why.unwrap_or_default()
+                effect.unwrap_or_default()
             );
-            findings.add(path.as_str(), format!("{field} {key}={value}"), what, allowed(&keys.0, quote));
+            findings
+                .report(path.as_str(), problem)
+                .subject(format!("{field} {key}={value}"))
+                .help(allowed(&keys.0, quote));
         }
     }
 }
@@ -67,59 +64,69 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const PATH: &str = "secret-metadata-not-allowed: metadata.annotations[cert-manager.io/secret-template]: tenant \"a\" may not give its Secrets the";
-
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready())
     }
 
-    fn asking(gateway: GatewayFixture, template: Value, allowed: Value) -> GatewayFixture {
+    fn with(gateway: GatewayFixture, template: Value, allowed: Value) -> GatewayFixture {
         gateway
             .cert_manager("cluster-issuer", "le")
             .cert_manager("secret-template", &template.to_string())
             .tenant(json!({"secret_template": allowed}))
     }
 
+    /// A label and an annotation.
+    fn both() -> Value {
+        json!({"labels": {"team": "a"}, "annotations": {"x": "y"}})
+    }
+
     #[rstest]
-    #[case::label(json!({"labels": {"team": "a"}}), json!({"labels": ["team"]}), &[])]
-    #[case::prefix(json!({"annotations": {"example.com/x": "a"}}), json!({"annotations": ["example.com/*"]}), &[])]
-    #[case::left_out(json!({"labels": {"team": "a"}, "annotations": {"x": "y"}}), json!({}), &[])]
-    #[case::annotations_only(json!({"labels": {"team": "a"}, "annotations": {"x": "y"}}), json!({"annotations": []}), &[
-        "annotation \"x\". None are allowed; ask the platform team."
+    #[case::label(json!({"labels": {"team": "a"}}), json!({"labels": ["app", "team"]}), &[])]
+    #[case::prefix(json!({"annotations": {"e.com/x": "a"}}), json!({"annotations": ["e.com/*"]}), &[])]
+    #[case::left_out(both(), json!({}), &[])]
+    #[case::no_labels(both(), json!({"labels": []}), &["label team=a"])]
+    #[case::no_annotations(both(), json!({"annotations": []}), &["annotation x=y"])]
+    #[case::both(both(), json!({"labels": ["app"], "annotations": ["z"]}), &[
+        "label team=a", "annotation x=y",
     ])]
-    #[case::both(json!({"labels": {"team": "a"}, "annotations": {"x": "y"}}), json!({"labels": ["app"], "annotations": ["z"]}), &[
-        "label \"team\". Allowed are \"app\"; for others, ask the platform team.",
-        "annotation \"x\". Allowed are \"z\"; for others, ask the platform team.",
+    #[case::each_its_own(both(), json!({"labels": ["x"], "annotations": ["team"]}), &[
+        "label team=a", "annotation x=y",
     ])]
-    #[case::reflector(json!({"annotations": {"reflector.v1.k8s.emberstack.com/reflection-allowed": "true"}}), json!({"annotations": []}), &[
-        "annotation \"reflector.v1.k8s.emberstack.com/reflection-allowed\", by which reflector copies its private key elsewhere. None are allowed; ask the platform team."
+    #[case::two(json!({"labels": {"b": "1", "a": "2", "team": "3"}}), json!({"labels": ["team"]}), &[
+        "label a=2", "label b=1",
     ])]
-    #[case::replicator(json!({"annotations": {"replicator.v1.mittwald.de/replicate-to": "*"}}), json!({"annotations": []}), &[
-        "annotation \"replicator.v1.mittwald.de/replicate-to\", by which kubernetes-replicator copies its private key elsewhere. None are allowed; ask the platform team."
-    ])]
-    #[case::kubed(json!({"annotations": {"kubed.appscode.com/sync": ""}}), json!({"annotations": []}), &[
-        "annotation \"kubed.appscode.com/sync\", by which kubed copies its private key elsewhere. None are allowed; ask the platform team."
-    ])]
+    #[case::case_counts(json!({"labels": {"Team": "a"}}), json!({"labels": ["team"]}), &["label Team=a"])]
+    #[case::not_readable(json!([]), json!({"labels": [], "annotations": []}), &[])]
     fn keys(#[case] template: Value, #[case] allowed: Value, #[case] expected: &[&str]) {
+        let line = |found| format!("reject metadata.annotations[cert-manager.io/secret-template] | {found}");
+        let expected: Vec<String> = expected.iter().map(line).collect();
         for gateway in [istio("shop"), gateway_api("shop")] {
-            let expected: Vec<String> = expected.iter().map(|text| format!("{PATH} {text}")).collect();
-            assert_eq!(asking(gateway, template.clone(), allowed.clone()).findings(&cluster()), expected);
+            let gateway = with(gateway, template.clone(), allowed.clone());
+            assert_eq!(gateway.found_by("secret-metadata-not-allowed", &cluster()), expected);
         }
     }
 
-    #[test]
-    fn a_template_that_cannot_be_read_is_another_rule_s() {
-        let gateway = asking(istio("shop"), json!([]), json!({"labels": []}));
-        let findings = gateway.findings(&cluster());
-        assert!(findings.iter().all(|finding| finding.starts_with("annotation-invalid: ")), "{findings:?}");
+    #[rstest]
+    #[case::reflector("reflector.v1.k8s.emberstack.com/reflection-allowed", Some("reflector"))]
+    #[case::replicator("replicator.v1.mittwald.de/replicate-to", Some("kubernetes-replicator"))]
+    #[case::kubed("kubed.appscode.com/sync", Some("kubed"))]
+    #[case::another("example.com/kubed.appscode.com", None)]
+    fn copiers(#[case] key: &str, #[case] copier: Option<&str>) {
+        let gateway =
+            with(istio("shop"), json!({"annotations": {(key): "true"}}), json!({"annotations": []}));
+        let message = gateway.create(&cluster()).message.unwrap();
+        let shown = message.split_once(" would copy").and_then(|(start, _)| start.split("; ").last());
+        assert_eq!(shown, copier, "{message}");
     }
 
-    #[test]
-    fn an_update() {
-        let with =
-            |to: &str| asking(istio("shop"), json!({"annotations": {"x": to}}), json!({"annotations": []}));
-        assert_eq!(with("a").create(&cluster()).code, Some(403));
-        assert!(with("a").annotation("a", "b").update_from(&with("a"), &cluster()).accepted);
-        assert!(!with("b").update_from(&with("a"), &cluster()).accepted);
+    #[rstest]
+    #[case::the_same("a", true)]
+    #[case::another_value("b", false)]
+    fn an_update(#[case] value: &str, #[case] is_accepted: bool) {
+        let with = |value: &str| {
+            with(istio("shop"), json!({"annotations": {"x": value}}), json!({"annotations": []}))
+        };
+        let response = with(value).annotation("a", "b").update_from(&with("a"), &cluster());
+        assert_eq!((response.accepted, response.code), (is_accepted, (!is_accepted).then_some(403)));
     }
 }

@@ -1,57 +1,64 @@
-//! Whether the Secrets belong to other objects was not looked up.
+//! The owners of Secrets were not checked.
 //!
-//! The policy may not read Certificates, the API server did not answer, or there are more Secrets
-//! than `lookups.max` (8 unless set). The rest of the Gateway is judged.
+//! The policy may not read Certificates, the API server did not answer, or the Gateway has more Secrets
+//! than `lookups.max` (8 by default). Everything else about the Gateway is checked. An update looks up only
+//! the owners of Secrets that it adds or changes.
 //!
-//! Warned about, where the policy was not granted lookups of Certificates; accepted silently with
-//! rbac.yaml applied and in the ClusterAdmissionPolicy:
+//! Warned about, with `lookups: {max: 1}`:
+//! ```yaml
+//! servers:
+//! - port: {number: 443, name: shop, protocol: HTTPS}
+//!   hosts: [shop.example.com]
+//!   tls: {mode: SIMPLE, credentialName: shop-tls}
+//! - port: {number: 443, name: blog, protocol: HTTPS}
+//!   hosts: [blog.example.com]
+//!   tls: {mode: SIMPLE, credentialName: blog-tls}
+//! ```
+//! Accepted:
+//! ```yaml
+//! servers:
+//! - port: {number: 443, name: shop, protocol: HTTPS}
+//!   hosts: [shop.example.com]
+//!   tls: {mode: SIMPLE, credentialName: shop-tls}
+//! - port: {number: 443, name: blog, protocol: HTTPS}
+//!   hosts: [blog.example.com]
+//!   tls: {mode: SIMPLE, credentialName: shop-tls}
+//! ```
+//! To let the policy read Certificates, apply rbac.yaml and set in the ClusterAdmissionPolicy:
 //! ```yaml
 //! contextAwareResources:
 //! - {apiVersion: cert-manager.io/v1, kind: Certificate}
 //! ```
-//! For Gateways with more Secrets, in the settings:
-//! ```yaml
-//! lookups: {max: 20}
-//! ```
 
-use certificate_shim::Certificate;
+use certificate_shim::plan::SecretName;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-
-use crate::answer::list;
 use crate::lookup::LookupError;
+use crate::response::list;
+use crate::rule::{Findings, Rule};
 
 /// `secret-owner-unknown`
-pub const RULE: Rule = Rule {
-    id: "secret-owner-unknown",
-    default: Level::Warn,
-    refusal: Refusal::Undetermined,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("secret-owner-unknown", check).undetermined();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in context.certificates() {
-        let (error, mend) = match &found.outcome {
-            Ok(_) | Err(LookupError::NotFound) => continue,
-            Err(error @ (LookupError::Forbidden | LookupError::NotGranted(_))) => {
-                (error, "Unless the platform team grants it, nobody sees whose Secret it is.")
-            }
-            Err(error) => (error, "Whose Secret it is was not seen: apply it again if in doubt."),
-        };
-        // One is enough: the others fail likewise.
-        findings.add("spec", "Certificate", error.what(&found.object), mend);
+        let Err(error) = &found.outcome else { continue };
+        if *error == LookupError::NotFound {
+            continue;
+        }
+        let problem = format!("the owners of Secrets were not checked: {}", error.problem(&found.object));
+        findings.report("spec", problem).subject("Certificate").help(context.help(error, &found.object));
+        // The others fail for the same reason.
         break;
     }
     let max = context.settings.lookups.max;
-    let rest: Vec<_> = context.plan.certificates.iter().skip(max).map(Certificate::secret).collect();
-    if !rest.is_empty() && context.issuer_ref().is_some() {
-        let what = format!("whose Secrets they are was not looked up of {}", list(&rest, 100));
-        let mend = format!("The platform team can raise lookups.max, which is {max}.");
-        findings.add("spec", "lookups.max", what, mend);
+    let rest: Vec<SecretName> = context.asked_owners().skip(max).map(|(secret, _)| secret).collect();
+    if !rest.is_empty() {
+        let secrets = list(&rest, 100);
+        let problem =
+            format!("the owners of these Secrets were not checked, as lookups.max is {max}: {secrets}");
+        let help = "Use fewer Secrets. Platform team: increase lookups.max.";
+        findings.report("spec", problem).subject("lookups.max").help(help);
     }
 }
 
@@ -60,10 +67,9 @@ mod tests {
     use crate::fixtures::{GatewayFixture, TestCluster, certificate, cluster_issuer, gateway_api, istio};
     use crate::lookup::{Grant, LookupError};
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    const GRANT: &str = "Unless the platform team grants it, nobody sees whose Secret it is.";
-    const AGAIN: &str = "Whose Secret it is was not seen: apply it again if in doubt.";
+    const ID: &str = "secret-owner-unknown";
 
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready())
@@ -78,62 +84,51 @@ mod tests {
                 "tls": {"mode": "SIMPLE", "credentialName": format!("tls-{i}")},
             })
         };
-        let servers: Vec<_> = (0..count).map(server).collect();
+        let servers: Vec<Value> = (0..count).map(server).collect();
         istio("shop").cert_manager("cluster-issuer", "le").with("/spec/servers", json!(servers))
     }
 
-    #[rstest]
-    #[case::forbidden(
-        LookupError::Forbidden,
-        "the policy server may not read Certificate \"tls-0\" in namespace \"team-a\"",
-        GRANT
-    )]
-    #[case::not_granted(
-        LookupError::NotGranted(Grant::Resource),
-        "this policy was not granted lookups of cert-manager.io/v1 Certificate",
-        GRANT
-    )]
-    #[case::no_capability(
-        LookupError::NotGranted(Grant::Capability),
-        "this policy was not granted the host capability kubernetes/get_resource",
-        GRANT
-    )]
-    #[case::not_served(
-        LookupError::KindNotServed,
-        "the API server does not serve Certificate in cert-manager.io/v1",
-        AGAIN
-    )]
-    #[case::unavailable(LookupError::Unavailable("code 503".into()), "the API server did not answer for Certificate \"tls-0\" in namespace \"team-a\" (code 503)", AGAIN)]
-    fn an_error_is_told_once(#[case] error: LookupError, #[case] what: &str, #[case] mend: &str) {
-        let cluster = ["tls-0", "tls-1"].iter().fold(cluster(), |cluster, name| {
-            cluster.answer(&certificate("team-a", name).reference(), Err(error.clone()))
-        });
-        let answer = servers(2).create(&cluster);
-        assert!(answer.accepted);
-        assert_eq!(answer.warnings, [format!("secret-owner-unknown: spec: {what}. {mend}")]);
+    fn at_most(max: usize, gateway: GatewayFixture) -> GatewayFixture {
+        gateway.settings(json!({"lookups": {"max": max}}))
     }
 
     #[rstest]
-    #[case::as_many_as_may(8, json!({}), 8, None)]
-    #[case::one_more(9, json!({}), 8, Some(
-        "secret-owner-unknown: spec: whose Secrets they are was not looked up of team-a/tls-8. The platform team can raise lookups.max, which is 8."
-    ))]
-    #[case::two(3, json!({"lookups": {"max": 2}}), 2, Some(
-        "secret-owner-unknown: spec: whose Secrets they are was not looked up of team-a/tls-2. The platform team can raise lookups.max, which is 2."
-    ))]
-    #[case::many(100, json!({}), 8, Some(
-        "secret-owner-unknown: spec: whose Secrets they are was not looked up of team-a/tls-8,team-a/tls-9,team-a/tls-10,team-a/tls-11,team-a/tls-12 and 87 more. The platform team can raise lookups.max, which is 8."
-    ))]
-    fn no_more_than_settings_say(
-        #[case] count: usize,
-        #[case] settings: serde_json::Value,
+    #[case::forbidden(LookupError::Forbidden, "grant get on certificates.cert-manager.io")]
+    #[case::not_granted(LookupError::NotGranted(Grant::Resource), "contextAwareResources")]
+    #[case::no_capability(LookupError::NotGranted(Grant::Capability), "grant the capability")]
+    #[case::not_served(LookupError::KindNotServed, "install the CRD")]
+    #[case::unavailable(LookupError::Unavailable("code 503".into()), "Try again")]
+    fn an_error_is_reported_once(#[case] error: LookupError, #[case] help: &str) {
+        let failing = |name| certificate("team-a", name).reference();
+        let cluster = cluster()
+            .answer(&failing("tls-1"), Err(error.clone()))
+            .answer(&failing("tls-2"), Err(error.clone()));
+        let gateway = servers(3);
+        assert_eq!(gateway.found(&cluster), [format!("{ID} warn spec | Certificate")]);
+        let findings = gateway.findings(&cluster);
+        assert!(findings[0].contains(&error.problem(&failing("tls-1"))), "{findings:?}");
+        assert!(findings[0].contains(help), "{findings:?}");
+    }
+
+    #[rstest]
+    #[case::as_many_as_by_default(servers(8), 8, None)]
+    #[case::one_more_than_by_default(servers(9), 8, Some("team-a/tls-8"))]
+    #[case::one_more_than_set(at_most(2, servers(3)), 2, Some("team-a/tls-2"))]
+    #[case::many(at_most(2, servers(100)), 2, Some("team-a/tls-2,team-a/tls-3,"))]
+    #[case::none_is_asked_for(at_most(1, servers(3).cert_manager("issuer", "x")), 0, None)]
+    fn more_than_settings_allow(
+        #[case] gateway: GatewayFixture,
         #[case] asked: usize,
-        #[case] expected: Option<&str>,
+        #[case] unchecked: Option<&str>,
     ) {
         let cluster = cluster();
-        let answer = servers(count).settings(settings).create(&cluster);
-        assert_eq!(answer.warnings, expected.into_iter().collect::<Vec<_>>());
+        let expected = unchecked.map(|_| "warn spec | lookups.max".to_owned());
+        assert_eq!(gateway.found_by(ID, &cluster), expected.into_iter().collect::<Vec<_>>());
         assert_eq!(cluster.asked_for_certificates().len(), asked);
+        let findings = gateway.findings_of(ID, &cluster);
+        if let Some(unchecked) = unchecked {
+            assert!(findings[0].contains(&format!(" {asked}: {unchecked}")), "{findings:?}");
+        }
     }
 
     #[test]
@@ -141,23 +136,34 @@ mod tests {
         let cluster =
             cluster().answer(&certificate("team-a", "web-tls").reference(), Err(LookupError::Forbidden));
         let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
-        assert_eq!(gateway.findings_of("secret-owner-unknown", &cluster).len(), 1);
+        assert_eq!(gateway.found_by(ID, &cluster).len(), 1);
     }
 
     #[test]
-    fn off_with_the_others_nothing_is_looked_up() {
-        let cluster = cluster();
-        let off = ["secret-not-owned", "secret-without-owner", "secret-owner-unknown"];
-        off.iter().fold(servers(1), |gateway, rule| gateway.level(rule, "off")).create(&cluster);
-        assert_eq!(cluster.asked_for_certificates(), Vec::<String>::new());
+    fn nothing_is_looked_up_if_all_rules_about_owners_are_off() {
+        let rules = ["secret-not-owned", "secret-without-owner", ID];
+        let asked = |off: &[&str]| {
+            let cluster = cluster();
+            off.iter().fold(servers(1), |gateway, rule| gateway.level(rule, "off")).create(&cluster);
+            cluster.asked_for_certificates().len()
+        };
+        assert_eq!((asked(&rules[..2]), asked(&rules)), (1, 0));
     }
 
+    /// An update looks up the owners of the Secrets that it changes, so only those count.
     #[rstest]
-    #[case::as_many(9, true)]
-    #[case::fewer(8, false)]
-    fn updates(#[case] before: usize, #[case] let_through: bool) {
-        let gateway = |count| servers(count).level("secret-owner-unknown", "reject");
-        let answer = gateway(9).annotation("a", "b").update_from(&gateway(before), &cluster());
-        assert_eq!(answer.accepted, let_through);
+    #[case::nothing_changed(9, 9, 0, 0)]
+    #[case::one_more(8, 9, 1, 0)]
+    #[case::nine_more(1, 10, 8, 1)]
+    fn updates(#[case] before: usize, #[case] now: usize, #[case] asked: usize, #[case] reported: usize) {
+        let cluster = cluster();
+        let gateway = |count| servers(count).level(ID, "reject");
+        let response = gateway(now).annotation("a", "b").update_from(&gateway(before), &cluster);
+        assert_eq!(response.accepted, reported == 0);
+        assert_eq!(cluster.asked_for_certificates().len(), asked);
+        assert_eq!(
+            response.message.is_some_and(|message| message.contains(": team-a/tls-9.")),
+            reported == 1
+        );
     }
 }

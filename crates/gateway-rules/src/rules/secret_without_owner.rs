@@ -1,34 +1,25 @@
-//! The Secret's Certificate was made by hand: it belongs to no object.
+//! The Certificate of a Secret has no owner: someone created it by hand.
 //!
-//! cert-manager leaves it alone, and says nothing: what the Gateway's annotations ask for never gets
-//! into it. That may be meant, so this is a warning; for Istio it is `secret-not-owned`.
+//! cert-manager does not change such a Certificate and reports nothing, so the Gateway's annotations have
+//! no effect on it. That can be intended, so this is a warning. For Istio it is secret-not-owned.
 //!
-//! Warned about, where somebody has applied a Certificate `web-tls`:
+//! Warned about, if the cluster has a Certificate `manual-tls` without an owner:
 //! ```yaml
-//! certificateRefs: [{name: web-tls}]
+//! certificateRefs: [{name: manual-tls}]
 //! ```
-//! Accepted silently:
+//! Accepted:
 //! ```yaml
-//! certificateRefs: [{name: web-gateway-tls}]
+//! certificateRefs: [{name: shop-tls}]
 //! ```
 
 use certificate_shim::gateway::GatewayKind;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
-
-use crate::certificates::{Owner, owner};
+use crate::ownership::{Owner, owner};
+use crate::rule::{Findings, Rule};
 
 /// `secret-without-owner`
-pub const RULE: Rule = Rule {
-    id: "secret-without-owner",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("secret-without-owner", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.gateway.kind == GatewayKind::Istio {
@@ -36,59 +27,55 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     for found in context.certificates() {
         let Ok(certificate) = &found.outcome else { continue };
-        if owner(certificate, context.gateway) == Owner::Nobody {
-            let what = format!("{} was made by hand, and cert-manager does not touch it", found.object);
-            let mend = "Remove it to have one made from the Gateway's annotations.";
-            findings.add_about_found(found, "", what, mend);
+        if owner(certificate, context.gateway) == Owner::None {
+            let problem = format!("{} has no owner, so cert-manager does not change it", found.object);
+            findings
+                .report(found.path.as_str(), problem)
+                .subject("no owner")
+                .help("Remove the issuer annotation to keep it, or the Certificate to get a managed one.")
+                .about(found.secret.clone())
+                .rests_on(&found.object);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{TestCluster, certificate, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, certificate, cluster_issuer, gateway_api, istio};
     use rstest::rstest;
 
-    const EXPECTED: &str = "secret-without-owner: spec.listeners[0].tls.certificateRefs[0].name: Certificate \"web-tls\" in namespace \"team-a\" was made by hand, and cert-manager does not touch it. Remove it to have one made from the Gateway's annotations.";
+    const ID: &str = "secret-without-owner";
 
     fn cluster() -> TestCluster {
+        let owned = certificate("team-a", "owned-tls").owned_by("networking.k8s.io/v1", "Ingress", "owned");
         TestCluster::default()
             .object(cluster_issuer("le").ready())
             .object(certificate("team-a", "web-tls"))
             .object(certificate("team-a", "shop-tls"))
-    }
-
-    #[test]
-    fn of_gateway_api_a_warning() {
-        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
-        assert_eq!(gateway.findings(&cluster()), [EXPECTED]);
-        assert!(gateway.create(&cluster()).accepted);
-    }
-
-    #[test]
-    fn owned_or_absent() {
-        let owned =
-            certificate("team-a", "web-tls").owned_by("gateway.networking.k8s.io/v1", "Gateway", "web");
-        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
-        assert_eq!(gateway.findings(&cluster().object(owned)), Vec::<String>::new());
-        let gateway = gateway_api("other").cert_manager("cluster-issuer", "le");
-        assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn of_istio_it_is_another_rule() {
-        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
-        assert_eq!(gateway.findings_of("secret-without-owner", &cluster()), Vec::<String>::new());
+            .object(owned)
     }
 
     #[rstest]
-    #[case::the_same("web", true)]
-    #[case::another_secret("other", false)]
-    fn updates(#[case] before: &str, #[case] let_through: bool) {
-        let gateway = |name| {
-            gateway_api(name).cert_manager("cluster-issuer", "le").level("secret-without-owner", "reject")
-        };
-        let answer = gateway("web").annotation("a", "b").update_from(&gateway(before), &cluster());
-        assert_eq!(answer.accepted, let_through);
+    #[case::no_owner(gateway_api("web"), true)]
+    #[case::owned(gateway_api("owned"), false)]
+    #[case::no_certificate(gateway_api("absent"), false)]
+    #[case::istio(istio("shop"), false)]
+    fn certificates(#[case] gateway: GatewayFixture, #[case] is_reported: bool) {
+        let expected = "warn spec.listeners[0].tls.certificateRefs[0].name | no owner";
+        let found = gateway.cert_manager("cluster-issuer", "le").found_by(ID, &cluster());
+        assert_eq!(found, is_reported.then_some(expected).into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_rejection_is_about_the_secret_and_checked_with_a_fresh_certificate() {
+        let cluster = cluster();
+        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le").level(ID, "reject");
+        assert!(!gateway.create(&cluster).accepted);
+        assert_eq!(
+            cluster.asked_for_certificates(),
+            ["Certificate team-a/web-tls", "Certificate team-a/web-tls fresh"]
+        );
+        let findings = gateway.checked(&cluster, crate::rule::Caller::Admission).findings;
+        assert_eq!(findings[0].certificate.as_ref().unwrap().to_string(), "team-a/web-tls");
     }
 }

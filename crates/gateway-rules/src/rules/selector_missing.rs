@@ -1,42 +1,32 @@
 //! An Istio Gateway has no selector.
 //!
-//! Every gateway of the mesh then serves it, in whatever namespace, and its Certificates are made
-//! in each of theirs.
+//! Every gateway in the mesh then serves it, whatever namespace it runs in. With
+//! `gateway_namespaces`, its Certificates are created in the namespaces of all listed gateways.
 //!
 //! Warned about:
 //! ```yaml
-//! spec:
-//!   servers: [..]
+//! selector: null
 //! ```
-//! Accepted silently:
+//! Accepted:
 //! ```yaml
-//! spec:
-//!   selector: {istio: ingressgateway}
-//!   servers: [..]
+//! selector: {istio: ingressgateway}
 //! ```
 
 use certificate_shim::gateway::Spec;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 
 /// `selector-missing`
-pub const RULE: Rule = Rule {
-    id: "selector-missing",
-    default: Level::Warn,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::warn("selector-missing", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if let Spec::Servers { selector, .. } = &context.gateway.spec
         && selector.is_empty()
     {
-        let what = "it is missing, so every gateway of the mesh serves this Gateway";
-        findings.add("spec.selector", "", what, "Give the labels of the gateway Pods that are meant.");
+        findings
+            .report("spec.selector", "it is empty, so every gateway in the mesh serves this Gateway")
+            .help("Select the gateway Pods by label.");
     }
 }
 
@@ -46,37 +36,19 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    const EXPECTED: &str = "spec.selector: it is missing, so every gateway of the mesh serves this Gateway. Give the labels of the gateway Pods that are meant.";
-
-    fn cluster() -> TestCluster {
-        TestCluster::default().object(cluster_issuer("le").ready())
-    }
-
-    fn with_selector(selector: Value) -> GatewayFixture {
-        istio("shop").cert_manager("cluster-issuer", "le").selector(selector)
+    fn selecting(selector: Value) -> GatewayFixture {
+        istio("shop").selector(selector)
     }
 
     #[rstest]
-    #[case::one_pair(json!({"istio": "ingressgateway"}), false)]
-    #[case::empty(json!({}), true)]
-    #[case::null(json!(null), true)]
-    fn found(#[case] selector: Value, #[case] expected: bool) {
-        let expected = if expected { vec![EXPECTED] } else { vec![] };
-        assert_eq!(with_selector(selector).findings_of("selector-missing", &cluster()), expected);
-    }
-
-    #[test]
-    fn gateway_api_has_none() {
-        let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
-        assert_eq!(gateway.findings(&cluster()), Vec::<String>::new());
-    }
-
-    #[rstest]
-    #[case::the_same(json!({}), true)]
-    #[case::had_one(json!({"istio": "ingressgateway"}), false)]
-    fn updates(#[case] before: Value, #[case] let_through: bool) {
-        let level = |gateway: GatewayFixture| gateway.level("selector-missing", "reject");
-        let new = level(with_selector(json!({}))).annotation("a", "b");
-        assert_eq!(new.update_from(&level(with_selector(before)), &cluster()).accepted, let_through);
+    #[case::one_label(selecting(json!({"istio": "ingressgateway"})), false)]
+    #[case::empty(selecting(json!({})), true)]
+    #[case::null(selecting(json!(null)), true)]
+    #[case::gateway_api(gateway_api("web"), false)]
+    fn selectors(#[case] gateway: GatewayFixture, #[case] is_reported: bool) {
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+        let expected: &[&str] = if is_reported { &["warn spec.selector | "] } else { &[] };
+        let gateway = gateway.cert_manager("cluster-issuer", "le");
+        assert_eq!(gateway.found_by("selector-missing", &cluster), expected);
     }
 }

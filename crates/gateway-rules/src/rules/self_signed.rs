@@ -1,43 +1,34 @@
 //! The issuer signs each certificate with the certificate's own key.
 //!
-//! Nothing that a client trusts vouches for such a certificate, and there is no CA that it could be
-//! told to trust. That suits a test cluster, so the rule is off unless settings turn it on.
+//! No CA vouches for such a certificate, so clients cannot verify it. That can be fine on a test
+//! cluster, so the rule is off by default.
 //!
-//! Refused or warned about, with `rules: {self-signed: reject}` or `warn`:
+//! Rejected, with `rules: {self-signed: reject}`:
 //! ```yaml
 //! cert-manager.io/cluster-issuer: self-signed
 //! ```
 //! Accepted:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: corporate-ca
+//! cert-manager.io/cluster-issuer: letsencrypt
 //! ```
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
 use crate::issuer;
+use crate::rule::{Findings, Rule};
 
 /// `self-signed`
-pub const RULE: Rule = Rule {
-    id: "self-signed",
-    default: Level::Off,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::off("self-signed", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in context.issuers() {
         if found.own().is_some_and(|issuer| issuer::signs_by(issuer, "selfSigned")) {
             let object = &found.object;
-            let what = format!("{object} signs each certificate with its own key, which no client trusts");
-            findings.add_resting_on(
-                object,
-                context.issuer_path(),
-                what,
-                "Name an issuer whose CA the clients know.",
-            );
+            let problem = format!("{object} is self-signed, so clients cannot verify its certificates");
+            findings
+                .report(context.issuer_path(), problem)
+                .subject(object.to_string())
+                .help("Use an issuer with a CA that the clients trust.")
+                .rests_on(object);
         }
     }
 }
@@ -48,36 +39,46 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
+    const PATH: &str = "metadata.annotations[cert-manager.io/cluster-issuer]";
+
     fn cluster() -> TestCluster {
-        let self_signed = |name| cluster_issuer(name).ready().spec(json!({"selfSigned": {}}));
-        let ca = cluster_issuer("ca").ready().spec(json!({"ca": {"secretName": "ca"}}));
-        TestCluster::default().object(self_signed("own")).object(self_signed("other")).object(ca)
+        let external = json!({
+            "apiVersion": "example.com/v1", "kind": "My",
+            "metadata": {"name": "external"}, "spec": {"selfSigned": {}},
+        });
+        TestCluster::default()
+            .object(cluster_issuer("own").ready().spec(json!({"selfSigned": {}})))
+            .object(cluster_issuer("ca").ready().spec(json!({"ca": {"secretName": "ca"}})))
+            .object(external)
     }
 
-    fn strict(gateway: GatewayFixture, issuer: &str) -> GatewayFixture {
-        gateway.cert_manager("cluster-issuer", issuer).settings(json!({"rules": {"self-signed": "reject"}}))
-    }
-
-    #[rstest]
-    #[case::istio(istio("shop"))]
-    #[case::gateway_api(gateway_api("web"))]
-    fn where_it_is_turned_on(#[case] gateway: GatewayFixture) {
-        assert_eq!(
-            strict(gateway.clone(), "own").findings(&cluster()),
-            [
-                "self-signed: metadata.annotations[cert-manager.io/cluster-issuer]: ClusterIssuer \"own\" signs each certificate with its own key, which no client trusts. Name an issuer whose CA the clients know."
-            ]
-        );
-        assert_eq!(strict(gateway.clone(), "ca").findings(&cluster()), Vec::<String>::new());
-        assert_eq!(gateway.cert_manager("cluster-issuer", "own").findings(&cluster()), Vec::<String>::new());
+    fn external() -> GatewayFixture {
+        let kind = json!({"group": "example.com", "kind": "My", "api_version": "v1", "scope": "Cluster"});
+        istio("shop")
+            .cert_manager("issuer", "external")
+            .cert_manager("issuer-kind", "My")
+            .cert_manager("issuer-group", "example.com")
+            .settings(json!({"issuer_kinds": [kind]}))
     }
 
     #[rstest]
-    #[case::kept(strict(istio("shop"), "own"), true)]
-    #[case::another_secret(strict(istio("shop"), "own").with("/spec/servers/0/tls/credentialName", json!("b-tls")), false)]
-    #[case::another_issuer(strict(istio("shop"), "other"), false)]
-    fn updates(#[case] old: GatewayFixture, #[case] let_through: bool) {
-        let new = strict(istio("shop"), "own").annotation("a", "b");
-        assert_eq!(new.update_from(&old, &cluster()).accepted, let_through);
+    #[case::istio(istio("shop").cert_manager("cluster-issuer", "own"), &["ClusterIssuer \"own\""])]
+    #[case::gateway_api(gateway_api("web").cert_manager("cluster-issuer", "own"), &["ClusterIssuer \"own\""])]
+    #[case::a_ca(istio("shop").cert_manager("cluster-issuer", "ca"), &[])]
+    #[case::absent(istio("shop").cert_manager("cluster-issuer", "absent"), &[])]
+    #[case::another_group(external(), &[])]
+    fn found(#[case] gateway: GatewayFixture, #[case] subjects: &[&str]) {
+        assert_eq!(gateway.found_by("self-signed", &cluster()), Vec::<String>::new(), "it is off by default");
+        let expected: Vec<String> =
+            subjects.iter().map(|subject| format!("reject {PATH} | {subject}")).collect();
+        assert_eq!(gateway.level("self-signed", "reject").found_by("self-signed", &cluster()), expected);
+    }
+
+    /// A cached issuer can sign by a CA by now.
+    #[test]
+    fn a_rejection_reads_the_issuer_again() {
+        let cluster = cluster();
+        istio("shop").cert_manager("cluster-issuer", "own").level("self-signed", "reject").create(&cluster);
+        assert_eq!(cluster.asked(), ["ClusterIssuer own", "ClusterIssuer own fresh"]);
     }
 }

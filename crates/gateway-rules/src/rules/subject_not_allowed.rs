@@ -1,37 +1,29 @@
-//! The certificate would have subject fields or mail addresses, which the tenant may not have.
+//! The certificate has subject fields or email addresses, and the tenant may not have any.
 //!
-//! CA issuers sign organizations, countries and mail addresses as they are asked for, unverified; who
-//! reads them takes them for the CA's word.
+//! CA issuers sign organizations, countries and email addresses without verifying them. Whoever reads
+//! them in a certificate takes them as confirmed by the CA.
 //!
-//! Configured per tenant: `subject: deny`. It covers the annotations `subject-*` and `email-sans`.
+//! Configured per tenant: `subject: deny`. It applies to the annotations `subject-*` and `email-sans`.
 //!
-//! Refused:
+//! Rejected, with `subject: deny`:
 //! ```yaml
 //! cert-manager.io/subject-organizations: Another Company
 //! ```
-//! Accepted: Gateways without these annotations, such as:
+//! Accepted:
 //! ```yaml
-//! cert-manager.io/cluster-issuer: company-ca
+//! cert-manager.io/common-name: shop.example.com
 //! ```
 
 use certificate_shim::annotation;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 use crate::text::quote;
 
 /// `subject-not-allowed`
-pub const RULE: Rule = Rule {
-    id: "subject-not-allowed",
-    default: Level::Reject,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("subject-not-allowed", check).forbidden().of_planned();
 
-/// The annotations that say whose a certificate is, besides its names.
+/// The annotations with subject fields and email addresses.
 pub(super) const KEYS: [&str; 9] = [
     annotation::SUBJECT_ORGANIZATIONS,
     annotation::SUBJECT_ORGANIZATIONAL_UNITS,
@@ -51,14 +43,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     for key in KEYS {
         if let Some(value) = context.gateway.annotation(key).filter(|value| !value.is_empty()) {
-            let what =
-                format!("tenant {} may have neither subject fields nor mail addresses", quote(&tenant.name));
-            findings.add(
-                context.path_of(key),
-                value,
-                what,
-                "Remove the annotation, or ask the platform team.",
-            );
+            let problem =
+                format!("tenant {} may have neither subject fields nor email addresses", quote(&tenant.name));
+            findings
+                .report(context.path_of(key), problem)
+                .subject(format!("{key}={value}"))
+                .help("Remove the annotation, or ask the platform team.");
         }
     }
 }
@@ -73,37 +63,62 @@ mod tests {
         TestCluster::default().object(cluster_issuer("le").ready())
     }
 
-    fn asking(gateway: GatewayFixture, annotations: &[(&str, &str)], subject: &str) -> GatewayFixture {
-        let gateway = gateway.cert_manager("cluster-issuer", "le").tenant(json!({"subject": subject}));
+    fn with(gateway: GatewayFixture, annotations: &[(&str, &str)]) -> GatewayFixture {
+        let gateway = gateway.tenant(json!({"subject": "deny"}));
         annotations.iter().fold(gateway, |gateway, (key, value)| gateway.cert_manager(key, value))
     }
 
+    fn found(gateway: &GatewayFixture) -> Vec<String> {
+        gateway.clone().cert_manager("cluster-issuer", "le").found_by("subject-not-allowed", &cluster())
+    }
+
     #[rstest]
-    #[case::organization(&[("subject-organizations", "A")])]
-    #[case::several(&[("subject-countries", "DE"), ("subject-serialnumber", "1")])]
-    #[case::mail(&[("email-sans", "a@example.com")])]
-    #[case::none(&[])]
-    #[case::empty_serial_number(&[("subject-serialnumber", "")])]
-    #[case::a_common_name_is_none(&[("common-name", "shop.team-a.example.com")])]
-    fn fields(#[case] annotations: &[(&str, &str)]) {
+    #[case::organizations("subject-organizations", "A")]
+    #[case::organizational_units("subject-organizationalunits", "A")]
+    #[case::countries("subject-countries", "DE")]
+    #[case::provinces("subject-provinces", "A")]
+    #[case::localities("subject-localities", "A")]
+    #[case::postal_codes("subject-postalcodes", "1")]
+    #[case::street_addresses("subject-streetaddresses", "A")]
+    #[case::serial_number("subject-serialnumber", "1")]
+    #[case::email_addresses("email-sans", "a@example.com")]
+    #[case::separators_only("subject-organizations", ",")]
+    fn each_field(#[case] key: &str, #[case] value: &str) {
+        let line =
+            format!("reject metadata.annotations[cert-manager.io/{key}] | cert-manager.io/{key}={value}");
         for gateway in [istio("shop"), gateway_api("shop")] {
-            let text = |(key, _): &(&str, &str)| {
-                format!(
-                    "subject-not-allowed: metadata.annotations[cert-manager.io/{key}]: tenant \"a\" may have neither subject fields nor mail addresses. Remove the annotation, or ask the platform team."
-                )
-            };
-            let found = annotations.iter().filter(|(key, value)| !value.is_empty() && *key != "common-name");
-            let expected: Vec<String> = found.map(text).collect();
-            assert_eq!(asking(gateway.clone(), annotations, "deny").findings(&cluster()), expected);
-            assert_eq!(asking(gateway, annotations, "allow").findings(&cluster()), Vec::<String>::new());
+            let gateway = with(gateway, &[(key, value)]);
+            assert_eq!(found(&gateway), [line.as_str()]);
+            assert_eq!(found(&gateway.clone().tenant(json!({"subject": "allow"}))).len(), 0);
+            assert_eq!(found(&gateway.tenant(json!({}))).len(), 0, "allowed by default");
         }
     }
 
+    #[rstest]
+    #[case::none(&[], 0)]
+    #[case::empty_serial_number(&[("subject-serialnumber", "")], 0)]
+    #[case::common_name(&[("common-name", "shop.team-a.example.com")], 0)]
+    #[case::several(&[("subject-countries", "DE"), ("subject-serialnumber", "1")], 2)]
+    fn fields(#[case] annotations: &[(&str, &str)], #[case] expected: usize) {
+        assert_eq!(found(&with(istio("shop"), annotations)).len(), expected);
+    }
+
     #[test]
-    fn an_update() {
-        let with = |name| asking(istio("shop"), &[("subject-organizations", name)], "deny");
-        assert_eq!(with("A").create(&cluster()).code, Some(403));
-        assert!(with("A").annotation("a", "b").update_from(&with("A"), &cluster()).accepted);
-        assert!(!with("B").update_from(&with("A"), &cluster()).accepted);
+    fn without_issuer_nothing_is_issued() {
+        let gateway = with(istio("shop"), &[("subject-countries", "DE")]);
+        assert_eq!(gateway.found_by("subject-not-allowed", &cluster()).len(), 0);
+        let no_secret = gateway.with("/spec/servers/0/tls", json!({"mode": "PASSTHROUGH"}));
+        assert_eq!(found(&no_secret).len(), 0, "no Certificate has it");
+    }
+
+    #[rstest]
+    #[case::the_same("subject-organizations", "A", true)]
+    #[case::another("subject-organizations", "B", false)]
+    #[case::in_another_field("subject-localities", "A", false)]
+    fn an_update(#[case] key: &str, #[case] value: &str, #[case] is_accepted: bool) {
+        let with = |key, value| with(istio("shop"), &[(key, value)]).cert_manager("cluster-issuer", "le");
+        let old = with("subject-organizations", "A");
+        let response = with(key, value).annotation("a", "b").update_from(&old, &cluster());
+        assert_eq!((response.accepted, response.code), (is_accepted, (!is_accepted).then_some(403)));
     }
 }

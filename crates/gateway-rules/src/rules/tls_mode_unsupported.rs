@@ -1,61 +1,56 @@
-//! A server names a credential and has no TLS mode that would serve it.
+//! A server names a credential, but its TLS mode is missing or unknown.
 //!
-//! Without `mode` istiod takes the server for `PASSTHROUGH`: it hands the connection on as it is, and
-//! the credential is never served. The only trace is a warning of istiod's, where its webhook runs.
+//! Without `mode` istiod uses `PASSTHROUGH`: the gateway forwards TLS as it is and never serves the
+//! credential. Only istiod's validation webhook warns about that.
 //!
-//! Refused:
+//! Rejected:
 //! ```yaml
-//! tls: {credentialName: shop-tls}
+//! tls: {mode: null, credentialName: shop-tls}
 //! ```
 //! Accepted:
 //! ```yaml
 //! tls: {mode: SIMPLE, credentialName: shop-tls}
 //! ```
 
-use super::{Applies, Findings, Judges, Rule};
-use crate::context::Context;
-use crate::finding::{Level, Refusal};
-use certificate_shim::place::Place;
-use certificate_shim::skip::{SERVER_MODES, SkipReason};
+use certificate_shim::skip::{SERVER_MODES, ServerFault};
 
-use crate::servers::{add, skipped};
+use crate::context::Context;
+use crate::rule::{Findings, Rule};
+use crate::servers::faults;
 use crate::text::quote;
 
 /// `tls-mode-unsupported`
-pub const RULE: Rule = Rule {
-    id: "tls-mode-unsupported",
-    default: Level::Reject,
-    refusal: Refusal::Invalid,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("tls-mode-unsupported", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    skipped(context, |reason, place, named| {
-        let secret = quote(named.text);
-        let (mode, what, mend) = match (reason, place) {
-            (SkipReason::NoMode, Place::Server(..)) => (
-                "",
-                format!(
-                    "it is missing, so istiod takes the server for PASSTHROUGH and never serves {secret}"
-                ),
-                "Add mode: SIMPLE, or remove the credential.".to_owned(),
+    faults(context, |fault, place, named| {
+        let credential = quote(named.text);
+        let (subject, problem, help) = match fault {
+            ServerFault::NoMode => (
+                named.text.to_owned(),
+                format!("no mode is set, so Istio passes TLS through and never serves {credential}"),
+                "Set mode: SIMPLE, or remove the credential.".to_owned(),
             ),
-            (SkipReason::ServerMode(mode), _) => (
-                mode.as_str(),
-                format!("{} is no mode that Istio knows, so {secret} is never served", quote(mode)),
-                format!("It takes {}.", SERVER_MODES.join(", ")),
+            ServerFault::UnknownMode(mode) => (
+                format!("{} {}", named.text, quote(mode)),
+                format!("Istio does not know the mode {}, so {credential} is never served", quote(mode)),
+                format!("Use one of {}.", SERVER_MODES.join(", ")),
             ),
-            _ => return,
+            ServerFault::Credential(_)
+            | ServerFault::NotInPlacement(_)
+            | ServerFault::NotWithPods(_)
+            | ServerFault::ThirdCredential
+            | ServerFault::NoName => return,
         };
-        add(findings, context, named.text, place, mode, (what, mend));
+        findings.report_each(&named.secrets(context), &place.to_string(), &subject, &problem, &help);
     });
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::rule::Caller;
+    use certificate_shim::plan::SecretName;
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -63,53 +58,45 @@ mod tests {
         TestCluster::default().object(cluster_issuer("le").ready())
     }
 
-    fn with_tls(tls: Value) -> GatewayFixture {
-        istio("shop").cert_manager("cluster-issuer", "le").with("/spec/servers/0/tls", tls)
-    }
-
     #[rstest]
     #[case::simple(json!({"mode": "SIMPLE", "credentialName": "a"}), &[])]
     #[case::passthrough(json!({"mode": "PASSTHROUGH", "credentialName": "a"}), &[])]
-    #[case::nothing_named(json!({"httpsRedirect": true}), &[])]
-    #[case::missing(json!({"credentialName": "a"}), &[
-        "spec.servers[0].tls.mode: it is missing, so istiod takes the server for PASSTHROUGH and never serves \"a\". Add mode: SIMPLE, or remove the credential."
-    ])]
+    #[case::no_credential(json!({"httpsRedirect": true}), &[])]
+    #[case::missing(json!({"credentialName": "a"}), &["reject spec.servers[0].tls.mode | a"])]
     #[case::null(json!({"mode": null, "credentialNames": ["a", "b"]}), &[
-        "spec.servers[0].tls.mode: it is missing, so istiod takes the server for PASSTHROUGH and never serves \"a\". Add mode: SIMPLE, or remove the credential.",
-        "spec.servers[0].tls.mode: it is missing, so istiod takes the server for PASSTHROUGH and never serves \"b\". Add mode: SIMPLE, or remove the credential.",
+        "reject spec.servers[0].tls.mode | a",
+        "reject spec.servers[0].tls.mode | b",
     ])]
     #[case::unknown(json!({"mode": "simple", "credentialName": "a"}), &[
-        "spec.servers[0].tls.mode: \"simple\" is no mode that Istio knows, so \"a\" is never served. It takes SIMPLE, MUTUAL, OPTIONAL_MUTUAL, ISTIO_MUTUAL, PASSTHROUGH, AUTO_PASSTHROUGH."
+        "reject spec.servers[0].tls.mode | a \"simple\""
     ])]
-    #[case::of_a_credential_that_is_none(json!({"credentialName": "A"}), &[
-        "spec.servers[0].tls.mode: it is missing, so istiod takes the server for PASSTHROUGH and never serves \"A\". Add mode: SIMPLE, or remove the credential."
-    ])]
+    #[case::invalid_credential(json!({"credentialName": "A"}), &["reject spec.servers[0].tls.mode | A"])]
+    #[case::fault_of_the_credential(json!({"mode": "SIMPLE", "credentialName": "A"}), &[])]
     fn found(#[case] tls: Value, #[case] expected: &[&str]) {
-        assert_eq!(with_tls(tls).findings_of("tls-mode-unsupported", &cluster()), expected);
+        let gateway = istio("shop").with("/spec/servers/0/tls", tls);
+        assert_eq!(gateway.found_by("tls-mode-unsupported", &cluster()), Vec::<String>::new());
+        let annotated = gateway.cert_manager("cluster-issuer", "le");
+        assert_eq!(annotated.found_by("tls-mode-unsupported", &cluster()), expected);
     }
 
     #[test]
-    fn a_listener_without_mode_is_told_by_another_rule() {
+    fn each_namespace_of_the_placement() {
+        let gateway = istio("shop")
+            .cert_manager("cluster-issuer", "le")
+            .with("/spec/servers/0/tls", json!({"credentialName": "a"}))
+            .settings(json!({"gateway_namespaces": [
+                {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
+                {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
+            ]}));
+        let findings = gateway.checked(&cluster(), Caller::Admission).findings;
+        let secrets = findings.iter().filter_map(|finding| finding.certificate.as_ref());
+        assert_eq!(secrets.map(SecretName::to_string).collect::<Vec<_>>(), ["zone-a/a", "zone-b/a"]);
+    }
+
+    #[test]
+    fn listeners_have_another_rule() {
         let gateway = gateway_api("web").cert_manager("cluster-issuer", "le");
         let gateway = gateway.with("/spec/listeners/0/tls/mode", json!(null));
-        assert_eq!(gateway.findings_of("tls-mode-unsupported", &cluster()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn not_without_an_issuer() {
-        let gateway = istio("shop").cert_manager("duration", "24h");
-        let gateway = gateway.with("/spec/servers/0/tls", json!({"credentialName": "a"}));
-        assert_eq!(gateway.findings_of("tls-mode-unsupported", &cluster()), Vec::<String>::new());
-    }
-
-    #[rstest]
-    #[case::the_same(json!({"credentialName": "a"}), true)]
-    #[case::was_sound(json!({"mode": "SIMPLE", "credentialName": "a"}), false)]
-    #[case::another_secret(json!({"credentialName": "b"}), false)]
-    #[case::another_fault(json!({"mode": "simple", "credentialName": "a"}), false)]
-    fn updates(#[case] before: Value, #[case] let_through: bool) {
-        let new = with_tls(json!({"credentialName": "a"})).annotation("a", "b");
-        assert_eq!(new.update_from(&with_tls(before), &cluster()).accepted, let_through);
-        assert_eq!(new.create(&cluster()).code, Some(422));
+        assert_eq!(gateway.rules(&cluster()), ["listener-skipped warn"]);
     }
 }

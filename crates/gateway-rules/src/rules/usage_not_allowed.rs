@@ -1,13 +1,13 @@
-//! The certificate would be for a purpose that the tenant may not have.
+//! The certificate has a key usage that the tenant may not have.
 //!
-//! `client auth` makes it a client's identity wherever the CA is trusted, `cert sign` a CA of its own;
-//! CA issuers sign both. Without the annotation a certificate is for `digital signature` and
-//! `key encipherment`.
+//! With `client auth` a certificate identifies a client to everyone who trusts the CA, and with `cert
+//! sign` it can be a CA itself. CA issuers sign both. Without the annotation the usages are `digital
+//! signature` and `key encipherment`.
 //!
-//! Configured per tenant: `usages`, the ones that it may have, as cert-manager writes them. Without the
+//! Configured per tenant: `usages`, the usages that it may have, spelled as in cert-manager. Without the
 //! list all are allowed.
 //!
-//! Refused, with `usages: [digital signature, key encipherment, server auth]`:
+//! Rejected, with `usages: [digital signature, key encipherment, server auth]`:
 //! ```yaml
 //! cert-manager.io/usages: client auth
 //! ```
@@ -19,29 +19,24 @@
 use certificate_shim::annotation;
 use certificate_shim::value::usage::USAGES;
 
-use super::{Applies, Findings, Judges, Rule};
 use crate::context::Context;
-use crate::finding::{Level, Refusal};
+use crate::rule::{Findings, Rule};
 use crate::text::{allowed, quote};
 
 /// `usage-not-allowed`
-pub const RULE: Rule = Rule {
-    id: "usage-not-allowed",
-    default: Level::Reject,
-    refusal: Refusal::Forbidden,
-    applies: Applies::Everywhere,
-    judges: Judges::Annotated,
-    check,
-};
+pub const RULE: Rule = Rule::reject("usage-not-allowed", check).forbidden().of_planned();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
     let Some(usages) = &tenant.usages else { return };
-    // What stands twice in the annotation is told once.
+    // The annotation can hold a usage more than once.
     for usage in USAGES.iter().filter(|usage| template.usages.contains(usage)) {
         if !usages.iter().any(|allowed| allowed == usage) {
-            let what = format!("tenant {} may not have the usage {}", quote(&tenant.name), quote(usage));
-            findings.add(context.path_of(annotation::USAGES), *usage, what, allowed(usages, quote));
+            let problem = format!("tenant {} may not have the usage {}", quote(&tenant.name), quote(usage));
+            findings
+                .report(context.path_of(annotation::USAGES), problem)
+                .subject(*usage)
+                .help(allowed(usages, quote));
         }
     }
 }
@@ -56,7 +51,7 @@ mod tests {
         TestCluster::default().object(cluster_issuer("le").ready())
     }
 
-    fn asking(gateway: GatewayFixture, usages: Option<&str>, allowed: Value) -> GatewayFixture {
+    fn with(gateway: GatewayFixture, usages: Option<&str>, allowed: Value) -> GatewayFixture {
         let gateway = gateway.cert_manager("cluster-issuer", "le").tenant(json!({"usages": allowed}));
         usages.into_iter().fold(gateway, |gateway, usages| gateway.cert_manager("usages", usages))
     }
@@ -64,35 +59,28 @@ mod tests {
     #[rstest]
     #[case::allowed(Some("digital signature,server auth"), json!(["server auth", "digital signature"]), &[])]
     #[case::another(Some("client auth, server auth"), json!(["server auth"]), &["client auth"])]
+    #[case::two(Some("any,cert sign"), json!(["server auth"]), &["cert sign", "any"])]
     #[case::twice(Some("client auth,client auth"), json!(["server auth"]), &["client auth"])]
     #[case::default(None, json!(["digital signature", "key encipherment"]), &[])]
     #[case::default_not_allowed(None, json!(["server auth"]), &["digital signature", "key encipherment"])]
-    #[case::another_word_for_it(Some("signing"), json!(["server auth"]), &["signing"])]
+    #[case::synonyms_differ(Some("signing"), json!(["digital signature"]), &["signing"])]
+    #[case::none_allowed(Some("server auth"), json!([]), &["server auth"])]
     #[case::left_out(Some("cert sign,any"), Value::Null, &[])]
     fn the_list(#[case] usages: Option<&str>, #[case] allowed: Value, #[case] expected: &[&str]) {
+        let line = |usage| format!("reject metadata.annotations[cert-manager.io/usages] | {usage}");
+        let expected: Vec<String> = expected.iter().map(line).collect();
         for gateway in [istio("shop"), gateway_api("shop")] {
-            let listed = if allowed.as_array().is_some_and(|list| list.len() == 2) {
-                String::new()
-            } else {
-                "\"server auth\"".to_owned()
-            };
-            let text = |usage: &&str| {
-                format!(
-                    "usage-not-allowed: metadata.annotations[cert-manager.io/usages]: tenant \"a\" may not have the usage \"{usage}\". Allowed are {listed}; for others, ask the platform team."
-                )
-            };
-            let expected: Vec<String> = expected.iter().map(text).collect();
-            assert_eq!(asking(gateway, usages, allowed.clone()).findings(&cluster()), expected);
+            let gateway = with(gateway, usages, allowed.clone());
+            assert_eq!(gateway.found_by("usage-not-allowed", &cluster()), expected);
         }
     }
 
-    #[test]
-    fn an_update() {
-        let with = |usages| asking(istio("shop"), Some(usages), json!(["server auth"]));
-        assert_eq!(with("client auth").create(&cluster()).code, Some(403));
-        assert!(
-            with("client auth").annotation("a", "b").update_from(&with("client auth"), &cluster()).accepted
-        );
-        assert!(!with("client auth,cert sign").update_from(&with("client auth"), &cluster()).accepted);
+    #[rstest]
+    #[case::the_same("client auth", true)]
+    #[case::one_more("client auth,cert sign", false)]
+    fn an_update(#[case] usages: &str, #[case] is_accepted: bool) {
+        let with = |usages| with(istio("shop"), Some(usages), json!(["server auth"]));
+        let response = with(usages).annotation("a", "b").update_from(&with("client auth"), &cluster());
+        assert_eq!((response.accepted, response.code), (is_accepted, (!is_accepted).then_some(403)));
     }
 }

@@ -1,5 +1,5 @@
-//! Reads one object of the settings field by field and collects every problem on the way, so that
-//! whoever wrote them mends all at once.
+//! Reads one object of the settings field by field and collects every problem on the way, so that all
+//! can be fixed at once.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -14,9 +14,9 @@ use crate::text::{nearest, quote, shorten};
 pub(super) struct Problems(RefCell<Vec<String>>);
 
 impl Problems {
-    /// `path: what`.
-    pub(super) fn add(&self, path: &str, what: impl AsRef<str>) {
-        self.0.borrow_mut().push(format!("{path}: {}", what.as_ref()));
+    /// Adds `path: problem`.
+    pub(super) fn add(&self, path: &str, problem: impl AsRef<str>) {
+        self.0.borrow_mut().push(format!("{path}: {}", problem.as_ref()));
     }
 
     pub(super) fn into_vec(self) -> Vec<String> {
@@ -24,7 +24,7 @@ impl Problems {
     }
 }
 
-/// An object of the settings whose fields are taken one by one.
+/// An object of the settings. Its fields are taken one by one.
 pub(super) struct Fields<'a> {
     path: String,
     fields: Option<&'a Map<String, Value>>,
@@ -57,12 +57,17 @@ impl<'a> Fields<'a> {
     }
 
     /// Reports a problem with a field.
-    pub(super) fn problem(&self, name: &str, what: impl AsRef<str>) {
-        self.problems.add(&self.path(name), what);
+    pub(super) fn problem(&self, name: &str, problem: impl AsRef<str>) {
+        self.problems.add(&self.path(name), problem);
     }
 
-    /// The value of a field; null is absent. Every field that may stand here is taken once, so that
-    /// [`Fields::end`] can tell the others.
+    /// Reports a problem at a path that [`Fields::texts`] gave.
+    pub(super) fn problem_at(&self, path: &str, problem: impl AsRef<str>) {
+        self.problems.add(path, problem);
+    }
+
+    /// The value of a field; null is absent. Every known field is taken once, so that [`Fields::end`] can
+    /// report the others.
     fn take(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.push(name);
         self.fields?.get(name).filter(|value| !value.is_null())
@@ -81,7 +86,7 @@ impl<'a> Fields<'a> {
         value.as_str()
     }
 
-    /// A text that has to be there and may not be empty.
+    /// A text that is required and not empty.
     pub(super) fn required(&mut self, name: &'static str) -> Option<&'a str> {
         let absent = self.is_absent(name);
         let text = self.string(name);
@@ -127,47 +132,52 @@ impl<'a> Fields<'a> {
         };
         let choice = choices.iter().find(|(word, _)| *word == text);
         if choice.is_none() {
-            self.problem(name, format!("{} is none of {}", quote(text), words(choices)));
+            self.problem(name, format!("{} is not one of {}", quote(text), words(choices)));
         }
         choice.map(|(_, choice)| *choice)
     }
 
-    /// A list of texts; none where it is absent.
+    /// A list of texts; `None` if it is absent.
     pub(super) fn strings(&mut self, name: &'static str) -> Option<Vec<String>> {
+        Some(self.texts(name)?.into_iter().map(|(_, text)| text.to_owned()).collect())
+    }
+
+    /// A list of texts, each checked with `fault`; `None` if it is absent.
+    pub(super) fn checked(
+        &mut self,
+        name: &'static str,
+        fault: fn(&str) -> Option<&'static str>,
+    ) -> Option<Vec<String>> {
+        let mut texts = Vec::new();
+        for (path, text) in self.texts(name)? {
+            if let Some(fault) = fault(text) {
+                self.problems.add(&path, format!("{} {fault}", quote(text)));
+            }
+            texts.push(text.to_owned());
+        }
+        Some(texts)
+    }
+
+    /// The texts of a list, each with its path; what is not a text is reported and left out.
+    pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<(String, &'a str)>> {
         let mut texts = Vec::new();
         for (path, item) in self.items(name)? {
             match item {
-                Value::String(text) => texts.push(text.clone()),
+                Value::String(text) => texts.push((path, text.as_str())),
                 other => self.problems.add(&path, format!("expected a string, found {}", type_name(other))),
             }
         }
         Some(texts)
     }
 
-    /// A list of texts, of each of which `fault` tells what is wrong with it; none where it is absent.
-    pub(super) fn checked(
-        &mut self,
-        name: &'static str,
-        fault: fn(&str) -> Option<&'static str>,
-    ) -> Option<Vec<String>> {
-        let texts = self.strings(name)?;
-        for (index, text) in texts.iter().enumerate() {
-            if let Some(fault) = fault(text) {
-                self.problem(&format!("{name}[{index}]"), format!("{} {fault}", quote(text)));
-            }
-        }
-        Some(texts)
-    }
-
-    /// Reports a list that is absent, where only whoever writes the settings can say that it is
-    /// empty.
+    /// Requires a list to be present, even if it is empty.
     pub(super) fn require_list(&self, name: &'static str) {
         if self.is_absent(name) {
-            self.problem(name, "is required; [] stands for none");
+            self.problem(name, "is required; write [] for none");
         }
     }
 
-    /// A whole number within bounds; none where it is absent.
+    /// A whole number within bounds; `None` if it is absent.
     pub(super) fn integer(&mut self, name: &'static str, bounds: RangeInclusive<i64>) -> Option<i64> {
         let number = self.take(name)?.as_i64().filter(|number| bounds.contains(number));
         if number.is_none() {
@@ -179,7 +189,7 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// A list of numbers out of a few; none where it is absent.
+    /// A list of numbers out of a few; `None` if it is absent.
     pub(super) fn integers(&mut self, name: &'static str, choices: &[i64]) -> Option<Vec<i64>> {
         let mut numbers = Vec::new();
         for (path, item) in self.items(name)? {
@@ -194,7 +204,7 @@ impl<'a> Fields<'a> {
         Some(numbers)
     }
 
-    /// An object below this one; `read` takes its fields. None where it is absent.
+    /// An object below this one; `read` takes its fields. `None` if it is absent.
     pub(super) fn object<T>(
         &mut self,
         name: &'static str,
@@ -204,7 +214,7 @@ impl<'a> Fields<'a> {
         Self::read_object(self.path(name), value, self.problems, read)
     }
 
-    /// A list of objects; what could not be read is left out. None where it is absent.
+    /// A list of objects; one that could not be read is left out. `None` if it is absent.
     pub(super) fn objects<T>(
         &mut self,
         name: &'static str,
@@ -219,8 +229,25 @@ impl<'a> Fields<'a> {
         Some(objects)
     }
 
-    /// A map from any key to a text, in the order of its keys; none where it is absent.
+    /// [`Fields::entries`] whose texts are words; `false` is how YAML 1.1, which kubectl reads, has an
+    /// unquoted `off`.
+    pub(super) fn words(&mut self, name: &'static str) -> Option<Vec<(&'a str, &'a str)>> {
+        self.read_entries(
+            name,
+            |value| if *value == Value::Bool(false) { Some("off") } else { value.as_str() },
+        )
+    }
+
+    /// A map from any key to a text, in the order of its keys; `None` if it is absent.
     pub(super) fn entries(&mut self, name: &'static str) -> Option<Vec<(&'a str, &'a str)>> {
+        self.read_entries(name, Value::as_str)
+    }
+
+    fn read_entries(
+        &mut self,
+        name: &'static str,
+        read: fn(&'a Value) -> Option<&'a str>,
+    ) -> Option<Vec<(&'a str, &'a str)>> {
         let value = self.take(name)?;
         let Value::Object(fields) = value else {
             self.wrong_type(name, "an object", value);
@@ -228,7 +255,7 @@ impl<'a> Fields<'a> {
         };
         let mut entries = Vec::new();
         for (key, value) in fields {
-            match value.as_str() {
+            match read(value) {
                 Some(text) => entries.push((key.as_str(), text)),
                 None => self.wrong_type(&format!("{name}.{key}"), "a string", value),
             }
@@ -262,11 +289,14 @@ impl<'a> Fields<'a> {
     pub(super) fn end(self) {
         for name in self.fields.into_iter().flat_map(Map::keys) {
             if !self.known.contains(&name.as_str()) {
-                let mend = match nearest(name, &self.known) {
+                let help = match nearest(name, &self.known) {
+                    _ if name == "true" && self.known.contains(&"on") => {
+                        "YAML reads an unquoted on as true: write \"on\"".to_owned()
+                    }
                     Some(known) => format!("did you mean {known}?"),
                     None => format!("known here: {}", self.known.join(", ")),
                 };
-                self.problems.add(&self.path(&shorten(name, 80)), format!("unknown setting; {mend}"));
+                self.problems.add(&self.path(&shorten(name, 80)), format!("unknown setting; {help}"));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Patterns of the settings: names of objects, DNS names and ranges of IP addresses. Each list knows
-//! what is wrong with an entry, and what its entries allow.
+//! Patterns of the settings: names of objects, DNS names and ranges of IP addresses. For each there is
+//! a list that allows or does not allow a value, and a function that finds the fault of an entry.
 
 use std::net::IpAddr;
 
@@ -7,22 +7,22 @@ use certificate_shim::value::ip::is_ip;
 
 use certificate_shim::name::is_subdomain;
 
-/// Texts in which `*` stands for any run of characters, the empty one included.
+/// Globs: texts in which `*` matches any run of characters, the empty one included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Globs(pub Vec<String>);
 
 impl Globs {
-    /// Whether one of them stands for the text.
+    /// Whether one of them matches the text.
     pub fn allow(&self, text: &str) -> bool {
         self.0.iter().any(|glob| glob_allows(glob, text))
     }
 }
 
-/// Whether the glob stands for the text, in one pass over both.
+/// Whether the glob matches the text, in one pass over both.
 pub(crate) fn glob_allows(glob: &str, text: &str) -> bool {
     let Some((first, mut rest)) = glob.split_once('*') else { return glob == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
-    // The leftmost place of each inner part leaves most to those that follow.
+    // Each inner part is matched as far left as possible, which leaves the most for the next ones.
     while let Some((part, after)) = rest.split_once('*') {
         let Some((_, left)) = text.split_once(part) else { return false };
         (text, rest) = (left, after);
@@ -30,23 +30,24 @@ pub(crate) fn glob_allows(glob: &str, text: &str) -> bool {
     text.ends_with(rest)
 }
 
-/// What is wrong with a glob: other wildcards than `*` mean themselves, which nobody means.
+/// The fault of a glob. Other wildcards than `*` would match literally, which is never intended.
 pub(super) fn glob_fault(glob: &str) -> Option<&'static str> {
     if glob.is_empty() {
         Some("is empty")
     } else if glob.contains(['?', '[', ']', '{', '}', '\\']) || glob.contains("**") {
-        Some("is no pattern: a single * stands for any text, and there is nothing else")
+        Some("is not a valid pattern: the only wildcard is a single *")
     } else {
         None
     }
 }
 
-/// What is wrong with a glob for names of objects.
+/// The fault of a glob for names of objects.
 pub(super) fn name_fault(glob: &str) -> Option<&'static str> {
     let in_names = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '*');
     let fits = || glob.chars().all(in_names);
-    glob_fault(glob)
-        .or_else(|| (!fits()).then_some("can be no name: those have lower-case letters, digits, - and ."))
+    glob_fault(glob).or_else(|| {
+        (!fits()).then_some("is not a valid name or pattern: use lower-case letters, digits, -, . and *")
+    })
 }
 
 /// DNS names: `example.com` itself, `*.example.com` with one label before it, `**.example.com` with
@@ -55,8 +56,8 @@ pub(super) fn name_fault(glob: &str) -> Option<&'static str> {
 pub struct DnsPatterns(pub Vec<String>);
 
 impl DnsPatterns {
-    /// Whether one of them stands for the lower-cased name. Of a wildcard `*.y` that are `*.y`,
-    /// `**.x` where y is x or lies below it, and `**`.
+    /// Whether one of them matches the lower-cased name. A wildcard `*.y` is matched by `*.y`, by `**`,
+    /// and by `**.x` if y is x or below x; `*` is matched by `**` only.
     pub fn allow(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| dns_allows(pattern, name))
     }
@@ -76,15 +77,15 @@ fn dns_allows(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// What is wrong with a pattern of DNS names.
+/// The fault of a pattern of DNS names.
 pub(super) fn dns_fault(pattern: &str) -> Option<&'static str> {
     let name = pattern.strip_prefix("**.").or_else(|| pattern.strip_prefix("*.")).unwrap_or(pattern);
     if pattern == "**" {
         None
     } else if is_ip(name) {
-        Some("is an IP address; those belong into ip_ranges")
+        Some("is an IP address; list it in ip_ranges")
     } else if !is_subdomain(&name.to_ascii_lowercase()) {
-        Some("is no pattern of DNS names: example.com, *.example.com, **.example.com or **")
+        Some("is not a valid pattern of DNS names: write example.com, *.example.com, **.example.com or **")
     } else {
         None
     }
@@ -98,20 +99,20 @@ pub struct IpRanges {
 }
 
 impl IpRanges {
-    /// The ranges that can be read.
+    /// The ranges; a text that is not a range matches nothing.
     pub(super) fn of(texts: Vec<String>) -> Self {
         IpRanges { ranges: texts.iter().filter_map(|text| IpRange::parse(text)).collect(), texts }
     }
 
-    /// The ranges as they are written.
+    /// The ranges as written.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
 
-    /// Whether one of them holds the address. An IPv4 address in IPv6 form is an IPv4 address, as it
-    /// is in a certificate.
+    /// Whether one of them contains the address. An IPv4 address in IPv6 form counts as an IPv4
+    /// address, as it does in a certificate.
     pub fn allow(&self, address: IpAddr) -> bool {
-        self.ranges.iter().any(|range| range.holds(address))
+        self.ranges.iter().any(|range| range.contains(address))
     }
 }
 
@@ -132,11 +133,11 @@ impl IpRange {
             0 => 0,
             _ => u128::MAX << 128_u32.checked_sub(length)?,
         };
-        let sound = (!is_v4 || length <= 32) && network & !mask == 0;
-        sound.then_some(IpRange { is_v4, network, mask })
+        let is_sound = (!is_v4 || length <= 32) && network & !mask == 0;
+        is_sound.then_some(IpRange { is_v4, network, mask })
     }
 
-    fn holds(self, address: IpAddr) -> bool {
+    fn contains(self, address: IpAddr) -> bool {
         let (is_v4, bits) = bits(address);
         is_v4 == self.is_v4 && bits & self.mask == self.network
     }
@@ -150,11 +151,11 @@ fn bits(address: IpAddr) -> (bool, u128) {
     }
 }
 
-/// What is wrong with a range of IP addresses.
+/// The fault of a range of IP addresses.
 pub(super) fn ip_range_fault(text: &str) -> Option<&'static str> {
-    let sound = IpRange::parse(text).is_some();
-    (!sound).then_some(
-        "is no range of IP addresses: 192.0.2.0/24 or 2001:db8::/32, with no bit set after the prefix",
+    let is_sound = IpRange::parse(text).is_some();
+    (!is_sound).then_some(
+        "is not a valid IP range: write 192.0.2.0/24 or 2001:db8::/32, with no bit set after the prefix",
     )
 }
 
@@ -287,7 +288,7 @@ mod tests {
         assert!(ip_range_fault(range).is_some());
     }
 
-    /// What the documentation says, over labels.
+    /// The documented meaning, label by label.
     fn by_labels(pattern: &str, name: &str) -> bool {
         let name: Vec<&str> = name.split('.').collect();
         let pattern: Vec<&str> = pattern.split('.').collect();
@@ -318,7 +319,8 @@ mod tests {
 
         #[test]
         fn dns_patterns_are_about_labels(
-            pattern in "(\\*\\*|((\\*\\*|\\*)\\.)?[ab]{1,2}(\\.[ab]{1,2}){0,2})", name in "(\\*\\.)?[ab]{1,2}(\\.[ab]{1,2}){0,4}",
+            pattern in "(\\*\\*|((\\*\\*|\\*)\\.)?[ab]{1,2}(\\.[ab]{1,2}){0,2})",
+            name in "(\\*\\.)?[ab]{1,2}(\\.[ab]{1,2}){0,4}",
         ) {
             prop_assert_eq!(dns_fault(&pattern), None);
             prop_assert_eq!(dns_allows(&pattern, &name), by_labels(&pattern, &name));
@@ -345,17 +347,12 @@ mod tests {
             prop_assume!(Ipv6Addr::from(first).to_ipv4_mapped().is_none());
             let range = format!("{}/{length}", Ipv6Addr::from(first));
             prop_assert_eq!(ip_range_fault(&range), None);
-            for candidate in [other, first, first + last, first.wrapping_add(last).wrapping_add(1), first.wrapping_sub(1)] {
+            let (before, after) = (first.wrapping_sub(1), first.wrapping_add(last).wrapping_add(1));
+            for candidate in [other, before, first, first + last, after] {
                 let v6 = Ipv6Addr::from(candidate);
                 let expected = (first..=first + last).contains(&candidate) && v6.to_ipv4_mapped().is_none();
                 prop_assert_eq!(IpRanges::of(vec![range.clone()]).allow(v6.into()), expected);
             }
-        }
-
-        #[test]
-        fn nothing_panics(text in "\\PC{0,20}", name in "\\PC{0,20}") {
-            let _ = (glob_fault(&text), name_fault(&text), dns_fault(&text), ip_range_fault(&text));
-            let _ = (glob_allows(&text, &name), dns_allows(&text, &name));
         }
     }
 }

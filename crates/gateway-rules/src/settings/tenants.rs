@@ -1,4 +1,4 @@
-//! Tenants: which namespaces a team has, and what its Gateways may ask for.
+//! Tenants: the namespaces of a team, and what its Gateways may ask for.
 
 use certificate_shim::IssuerRef;
 use certificate_shim::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND};
@@ -9,18 +9,17 @@ use super::fields::Fields;
 use super::patterns::{
     DnsPatterns, Globs, IpRanges, dns_fault, glob_allows, glob_fault, ip_range_fault, name_fault,
 };
-use super::{DefaultIssuer, check_issuer_kind, default_issuer};
+use super::{DefaultIssuer, Settings, check_issuer_kind, default_issuer};
 use crate::text::quote;
 
-/// A team, its namespaces, and what its Gateways may ask for. What is optional and left out asks
-/// nothing.
+/// A team, its namespaces, and what its Gateways may ask for. Omitted options impose no restriction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tenant {
     /// Its name in messages.
     pub name: String,
-    /// Its namespaces by their names.
+    /// Its namespaces by name.
     pub namespaces: Option<Globs>,
-    /// The labels that its namespaces have, each of them; with `namespaces` both must match.
+    /// The labels that its namespaces have, all of them; with `namespaces` both must match.
     pub namespace_labels: Option<Vec<(String, String)>>,
     /// The issuers that it may use.
     pub issuers: Vec<AllowedIssuer>,
@@ -34,26 +33,64 @@ pub struct Tenant {
     pub common_names: Globs,
     /// The Secrets that it may name.
     pub secrets: Option<Globs>,
-    /// The default issuer of its Gateways, in the place of the one for all.
+    /// The default issuer of its Gateways, instead of the one for all.
     pub default_issuer: Option<DefaultIssuer>,
-    /// The shortest duration of its Certificates, in nanoseconds.
-    pub min_duration: Option<i64>,
-    /// The longest duration of its Certificates, in nanoseconds.
-    pub max_duration: Option<i64>,
-    /// The algorithms of its private keys.
-    pub algorithms: Option<Vec<String>>,
-    /// The least size of its RSA keys, in bits.
-    pub rsa_min: Option<i64>,
-    /// The sizes of its ECDSA keys, in bits.
-    pub ecdsa: Option<Vec<i64>>,
+    /// The most Certificates of one Gateway; each namespace of its placement counts.
+    pub max_certificates: Option<usize>,
+    /// The most distinct names of one Certificate.
+    pub max_names: Option<usize>,
+    /// The bounds of its Certificates' duration.
+    pub duration: Bounds,
+    /// The private keys that it may have.
+    pub key: KeyPolicy,
     /// The key usages that it may have.
     pub usages: Option<Vec<String>>,
-    /// Whether its Certificates have no subject fields and no mail addresses.
+    /// Whether its Certificates may have neither subject fields nor mail addresses.
     pub denies_subject: bool,
-    /// The keys of labels that it may give its Secrets.
-    pub secret_labels: Option<Globs>,
-    /// The keys of annotations that it may give its Secrets.
-    pub secret_annotations: Option<Globs>,
+    /// The labels and annotations that it may give its Secrets.
+    pub secret_metadata: SecretMetadata,
+}
+
+/// Bounds of a duration, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The shortest.
+    pub min: Option<i64>,
+    /// The longest.
+    pub max: Option<i64>,
+}
+
+/// The private keys that a tenant may have. Sizes are in bits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyPolicy {
+    /// The algorithms.
+    pub algorithms: Option<Vec<String>>,
+    /// The smallest size of RSA keys.
+    pub rsa_min: Option<i64>,
+    /// The largest size of RSA keys.
+    pub rsa_max: Option<i64>,
+    /// The sizes of ECDSA keys.
+    pub ecdsa: Option<Vec<i64>>,
+}
+
+/// The keys of the labels and annotations that a tenant may give its Secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretMetadata {
+    /// Keys of labels.
+    pub labels: Option<Globs>,
+    /// Keys of annotations.
+    pub annotations: Option<Globs>,
+}
+
+impl Tenant {
+    /// Whether a Gateway in namespace `own` may use an issuer as seen from a namespace of its
+    /// placement.
+    pub fn may_use(&self, issuer: &IssuerRef, settings: &Settings, placement: &str, own: &str) -> bool {
+        let is_cluster_wide = settings.is_cluster_wide(issuer);
+        self.issuers.iter().any(|allowed| {
+            allowed.covers(issuer) && (is_cluster_wide || allowed.covers_namespace(placement, own))
+        })
+    }
 }
 
 /// Issuers that a tenant may use.
@@ -65,7 +102,7 @@ pub struct AllowedIssuer {
     pub kind: String,
     /// A glob for the name.
     pub name: String,
-    /// A glob for the namespace of a namespaced issuer; none is the Gateway's own.
+    /// A glob for the namespace of a namespaced issuer; `None` is the Gateway's own.
     pub namespace: Option<String>,
 }
 
@@ -77,7 +114,7 @@ impl AllowedIssuer {
             && glob_allows(&self.name, &reference.name)
     }
 
-    /// Whether a namespace that such an issuer lives in is among these, seen from a Gateway in `own`.
+    /// Whether such an issuer may be in a namespace, as seen from a Gateway in `own`.
     pub fn covers_namespace(&self, namespace: &str, own: &str) -> bool {
         match &self.namespace {
             Some(glob) => glob_allows(glob, namespace),
@@ -91,7 +128,7 @@ pub(super) fn read(root: &mut Fields<'_>) -> Vec<Tenant> {
     let tenants = root.objects("tenants", tenant).unwrap_or_default();
     for (index, tenant) in tenants.iter().enumerate() {
         if tenants.iter().take(index).any(|earlier| !tenant.name.is_empty() && earlier.name == tenant.name) {
-            root.problem("tenants", format!("several have the name {}", quote(&tenant.name)));
+            root.problem("tenants", format!("more than one tenant has the name {}", quote(&tenant.name)));
         }
     }
     tenants
@@ -120,28 +157,38 @@ fn tenant(fields: &mut Fields<'_>) -> Option<Tenant> {
             format!("{} is not among the tenant's issuers", crate::text::issuer(&default.issuer)),
         );
     }
+    tenant.max_certificates = fields.count("max_certificates", 1..=10_000);
+    tenant.max_names = fields.count("max_names", 1..=10_000);
     fields.object("duration", |fields| {
-        tenant.min_duration = read_duration(fields, "min");
-        tenant.max_duration = read_duration(fields, "max");
-        if tenant.min_duration.zip(tenant.max_duration).is_some_and(|(min, max)| min > max) {
-            fields.problem("min", "is above max");
+        tenant.duration = Bounds { min: read_duration(fields, "min"), max: read_duration(fields, "max") };
+        if tenant.duration.min.zip(tenant.duration.max).is_some_and(|(min, max)| min > max) {
+            fields.problem("min", "is greater than max");
         }
         Some(())
     });
     fields.object("key", |fields| {
         let algorithm =
-            |word: &str| Algorithm::parse(word).is_none().then_some("is none of RSA, ECDSA, Ed25519");
-        tenant.algorithms = fields.checked("algorithms", algorithm);
-        tenant.rsa_min = fields.integer("rsa_min", 2048..=8192);
-        tenant.ecdsa = fields.integers("ecdsa", &[256, 384, 521]);
+            |word: &str| Algorithm::parse(word).is_none().then_some("is not one of RSA, ECDSA, Ed25519");
+        tenant.key = KeyPolicy {
+            algorithms: fields.checked("algorithms", algorithm),
+            rsa_min: fields.integer("rsa_min", 2048..=8192),
+            rsa_max: fields.integer("rsa_max", 2048..=8192),
+            ecdsa: fields.integers("ecdsa", &[256, 384, 521]),
+        };
+        if tenant.key.rsa_min.zip(tenant.key.rsa_max).is_some_and(|(min, max)| min > max) {
+            fields.problem("rsa_min", "is greater than rsa_max");
+        }
         Some(())
     });
-    let usage = |word: &str| (!usage::USAGES.contains(&word)).then_some("is no key usage of cert-manager's");
+    let usage = |word: &str| {
+        (!usage::USAGES.contains(&word))
+            .then_some("is not one of cert-manager's key usages, like server auth")
+    };
     tenant.usages = fields.checked("usages", usage);
     tenant.denies_subject = fields.one_of("subject", &[("allow", false), ("deny", true)]).unwrap_or_default();
     fields.object("secret_template", |fields| {
-        tenant.secret_labels = globs(fields, "labels", glob_fault);
-        tenant.secret_annotations = globs(fields, "annotations", glob_fault);
+        tenant.secret_metadata.labels = globs(fields, "labels", glob_fault);
+        tenant.secret_metadata.annotations = globs(fields, "annotations", glob_fault);
         Some(())
     });
     Some(tenant)
@@ -154,7 +201,7 @@ fn read_namespaces(fields: &mut Fields<'_>, tenant: &mut Tenant) {
         if labels.is_empty() {
             fields.problem(
                 "match_labels",
-                "it takes a label or more; for all namespaces, write namespaces: [\"*\"]",
+                "at least one label is required; for all namespaces, write namespaces: [\"*\"]",
             );
         }
         Some(labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
@@ -166,7 +213,7 @@ fn read_namespaces(fields: &mut Fields<'_>, tenant: &mut Tenant) {
     if selects_none {
         fields.problem(
             "namespaces",
-            "the tenant selects no namespace: give their names, or namespace_selector",
+            "the tenant has no namespace: list its namespaces here, or set namespace_selector",
         );
     }
 }
@@ -183,7 +230,7 @@ fn allowed_issuer(fields: &mut Fields<'_>) -> Option<AllowedIssuer> {
     }
     check_issuer_kind(fields, group, kind?);
     if group == CERT_MANAGER_GROUP && kind == Some(CLUSTER_ISSUER_KIND) && namespace.is_some() {
-        fields.problem("namespace", "a ClusterIssuer has none");
+        fields.problem("namespace", "a ClusterIssuer has no namespace; remove this");
     }
     Some(AllowedIssuer {
         group: group.to_owned(),
@@ -205,7 +252,10 @@ fn read_duration(fields: &mut Fields<'_>, name: &'static str) -> Option<i64> {
     let text = fields.string(name)?;
     let duration = duration::parse(text).ok().filter(|duration| *duration > 0);
     if duration.is_none() {
-        fields.problem(name, format!("{} is no duration such as 2160h or 90m", quote(text)));
+        fields.problem(
+            name,
+            format!("{} is not a valid duration: write one such as 2160h or 90m", quote(text)),
+        );
     }
     duration
 }
@@ -215,6 +265,11 @@ mod tests {
     use crate::settings::Settings;
     use rstest::rstest;
     use serde_json::{Value, json};
+
+    const NO_NAMESPACE: &str =
+        "namespaces: the tenant has no namespace: list its namespaces here, or set namespace_selector";
+    const NO_LABEL: &str = "namespace_selector.match_labels: at least one label is required; \
+                            for all namespaces, write namespaces: [\"*\"]";
 
     /// A sound tenant with one more field.
     fn tenant_with(field: &str, value: Value) -> Value {
@@ -228,14 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn left_out_asks_nothing_or_is_none() {
+    fn omitted_options_allow_everything_and_omitted_names_nothing() {
         let settings = Settings::read(&json!({"tenants": [tenant_with("wildcards", Value::Null)]})).unwrap();
         let tenant = &settings.tenants[0];
         assert!(!settings.accept_other_namespaces);
         assert!(!tenant.wildcards && !tenant.common_names.allow("x") && !tenant.denies_subject);
         assert!(!tenant.ip_ranges.allow("10.0.0.1".parse().unwrap()));
-        assert_eq!((&tenant.secrets, &tenant.usages, &tenant.algorithms), (&None, &None, &None));
-        assert_eq!((tenant.min_duration, &tenant.secret_labels), (None, &None));
+        assert_eq!((&tenant.secrets, &tenant.usages, &tenant.key.algorithms), (&None, &None, &None));
+        assert_eq!((tenant.duration.min, &tenant.secret_metadata.labels), (None, &None));
+        assert_eq!((tenant.max_certificates, tenant.max_names, tenant.key.rsa_max), (None, None, None));
     }
 
     #[test]
@@ -244,8 +300,11 @@ mod tests {
             "name": "team-a",
             "namespaces": ["team-a", "team-a-*"],
             "namespace_selector": {"match_labels": {"team": "a"}},
-            "issuers": [{"kind": "ClusterIssuer", "name": "letsencrypt-*"}, {"kind": "Issuer", "name": "*", "namespace": "istio-system"},
-                {"group": "example.com", "kind": "K", "name": "x"}],
+            "issuers": [
+                {"kind": "ClusterIssuer", "name": "letsencrypt-*"},
+                {"kind": "Issuer", "name": "*", "namespace": "istio-system"},
+                {"group": "example.com", "kind": "K", "name": "x"},
+            ],
             "dns_names": ["**.Team-A.example.com", "team-a.example.com"],
             "wildcards": true,
             "ip_ranges": ["10.0.0.0/8"],
@@ -253,58 +312,176 @@ mod tests {
             "secrets": ["team-a-*"],
             "default_issuer": {"name": "letsencrypt-prod", "kind": "ClusterIssuer", "when": "always"},
             "duration": {"min": "1h", "max": "2160h"},
-            "key": {"algorithms": ["RSA", "ECDSA"], "rsa_min": 3072, "ecdsa": [256, 384]},
+            "max_certificates": 20,
+            "max_names": 100,
+            "key": {"algorithms": ["RSA", "ECDSA"], "rsa_min": 3072, "rsa_max": 4096, "ecdsa": [256, 384]},
             "usages": ["digital signature", "key encipherment", "server auth"],
             "subject": "deny",
             "secret_template": {"labels": ["team"], "annotations": ["example.com/*"]},
-        }]})).unwrap();
+        }]}))
+        .unwrap();
         let tenant = &settings.tenants[0];
         assert!(settings.accept_other_namespaces && tenant.wildcards && tenant.denies_subject);
         assert!(tenant.dns_names.allow("x.team-a.example.com"), "patterns are lower-cased");
         assert_eq!(tenant.issuers[0].group, "cert-manager.io");
         assert_eq!(tenant.issuers[2].group, "example.com");
-        assert_eq!(tenant.max_duration, Some(2160 * 3600 * 1_000_000_000));
-        assert_eq!((tenant.rsa_min, tenant.ecdsa.clone()), (Some(3072), Some(vec![256, 384])));
-        assert!(tenant.secret_annotations.as_ref().unwrap().allow("example.com/x"));
+        assert_eq!(tenant.duration.max, Some(2160 * 3600 * 1_000_000_000));
+        assert_eq!((tenant.max_certificates, tenant.max_names), (Some(20), Some(100)));
+        assert_eq!((tenant.key.rsa_min, tenant.key.rsa_max), (Some(3072), Some(4096)));
+        assert_eq!(tenant.key.ecdsa, Some(vec![256, 384]));
+        assert!(tenant.secret_metadata.annotations.as_ref().unwrap().allow("example.com/x"));
     }
 
     #[rstest]
     #[case::name("name", json!(""), "name: is required")]
-    #[case::no_namespaces("namespaces", json!([]), "namespaces: the tenant selects no namespace: give their names, or namespace_selector")]
-    #[case::neither(
+    #[case::no_namespaces("namespaces", json!([]), NO_NAMESPACE)]
+    #[case::neither("namespaces", Value::Null, NO_NAMESPACE)]
+    #[case::no_namespace(
         "namespaces",
-        Value::Null,
-        "namespaces: the tenant selects no namespace: give their names, or namespace_selector"
+        json!(["Team A"]),
+        "namespaces[0]: \"Team A\" is not a valid name or pattern: use lower-case letters, digits, -, . and *"
     )]
-    #[case::no_namespace("namespaces", json!(["Team A"]), "namespaces[0]: \"Team A\" can be no name: those have lower-case letters, digits, - and .")]
-    #[case::empty_selector("namespace_selector", json!({"match_labels": {}}), "namespace_selector.match_labels: it takes a label or more; for all namespaces, write namespaces: [\"*\"]")]
-    #[case::no_selector("namespace_selector", json!({}), "namespace_selector.match_labels: it takes a label or more; for all namespaces, write namespaces: [\"*\"]")]
-    #[case::no_issuers("issuers", Value::Null, "issuers: is required; [] stands for none")]
+    #[case::empty_selector("namespace_selector", json!({"match_labels": {}}), NO_LABEL)]
+    #[case::no_selector("namespace_selector", json!({}), NO_LABEL)]
+    #[case::no_issuers("issuers", Value::Null, "issuers: is required; write [] for none")]
     #[case::issuer_without_kind("issuers", json!([{"name": "x"}]), "issuers[0].kind: is required")]
     #[case::issuer_without_name("issuers", json!([{"kind": "Issuer"}]), "issuers[0].name: is required")]
-    #[case::unknown_kind("issuers", json!([{"kind": "VaultIssuer", "name": "x"}]), "issuers[0].kind: \"VaultIssuer\" is no kind of cert-manager.io; use Issuer or ClusterIssuer, or give its group")]
-    #[case::glob("issuers", json!([{"kind": "Issuer", "name": "x?"}]), "issuers[0].name: \"x?\" is no pattern: a single * stands for any text, and there is nothing else")]
-    #[case::cluster_issuer_with_namespace("issuers", json!([{"kind": "ClusterIssuer", "name": "x", "namespace": "a"}]), "issuers[0].namespace: a ClusterIssuer has none")]
-    #[case::no_dns_names("dns_names", Value::Null, "dns_names: is required; [] stands for none")]
-    #[case::dns_name("dns_names", json!(["a.com", "*"]), "dns_names[1]: \"*\" is no pattern of DNS names: example.com, *.example.com, **.example.com or **")]
-    #[case::ip_as_dns_name("dns_names", json!(["10.0.0.1"]), "dns_names[0]: \"10.0.0.1\" is an IP address; those belong into ip_ranges")]
+    #[case::glob(
+        "issuers",
+        json!([{"kind": "Issuer", "name": "x?"}]),
+        "issuers[0].name: \"x?\" is not a valid pattern: the only wildcard is a single *"
+    )]
+    #[case::glob_for_a_namespace(
+        "issuers",
+        json!([{"kind": "Issuer", "name": "x", "namespace": ""}]),
+        "issuers[0].namespace: \"\" is empty"
+    )]
+    #[case::cluster_issuer_with_namespace(
+        "issuers",
+        json!([{"kind": "ClusterIssuer", "name": "x", "namespace": "a"}]),
+        "issuers[0].namespace: a ClusterIssuer has no namespace; remove this"
+    )]
+    #[case::no_dns_names("dns_names", Value::Null, "dns_names: is required; write [] for none")]
+    #[case::dns_name(
+        "dns_names",
+        json!(["a.com", "*"]),
+        "dns_names[1]: \"*\" is not a valid pattern of DNS names: \
+         write example.com, *.example.com, **.example.com or **"
+    )]
+    #[case::ip_as_dns_name(
+        "dns_names",
+        json!(["10.0.0.1"]),
+        "dns_names[0]: \"10.0.0.1\" is an IP address; list it in ip_ranges"
+    )]
     #[case::wildcards("wildcards", json!("yes"), "wildcards: expected true or false, found a string")]
-    #[case::ip_range("ip_ranges", json!(["10.0.0.1/8"]), "ip_ranges[0]: \"10.0.0.1/8\" is no range of IP addresses: 192.0.2.0/24 or 2001:db8::/32, with no bit set after the prefix")]
+    #[case::ip_range(
+        "ip_ranges",
+        json!(["10.0.0.1/8"]),
+        "ip_ranges[0]: \"10.0.0.1/8\" is not a valid IP range: \
+         write 192.0.2.0/24 or 2001:db8::/32, with no bit set after the prefix"
+    )]
     #[case::common_name("common_names", json!([""]), "common_names[0]: \"\" is empty")]
-    #[case::secret("secrets", json!(["a/b"]), "secrets[0]: \"a/b\" can be no name: those have lower-case letters, digits, - and .")]
-    #[case::default_issuer("default_issuer", json!({"name": "x"}), "default_issuer: Issuer \"x\" is not among the tenant's issuers")]
-    #[case::days("duration", json!({"max": "90d"}), "duration.max: \"90d\" is no duration such as 2160h or 90m")]
-    #[case::negative("duration", json!({"max": "-1h"}), "duration.max: \"-1h\" is no duration such as 2160h or 90m")]
-    #[case::min_above_max("duration", json!({"min": "2h", "max": "90m"}), "duration.min: is above max")]
-    #[case::algorithm("key", json!({"algorithms": ["rsa"]}), "key.algorithms[0]: \"rsa\" is none of RSA, ECDSA, Ed25519")]
-    #[case::rsa_min("key", json!({"rsa_min": 1024}), "key.rsa_min: expected a whole number from 2048 to 8192")]
+    #[case::secret(
+        "secrets",
+        json!(["a/b"]),
+        "secrets[0]: \"a/b\" is not a valid name or pattern: use lower-case letters, digits, -, . and *"
+    )]
+    #[case::default_issuer(
+        "default_issuer",
+        json!({"name": "x"}),
+        "default_issuer: Issuer \"x\" is not among the tenant's issuers"
+    )]
+    #[case::certificates(
+        "max_certificates",
+        json!(0),
+        "max_certificates: expected a whole number from 1 to 10000"
+    )]
+    #[case::names("max_names", json!(10_001), "max_names: expected a whole number from 1 to 10000")]
+    #[case::days(
+        "duration",
+        json!({"max": "90d"}),
+        "duration.max: \"90d\" is not a valid duration: write one such as 2160h or 90m"
+    )]
+    #[case::negative(
+        "duration",
+        json!({"min": "-1h"}),
+        "duration.min: \"-1h\" is not a valid duration: write one such as 2160h or 90m"
+    )]
+    #[case::zero(
+        "duration",
+        json!({"max": "0"}),
+        "duration.max: \"0\" is not a valid duration: write one such as 2160h or 90m"
+    )]
+    #[case::min_above_max(
+        "duration",
+        json!({"min": "2h", "max": "90m"}),
+        "duration.min: is greater than max"
+    )]
+    #[case::algorithm(
+        "key",
+        json!({"algorithms": ["rsa"]}),
+        "key.algorithms[0]: \"rsa\" is not one of RSA, ECDSA, Ed25519"
+    )]
+    #[case::rsa_min(
+        "key",
+        json!({"rsa_min": 1024}),
+        "key.rsa_min: expected a whole number from 2048 to 8192"
+    )]
+    #[case::rsa_max(
+        "key",
+        json!({"rsa_max": 8193}),
+        "key.rsa_max: expected a whole number from 2048 to 8192"
+    )]
+    #[case::rsa_min_above_rsa_max(
+        "key",
+        json!({"rsa_min": 4096, "rsa_max": 3072}),
+        "key.rsa_min: is greater than rsa_max"
+    )]
     #[case::ecdsa("key", json!({"ecdsa": [256, 512]}), "key.ecdsa[1]: expected one of 256, 384, 521")]
-    #[case::usage("usages", json!(["server-auth"]), "usages[0]: \"server-auth\" is no key usage of cert-manager's")]
-    #[case::subject("subject", json!("no"), "subject: \"no\" is none of allow, deny")]
-    #[case::secret_template("secret_template", json!({"labels": ["a**"]}), "secret_template.labels[0]: \"a**\" is no pattern: a single * stands for any text, and there is nothing else")]
+    #[case::usage(
+        "usages",
+        json!(["server-auth"]),
+        "usages[0]: \"server-auth\" is not one of cert-manager's key usages, like server auth"
+    )]
+    #[case::subject("subject", json!("no"), "subject: \"no\" is not one of allow, deny")]
+    #[case::secret_labels(
+        "secret_template",
+        json!({"labels": ["a**"]}),
+        "secret_template.labels[0]: \"a**\" is not a valid pattern: the only wildcard is a single *"
+    )]
+    #[case::secret_annotations(
+        "secret_template",
+        json!({"annotations": [""]}),
+        "secret_template.annotations[0]: \"\" is empty"
+    )]
     #[case::misspelt("dns_name", json!([]), "dns_name: unknown setting; did you mean dns_names?")]
     fn a_problem(#[case] field: &str, #[case] value: Value, #[case] expected: &str) {
         assert_eq!(problems(&[tenant_with(field, value)]), [format!("tenants[0].{expected}")]);
+    }
+
+    /// The text is that of the default issuer's kind.
+    #[test]
+    fn a_kind_that_cert_manager_does_not_have() {
+        let issuers = json!([{"kind": "VaultIssuer", "name": "x"}]);
+        let problems = problems(&[tenant_with("issuers", issuers)]);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].starts_with("tenants[0].issuers[0].kind: \"VaultIssuer\" is "), "{problems:?}");
+    }
+
+    /// Bounds that are equal are not in conflict.
+    #[rstest]
+    #[case::duration("duration", json!({"min": "1h", "max": "60m"}))]
+    #[case::rsa("key", json!({"rsa_min": 2048, "rsa_max": 2048}))]
+    #[case::rsa_largest("key", json!({"rsa_min": 8192, "rsa_max": 8192}))]
+    #[case::one_certificate("max_certificates", json!(1))]
+    #[case::many_names("max_names", json!(10_000))]
+    #[case::namespace_of_an_issuer("issuers", json!([{"kind": "Issuer", "name": "x", "namespace": "a"}]))]
+    #[case::namespace_of_another_group(
+        "issuers",
+        json!([{"group": "example.com", "kind": "ClusterIssuer", "name": "x", "namespace": "a"}])
+    )]
+    fn no_problem(#[case] field: &str, #[case] value: Value) {
+        assert_eq!(problems(&[tenant_with(field, value)]), Vec::<String>::new());
     }
 
     #[test]
@@ -319,7 +496,7 @@ mod tests {
     #[test]
     fn two_of_one_name() {
         let tenant = tenant_with("secrets", json!([]));
-        assert_eq!(problems(&[tenant.clone(), tenant]), ["tenants: several have the name \"a\""]);
+        assert_eq!(problems(&[tenant.clone(), tenant]), ["tenants: more than one tenant has the name \"a\""]);
     }
 
     #[test]
@@ -330,10 +507,10 @@ mod tests {
             problems(&[tenant_with("secrets", json!([])), bad]),
             [
                 "tenants[1].name: is required",
-                "tenants[1].namespaces[0]: \"?\" is no pattern: a single * stands for any text, and there is nothing else",
+                "tenants[1].namespaces[0]: \"?\" is not a valid pattern: the only wildcard is a single *",
                 "tenants[1].issuers[0].kind: is required",
                 "tenants[1].issuers[0].name: is required",
-                "tenants[1].dns_names: is required; [] stands for none",
+                "tenants[1].dns_names: is required; write [] for none",
                 "tenants[1].duration.min: expected a string, found a number",
                 "tenants[1].key.rsa_min: expected a whole number from 2048 to 8192",
             ]
@@ -344,7 +521,7 @@ mod tests {
     fn other_namespaces() {
         assert_eq!(
             Settings::read(&json!({"other_namespaces": "warn"})).unwrap_err(),
-            ["other_namespaces: \"warn\" is none of reject, accept"]
+            ["other_namespaces: \"warn\" is not one of reject, accept"]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! AccessRule fixtures: what `can_i` allows. Nothing, unless a rule says so.
+//! AccessRule fixtures: the operations that `can_i` allows. Without a rule, it denies.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub(crate) struct AccessRule {
 impl AccessRule {
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.user.is_none() && self.group.is_none() {
-            return Err("name a `user` or a `group`, or the rule applies to nobody".to_owned());
+            return Err("the rule does not apply to anyone: set `user` or `group`".to_owned());
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ fn plural_with_subresource(asked: &ResourceAttributes) -> String {
     }
 }
 
-/// A SubjectAccessReview's status.
+/// The status of a SubjectAccessReview.
 pub(crate) fn review(rules: &[AccessRule], can_i: &KubernetesCanI) -> Value {
     json!({"allowed": rules.iter().any(|rule| rule.allows(can_i))})
 }

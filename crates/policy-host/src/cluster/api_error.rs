@@ -1,20 +1,20 @@
 //! The texts of failing lookups, as kube-rs and anyhow print them.
 //!
-//! kube's `Error` and `Status` (its `Debug` is part of the text), anyhow's chain of causes, and the sentences of
+//! They combine kube's `Error` and `Status` (with its `Debug`), anyhow's chain of causes, and the messages of
 //! `crates/policy-evaluator/src/callback_handler/kubernetes/client.rs`.
 
 use super::{HostError, Tail};
 
-/// A failure before it is rendered: its message and the causes below it.
+/// A failure: its message and its causes.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
     causes: Vec<String>,
 }
 
-/// `kube::core::Status`; only its `Debug` is read.
+/// `kube::core::Status`; only its `Debug` is used.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the derived Debug is the text that a policy sees")]
+#[expect(dead_code, reason = "the derived Debug is the text that the policy gets")]
 pub(crate) struct Status {
     status: Option<StatusSummary>,
     code: u16,
@@ -30,7 +30,7 @@ enum StatusSummary {
 }
 
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "the derived Debug is the text that a policy sees")]
+#[expect(dead_code, reason = "the derived Debug is the text that the policy gets")]
 struct ListMeta {
     continue_: Option<String>,
     remaining_item_count: Option<i64>,
@@ -39,7 +39,7 @@ struct ListMeta {
 }
 
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "the derived Debug is the text that a policy sees")]
+#[expect(dead_code, reason = "the derived Debug is the text that the policy gets")]
 pub(crate) struct StatusDetails {
     pub(crate) name: String,
     pub(crate) group: String,
@@ -50,7 +50,7 @@ pub(crate) struct StatusDetails {
 }
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "the derived Debug is the text that a policy sees")]
+#[expect(dead_code, reason = "the derived Debug is the text that the policy gets")]
 pub(crate) struct StatusCause {
     pub(crate) reason: String,
     pub(crate) message: String,
@@ -70,7 +70,7 @@ impl Status {
         }
     }
 
-    /// What kube makes of an answer that is plain text.
+    /// kube's Status for an answer in plain text.
     pub(crate) fn of_text(code: u16, body: &str) -> Self {
         Self {
             status: Some(StatusSummary::Failure),
@@ -84,23 +84,23 @@ impl Status {
 }
 
 impl Failure {
-    /// An error that the host words itself.
+    /// An error with a message of the host itself.
     pub(crate) fn plain(message: String) -> Self {
         Self { message, causes: Vec::new() }
     }
 
-    /// The API server answered with an error.
+    /// An error response of the API server.
     pub(crate) fn api(status: &Status) -> Self {
         let summary = format!("{}: {}", status.message, status.reason);
         Self { message: format!("ApiError: {summary} ({status:?})"), causes: vec![summary] }
     }
 
-    /// A path that is not served.
+    /// The error for a path that is not served.
     pub(crate) fn page_not_found() -> Self {
         Self::api(&Status::of_text(404, "404 page not found\n"))
     }
 
-    /// Nobody listens.
+    /// The error for an API server that does not accept connections.
     pub(crate) fn unreachable() -> Self {
         let causes = ["client error (Connect)", "tcp connect error", "Connection refused (os error 111)"];
         Self {
@@ -109,7 +109,7 @@ impl Failure {
         }
     }
 
-    /// A URL that cannot be built.
+    /// The error for a URL that cannot be built.
     pub(crate) fn invalid_uri() -> Self {
         let cause = "failed to build request: invalid uri character".to_owned();
         Self {
@@ -118,13 +118,13 @@ impl Failure {
         }
     }
 
-    /// A get without a name.
+    /// The error for a get without a name.
     pub(crate) fn empty_name() -> Self {
         let cause = "failed to validate request: A non-empty name is required".to_owned();
         Self { message: format!("Failed to build request: {cause}"), causes: vec![cause] }
     }
 
-    /// The failure met while the kind was being discovered. The core group's discovery has no such prefix.
+    /// The same failure during the discovery of the kind. Discovery of the core group adds no prefix.
     pub(crate) fn in_discovery(mut self, api_version: &str, kind: &str) -> Self {
         if api_version != "v1" {
             self.message = format!("error finding resource {api_version} / {kind}: {}", self.message);
@@ -132,7 +132,7 @@ impl Failure {
         self
     }
 
-    /// The text that the policy sees.
+    /// The text that the policy gets.
     pub(crate) fn render(&self, tail: Tail) -> HostError {
         let mut text = self.message.clone();
         if tail != Tail::None && !self.causes.is_empty() {

@@ -1,4 +1,4 @@
-//! LookupFault fixtures: lookups that fail on purpose, with the text of the real host.
+//! LookupFault fixtures: lookups that fail with the text of the real host.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) struct LookupFault {
     user: Option<String>,
 }
 
-/// What is left out matches everything.
+/// The lookups that a fault applies to. Omitted fields match everything.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Match {
@@ -59,7 +59,7 @@ enum During {
     Request,
 }
 
-/// A lookup as the API server sees it.
+/// A lookup, from the point of view of the API server.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) operation: &'static str,
@@ -78,14 +78,14 @@ const POLICY_SERVER: &str = "system:serviceaccount:kubewarden:policy-server";
 impl LookupFault {
     pub(crate) fn check(&self) -> Result<(), String> {
         if (self.fault == Fault::Text) != self.text.is_some() {
-            return Err("`text` belongs to `fault: text`, and is required there".to_owned());
+            return Err("`text` is required with `fault: text`, and only valid there".to_owned());
         }
         if self.user.is_some() && self.fault != Fault::Forbidden {
-            return Err("`user` belongs to `fault: forbidden`".to_owned());
+            return Err("`user` is only valid with `fault: forbidden`".to_owned());
         }
         if self.during.is_some() && self.default_during().is_none() {
             return Err(
-                "`during` belongs to faults of the API server: forbidden, unauthorized, too-many-requests, \
+                "`during` is only valid with faults of the API server: forbidden, unauthorized, too-many-requests, \
                  server-error, service-unavailable, unavailable"
                     .to_owned(),
             );
@@ -97,19 +97,19 @@ impl LookupFault {
     }
 
     pub(crate) fn applies_to(&self, target: &Target<'_>) -> bool {
-        let fits = |wanted: &Option<String>, actual: Option<&str>| {
+        let matches = |wanted: &Option<String>, actual: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| actual == Some(wanted))
         };
         let wanted = &self.matches;
-        fits(&wanted.api_version, Some(target.api_version))
-            && fits(&wanted.kind, Some(target.kind))
-            && fits(&wanted.namespace, target.namespace)
-            && fits(&wanted.name, target.name)
+        matches(&wanted.api_version, Some(target.api_version))
+            && matches(&wanted.kind, Some(target.kind))
+            && matches(&wanted.namespace, target.namespace)
+            && matches(&wanted.name, target.name)
             && wanted.fresh.is_none_or(|fresh| fresh == target.fresh)
     }
 
-    /// Waits as long as the fault asks for, then fails; `slow` goes on to the real answer.
-    pub(crate) fn strike(&self, target: &Target<'_>, tail: Tail) -> Result<(), HostError> {
+    /// Waits for the delay of the fault and fails. With `slow`, the lookup continues after the delay.
+    pub(crate) fn apply(&self, target: &Target<'_>, tail: Tail) -> Result<(), HostError> {
         std::thread::sleep(Duration::from_millis(self.delay_milliseconds));
         let failure = match self.fault {
             Fault::Slow => return Ok(()),
@@ -139,8 +139,8 @@ impl LookupFault {
         Err(failure.render(self.tail.unwrap_or(tail)))
     }
 
-    /// Where the fault is met unless the fixture says otherwise; none where there is no choice. An API server that is
-    /// away, or that does not know who asks, already fails discovery; what RBAC, load and etcd refuse is the request.
+    /// The phase in which the fault occurs by default; `None` if there is no choice. Discovery already fails if the API
+    /// server is unreachable or the client is not authenticated. RBAC, load and etcd cause the request to fail.
     fn default_during(&self) -> Option<During> {
         match self.fault {
             Fault::Unauthorized | Fault::Unavailable => Some(During::Discovery),
@@ -156,7 +156,7 @@ impl LookupFault {
         let plural = &target.plural;
         let resource = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
         let object = target.name.map(|name| format!(" {name:?}")).unwrap_or_default();
-        // RBAC asks for a Namespace inside itself.
+        // RBAC checks access to a Namespace in that namespace.
         let namespace = match target.kind {
             "Namespace" => target.name,
             _ => target.namespace.filter(|_| target.namespaced),
@@ -180,7 +180,7 @@ impl LookupFault {
     }
 }
 
-/// The group is served, the kind is not.
+/// The error for a kind that is not served although its group is.
 pub(crate) fn kind_missing(api_version: &str, kind: &str) -> Failure {
     Failure::plain(format!("Cannot find resource {api_version}/{kind}"))
 }

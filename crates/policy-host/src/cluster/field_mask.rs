@@ -1,7 +1,7 @@
-//! Field masks: pruning an object to the dotted paths that a policy asked for.
+//! Field masks: prune an object to the dotted paths that a policy requests.
 //!
-//! `crates/policy-evaluator/src/callback_handler/kubernetes/field_mask.rs`; apiVersion, kind and metadata are no part of
-//! what it prunes.
+//! As in `crates/policy-evaluator/src/callback_handler/kubernetes/field_mask.rs`, apiVersion, kind and metadata are never
+//! pruned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ struct Node {
     children: BTreeMap<String, Node>,
 }
 
-/// Prunes an object; no mask, or an empty one, keeps it whole.
+/// Prunes an object. Without a mask, or with an empty one, it stays complete.
 pub(crate) fn prune(object: &mut Value, masks: Option<&BTreeSet<String>>) {
     let Some(masks) = masks else { return };
     let mut root = Node::default();
@@ -61,7 +61,7 @@ mod tests {
     #[case::absent(&["nothing"], json!({}))]
     #[case::into_a_scalar(&["status.x.y"], json!({"status": {"x": 1}}))]
     #[case::none(&[], json!({"spec": {"ca": {}}, "status": {"x": 1, "conditions": [{"type": "Ready", "reason": "r"}]}}))]
-    #[case::metadata_stays_whole(&["metadata.name"], json!({}))]
+    #[case::metadata_stays_complete(&["metadata.name"], json!({}))]
     fn a_mask_keeps(#[case] masks: &[&str], #[case] kept: Value) {
         let mut object = json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "n", "labels": {"a": "b"}},
             "spec": {"ca": {}}, "status": {"x": 1, "conditions": [{"type": "Ready", "reason": "r"}]}});

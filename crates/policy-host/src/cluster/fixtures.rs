@@ -1,4 +1,4 @@
-//! Fixtures: documents of `apiVersion: policy-host/v1` that steer a cluster of manifests.
+//! Fixtures: documents of `apiVersion: policy-host/v1` that configure a cluster of manifests.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,7 +29,7 @@ impl Fixture {
                 Ok(Self::Access(rule))
             }
             other => Err(format!(
-                "kind {}: {API_VERSION} has LookupFault and AccessRule",
+                "kind {}: the kinds of {API_VERSION} are LookupFault and AccessRule",
                 other.unwrap_or("is missing")
             )),
         }

@@ -1,7 +1,7 @@
-//! Which kinds an API server serves, under which plural and scope.
+//! The kinds that an API server serves, with plural and scope.
 //!
-//! The kinds that Gateways, cert-manager and policies about them touch are always served; CustomResourceDefinitions and
-//! objects in the manifests add theirs.
+//! The kinds of Istio, Gateway API and cert-manager, and those that policies about them use, are always served.
+//! CustomResourceDefinitions and objects in the manifests add more.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ pub(crate) struct Kind {
     pub(crate) namespaced: bool,
 }
 
-/// The API server's discovery.
+/// The kinds in the API server's discovery.
 #[derive(Debug, Clone)]
 pub(crate) struct Kinds {
     served: BTreeMap<(String, String), Kind>,
 }
 
-/// What discovery says about a kind.
+/// The result of discovering a kind.
 pub(crate) enum Discovered<'a> {
     Served(&'a Kind),
-    /// The group and version are there, the kind is not.
+    /// The group and version are served, but not the kind.
     KindMissing,
     GroupMissing,
 }
@@ -110,7 +110,7 @@ impl Kinds {
         self.served.values().find(|kind| kind.api_version == api_version && kind.plural == plural)
     }
 
-    /// A CustomResourceDefinition replaces what was known about its kind: a version that it does not serve is gone.
+    /// Adds a CustomResourceDefinition. It replaces the known versions of its kind.
     pub(crate) fn define(&mut self, crd: &Value) {
         let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str);
         let (Some(group), Some(kind), Some(plural)) =
@@ -129,8 +129,8 @@ impl Kinds {
         }
     }
 
-    /// An object of a kind that nothing else describes: served, and namespaced if any object says so.
-    pub(crate) fn seen(&mut self, api_version: &str, kind: &str, in_namespace: bool) {
+    /// Adds the kind of an object. A kind without a definition is namespaced if any object has a namespace.
+    pub(crate) fn add_kind_of(&mut self, api_version: &str, kind: &str, in_namespace: bool) {
         let key = (api_version.to_owned(), kind.to_owned());
         match self.served.get_mut(&key) {
             Some(known) => known.namespaced |= in_namespace && !well_known(api_version, kind),
@@ -175,7 +175,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_definition_replaces_what_was_known() {
+    fn a_definition_replaces_the_known_versions() {
         let mut kinds = Kinds::default();
         kinds.define(&json!({"spec": {"group": "cert-manager.io", "scope": "Namespaced",
             "names": {"kind": "Issuer", "plural": "issuers"},
@@ -189,11 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_namespaced_if_any_object_is() {
+    fn a_kind_is_namespaced_if_any_object_has_a_namespace() {
         let mut kinds = Kinds::default();
-        kinds.seen("example.com/v1", "Policy", false);
-        kinds.seen("example.com/v1", "Policy", true);
-        kinds.seen("example.com/v1", "Policy", false);
+        kinds.add_kind_of("example.com/v1", "Policy", false);
+        kinds.add_kind_of("example.com/v1", "Policy", true);
+        kinds.add_kind_of("example.com/v1", "Policy", false);
         let Discovered::Served(kind) = kinds.discover("example.com/v1", "Policy") else {
             panic!("not served")
         };
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_stray_namespace_does_not_change_a_known_scope() {
         let mut kinds = Kinds::default();
-        kinds.seen("cert-manager.io/v1", "ClusterIssuer", true);
+        kinds.add_kind_of("cert-manager.io/v1", "ClusterIssuer", true);
         assert!(
             matches!(kinds.discover("cert-manager.io/v1", "ClusterIssuer"), Discovered::Served(kind) if !kind.namespaced)
         );

@@ -1,4 +1,4 @@
-//! Manifests: a cluster made of objects in files.
+//! Manifests: a cluster of objects from files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,59 +16,59 @@ use super::{Cluster, HostError, Tail, field_mask};
 use crate::documents::{self, Document, ReadErrors};
 use crate::{Error, KubernetesGetResource, Lookup};
 
-/// A cluster that holds the given objects, and fails where a fixture says so.
+/// A cluster that contains the given objects. Fixtures can make its lookups fail.
 ///
-/// Served are the well-known kinds (Namespaces, Secrets, Pods and Services; those of cert-manager, of Gateway API and of
-/// Istio's gateways), the kinds of CustomResourceDefinitions among the objects, and the kinds of the objects themselves.
-/// An object answers in every served version of its group. Of two objects with the same group, kind, namespace and name
-/// the later one counts, as when both are applied.
+/// It serves the well-known kinds (Namespaces, Secrets, Pods and Services, and the kinds of cert-manager, Gateway API and
+/// Istio's gateways), the kinds of the CustomResourceDefinitions, and the kinds of the other objects. An object can be
+/// read in every served version of its group. If two objects have the same group, kind, namespace and name, the last one
+/// is used, as when both are applied.
 ///
 /// # Fixtures
-/// Documents of `apiVersion: policy-host/v1` are no objects of the cluster, they steer it.
+/// Documents of `apiVersion: policy-host/v1` are not objects of the cluster. They configure it.
 ///
-/// A **LookupFault** makes lookups fail; the first one that fits a lookup counts.
+/// A **LookupFault** makes lookups fail. The first one that matches a lookup is used.
 /// ```yaml
 /// apiVersion: policy-host/v1
 /// kind: LookupFault
 /// spec:
-///   match:                  # what is left out fits everything
+///   match:                  # omitted fields match everything
 ///     apiVersion: cert-manager.io/v1
-///     kind: Issuer          # can_i looks up authorization.k8s.io/v1 SubjectAccessReview
+///     kind: Issuer          # for can_i: authorization.k8s.io/v1 SubjectAccessReview
 ///     namespace: team-a
 ///     name: ca
 ///     fresh: true           # disable_cache of the lookup
 ///   fault: forbidden
-///   user: someone           # for `forbidden`; system:serviceaccount:kubewarden:policy-server unless given
-///   tail: caused-by         # none | caused-by | backtrace; what the cluster has unless given
+///   user: someone           # for `forbidden`; default system:serviceaccount:kubewarden:policy-server
+///   tail: caused-by         # none | caused-by | backtrace; default: the setting of the cluster
 ///   during: request         # discovery | request, for faults of the API server
-///   delayMilliseconds: 300  # waits first
+///   delayMilliseconds: 300  # delay before the answer
 /// ```
-/// | fault | what the policy sees |
+/// | fault | result |
 /// |---|---|
 /// | `group-not-served` | discovery of the group fails with 404 |
-/// | `kind-not-served` | the group is served, the kind is not |
-/// | `crd-removed` | the request fails with 404: discovery was cached |
+/// | `kind-not-served` | the group is served, but not the kind |
+/// | `crd-removed` | discovery is cached, and the request fails with 404 |
 /// | `forbidden` | 403 of RBAC |
 /// | `unauthorized` | 401; during discovery unless `during: request` |
 /// | `too-many-requests` | 429 of priority and fairness |
 /// | `server-error` | 500 with an etcd timeout |
 /// | `service-unavailable` | 503 |
-/// | `unavailable` | nobody listens; during discovery unless `during: request` |
+/// | `unavailable` | the connection is refused; during discovery unless `during: request` |
 /// | `not-granted` | the kind is not in contextAwareResources |
 /// | `capability-not-granted` | the operation is not in hostCapabilities |
 /// | `slow` | the real answer, after `delayMilliseconds` |
-/// | `text` | `text` as it is |
+/// | `text` | exactly the `text` of the fixture |
 ///
-/// An **AccessRule** allows `can_i` something; without one it denies. `*` covers everything, `namespaces` and `names` may be
-/// left out.
+/// An **AccessRule** allows operations in `can_i`, which otherwise denies. `*` covers everything. `namespaces` and `names`
+/// are optional.
 /// ```yaml
 /// apiVersion: policy-host/v1
 /// kind: AccessRule
 /// spec: {user: alice, verbs: [use], apiGroups: [cert-manager.io], resources: [clusterissuers], names: [ca]}
 /// ```
 ///
-/// # Where it differs
-/// A list that the API server refuses makes the real host wait for good, here it is an error.
+/// # Differences
+/// If the API server rejects a list, the real host waits forever. Here it is an error.
 #[derive(Debug, Clone, Default)]
 pub struct Manifests {
     kinds: Kinds,
@@ -90,25 +90,25 @@ impl Manifests {
     /// Reads files and folders.
     ///
     /// # Errors
-    /// [`Error::Documents`].
+    /// [`Error::Documents`] if files cannot be read or parsed, or fixtures are invalid.
     pub fn load(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Self, Error> {
         Self::from_documents(&documents::read(paths)?, "default")
     }
 
-    /// Takes the objects of one YAML text.
+    /// Parses a YAML text.
     ///
     /// # Errors
-    /// [`Error::Documents`].
+    /// [`Error::Documents`] if the text cannot be parsed, or fixtures are invalid.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         let documents =
             documents::parse(Path::new("manifests"), text).map_err(|line| ReadErrors::new(vec![line]))?;
         Self::from_documents(&documents, "default")
     }
 
-    /// Takes objects.
+    /// Creates a cluster of objects.
     ///
     /// # Errors
-    /// [`Error::Documents`].
+    /// [`Error::Documents`] if fixtures are invalid.
     pub fn from_objects(objects: impl IntoIterator<Item = Value>) -> Result<Self, Error> {
         let document = |(index, object)| Document {
             path: PathBuf::from("manifests"),
@@ -120,10 +120,10 @@ impl Manifests {
         Self::from_documents(&documents, "default")
     }
 
-    /// Takes objects that were read before; one of a namespaced kind that names no namespace gets the default.
+    /// Creates a cluster of objects from files. Namespaced objects without a namespace are in `default_namespace`.
     ///
     /// # Errors
-    /// [`Error::Documents`].
+    /// [`Error::Documents`] if fixtures are invalid.
     pub fn from_documents(documents: &[Document], default_namespace: &str) -> Result<Self, Error> {
         let mut manifests = Self::default();
         let mut errors = Vec::new();
@@ -136,14 +136,14 @@ impl Manifests {
                 },
                 api_version => {
                     let in_namespace = document.object.pointer("/metadata/namespace").is_some();
-                    manifests.kinds.seen(api_version, document.kind(), in_namespace);
+                    manifests.kinds.add_kind_of(api_version, document.kind(), in_namespace);
                 }
             }
         }
         if !errors.is_empty() {
             return Err(ReadErrors::new(errors).into());
         }
-        // Definitions last: they know better than the objects.
+        // Definitions come last, because they take precedence over the objects.
         for document in documents.iter().filter(|document| document.kind() == "CustomResourceDefinition") {
             manifests.kinds.define(&document.object);
         }
@@ -153,7 +153,16 @@ impl Manifests {
         Ok(manifests)
     }
 
-    /// What follows the text of every failing lookup, unless its fault says otherwise.
+    /// Whether a kind is namespaced. A kind that is not served counts as namespaced.
+    #[must_use]
+    pub fn is_namespaced(&self, api_version: &str, kind: &str) -> bool {
+        match self.kinds.discover(api_version, kind) {
+            Discovered::Served(kind) => kind.namespaced,
+            Discovered::KindMissing | Discovered::GroupMissing => true,
+        }
+    }
+
+    /// Sets the text that follows the message of every failing lookup. A fault can override it.
     #[must_use]
     pub fn tail(mut self, tail: Tail) -> Self {
         self.tail = tail;
@@ -167,7 +176,7 @@ impl Manifests {
         };
         let namespaced = match self.kinds.discover(document.api_version(), document.kind()) {
             Discovered::Served(kind) => kind.namespaced,
-            // The API server would not take it.
+            // The API server would reject it.
             Discovered::KindMissing | Discovered::GroupMissing => return,
         };
         let namespace = namespaced.then(|| {
@@ -287,7 +296,7 @@ impl Cluster for Manifests {
     fn answer(&self, lookup: &Lookup) -> Result<String, HostError> {
         let target = self.target(lookup);
         if let Some(fault) = self.faults.iter().find(|fault| fault.applies_to(&target)) {
-            fault.strike(&target, self.tail)?;
+            fault.apply(&target, self.tail)?;
         }
         let answer = match lookup {
             Lookup::KubernetesGetResource(get) => self.get(get),
@@ -313,7 +322,7 @@ impl Cluster for Manifests {
     }
 }
 
-/// Either of the two lists.
+/// A list lookup, in one namespace or in all.
 struct ListLookup<'a> {
     api_version: &'a str,
     kind: &'a str,
@@ -329,7 +338,7 @@ fn in_version(object: &Value, kind: &Kind) -> Value {
     object
 }
 
-/// What the real host's watch leaves out to save memory (`reflector.rs`).
+/// Removes the fields that the real host's watch removes to save memory (`reflector.rs`).
 fn slim(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");

@@ -1,4 +1,4 @@
-//! Clusters: what answers a policy's lookups.
+//! Clusters: the sources of the answers to a policy's lookups.
 
 mod access;
 mod api_error;
@@ -20,12 +20,12 @@ use crate::Lookup;
 pub use manifests::Manifests;
 pub use replay::Replay;
 
-/// Answers lookups that the policy is granted.
+/// Answers the lookups that the policy may make.
 pub trait Cluster: Send + Sync {
-    /// The JSON that the policy gets.
+    /// Returns the JSON that the policy gets.
     ///
     /// # Errors
-    /// The text that the policy gets instead.
+    /// The lookup failed: the text that the policy gets instead.
     fn answer(&self, lookup: &Lookup) -> Result<String, HostError>;
 }
 
@@ -35,25 +35,25 @@ impl<T: Cluster + ?Sized> Cluster for Arc<T> {
     }
 }
 
-/// An error of the host as a policy sees it: text alone. waPC's guest library puts `Host error: ` before it.
+/// An error of the host, which a policy gets as text. waPC's guest library adds the prefix `Host error: `.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HostError(String);
 
 impl HostError {
-    /// The whole text as it is.
+    /// An error with exactly this text.
     #[must_use]
     pub fn verbatim(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// A lookup that was tried and failed (`send_request_and_wait_for_response` in `runtimes/callback.rs`).
+    /// The error of a lookup that failed (`send_request_and_wait_for_response` in `runtimes/callback.rs`).
     #[must_use]
     pub fn callback(text: &str) -> Self {
         Self(format!("Callback evaluation failure: {text}"))
     }
 
-    /// The operation is not among the policy's capabilities.
+    /// The error for an operation that is not in the policy's capabilities.
     #[must_use]
     pub fn capability_not_granted(capability: &str) -> Self {
         Self(format!(
@@ -62,7 +62,7 @@ impl HostError {
         ))
     }
 
-    /// The kind is not among the policy's contextAwareResources.
+    /// The error for a kind that is not in the policy's contextAwareResources.
     #[must_use]
     pub fn resource_not_granted(api_version: &str, kind: &str) -> Self {
         Self(format!(
@@ -72,14 +72,14 @@ impl HostError {
     }
 }
 
-/// What the host lets follow the first part of a failing lookup's text.
+/// The part of a failing lookup's text that follows the message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tail {
     /// Nothing, as in a recording.
     #[default]
     None,
-    /// The causes, where the error has any: a live host.
+    /// The causes, if the error has any: a live host.
     CausedBy,
     /// The causes and a backtrace: a live host with RUST_BACKTRACE set, and kwctl.
     Backtrace,

@@ -1,6 +1,6 @@
-//! Replay: answers from a recording that kwctl made with `--record-host-capabilities-interactions`.
+//! Replay: answers from a recording that kwctl wrote with `--record-host-capabilities-interactions`.
 //!
-//! Format, order and texts: `crates/kwctl/src/callback_handler/proxy.rs`.
+//! Format, order and texts are those of `crates/kwctl/src/callback_handler/proxy.rs`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::{Cluster, HostError};
 use crate::{Error, Lookup};
 
-/// A recording: each lookup has to be the next one of the recording, in full. Errors in it were recorded without
-/// causes and backtrace, so that is how the policy gets them.
+/// A recording. Each lookup must be equal to the next one in the recording. Errors are recorded without causes and
+/// backtrace, so the policy gets them without.
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Mutex<VecDeque<(Lookup, Response)>>,
@@ -35,7 +35,7 @@ impl Replay {
     /// Reads a recording.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Replay`].
+    /// [`Error::Read`] if the file cannot be read, and [`Error::Replay`] if it is not a recording.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text =
@@ -43,15 +43,15 @@ impl Replay {
         Self::read(&path.display().to_string(), &text)
     }
 
-    /// Reads the text of a recording.
+    /// Parses the text of a recording.
     ///
     /// # Errors
-    /// [`Error::Replay`].
+    /// [`Error::Replay`] if the text is not a recording.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         Self::read("the recording", text)
     }
 
-    /// The lookups of the recording that have not been asked for.
+    /// The lookups of the recording that the policy has not made.
     #[must_use]
     pub fn leftovers(&self) -> Vec<Lookup> {
         let exchanges = self.exchanges.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -59,12 +59,12 @@ impl Replay {
     }
 
     fn read(origin: &str, text: &str) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::Replay { origin: origin.to_owned(), reason };
-        let entries: Vec<Entry> = yaml_serde::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        let invalid = |reason: String| Error::Replay { origin: origin.to_owned(), reason };
+        let entries: Vec<Entry> = yaml_serde::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let mut exchanges = VecDeque::new();
         for (index, Entry::Exchange { request, response }) in entries.into_iter().enumerate() {
             let lookup = yaml_serde::from_str(&request)
-                .map_err(|error| refuse(format!("exchange {}: request: {error}", index + 1)))?;
+                .map_err(|error| invalid(format!("exchange {}: request: {error}", index + 1)))?;
             exchanges.push_back((lookup, response));
         }
         Ok(Self { exchanges: Mutex::new(exchanges) })
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_damaged_recording_is_read_or_refused(at in 0..GOOD.len(), with in ".{0,3}") {
+        fn a_damaged_recording_is_parsed_or_rejected(at in 0..GOOD.len(), with in ".{0,3}") {
             prop_assert_eq!(Replay::from_yaml(GOOD).unwrap().leftovers().len(), 1);
             let mut text = GOOD.to_owned();
             text.replace_range(at..=at, &with);

@@ -1,11 +1,11 @@
-//! The way of a lookup's URL through the API server: names are pasted into it unescaped.
+//! The URL of a lookup, and its interpretation by the API server. Names are inserted into the URL without escaping.
 //!
-//! kube-rs builds the path, http checks its characters, and the API server takes it apart in
+//! kube-rs builds the path, http checks its characters, and the API server parses it in
 //! `k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`.
 
 use super::kinds::{Kind, Kinds, group_of};
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     Object { kind: &'a Kind, namespace: Option<String>, name: String },
@@ -13,7 +13,7 @@ pub(crate) enum Route<'a> {
     Nothing,
 }
 
-/// A character that must not stand in a URL.
+/// The path contains a character that is not valid in a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidUri;
 
@@ -27,10 +27,10 @@ pub(crate) fn path(kind: &Kind, namespace: Option<&str>, name: &str) -> String {
     format!("/{root}/{}/{scope}{}/{name}", kind.api_version, kind.plural)
 }
 
-/// Follows a path.
+/// Finds the target of a path.
 pub(crate) fn follow<'a>(kinds: &'a Kinds, path: &str) -> Result<Route<'a>, InvalidUri> {
     let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-    if !path.bytes().all(may_stand_in_a_path) {
+    if !path.bytes().all(is_valid_in_a_path) {
         return Err(InvalidUri);
     }
     let decoded = percent_decoded(path);
@@ -55,7 +55,7 @@ pub(crate) fn follow<'a>(kinds: &'a Kinds, path: &str) -> Result<Route<'a>, Inva
     };
     Ok(match rest {
         [_] if namespace.is_none() || kind.namespaced => Route::List { kind, namespace },
-        // Further parts are not looked at.
+        // Further parts are ignored.
         [_, name] | [_, name, "status", ..] if kind.namespaced == namespace.is_some() => {
             Route::Object { kind, namespace, name: (*name).to_owned() }
         }
@@ -63,8 +63,8 @@ pub(crate) fn follow<'a>(kinds: &'a Kinds, path: &str) -> Result<Route<'a>, Inva
     })
 }
 
-/// The bytes that the http crate takes in a path (`uri/path.rs`).
-fn may_stand_in_a_path(byte: u8) -> bool {
+/// Whether the http crate accepts a byte in a path (`uri/path.rs`).
+fn is_valid_in_a_path(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x24..=0x3B | 0x3D | 0x40..=0x5F | 0x61..=0x7A | 0x7C | 0x7E..=0xFF)
         || matches!(byte, b'"' | b'{' | b'}')
 }
@@ -118,11 +118,15 @@ mod tests {
     #[case::half_an_escape("ns", "ca%2", "Issuer ns/ca%2")]
     #[case::other_object_through_the_namespace("ns/issuers/ca?", "x", "Issuer ns/ca")]
     #[case::other_kind_through_the_namespace("ns/secrets", "x", "nothing")]
-    #[case::blank("ns", "a b", "invalid")]
-    #[case::blank_in_namespace("n s", "ca", "invalid")]
+    #[case::space("ns", "a b", "invalid")]
+    #[case::space_in_namespace("n s", "ca", "invalid")]
     #[case::angle("ns", "<ca>", "invalid")]
     #[case::beyond_ascii("ns", "cä", "Issuer ns/cä")]
-    fn a_pasted_name_leads_to(#[case] namespace: &str, #[case] name: &str, #[case] expected: &str) {
+    fn a_name_is_inserted_without_escaping(
+        #[case] namespace: &str,
+        #[case] name: &str,
+        #[case] expected: &str,
+    ) {
         let kinds = Kinds::default();
         let found = match follow(&kinds, &issuer(namespace, name)) {
             Err(InvalidUri) => "invalid".to_owned(),
@@ -159,12 +163,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_is_followed_without_panic(namespace in ".*", name in ".*") {
+        fn no_name_panics(namespace in ".*", name in ".*") {
             let _ = follow(&Kinds::default(), &issuer(&namespace, &name));
         }
 
         #[test]
-        fn a_well_formed_name_leads_to_itself(name in "[a-z0-9]([a-z0-9.-]{0,60}[a-z0-9])?") {
+        fn a_valid_name_stays_unchanged(name in "[a-z0-9]([a-z0-9.-]{0,60}[a-z0-9])?") {
             let kinds = Kinds::default();
             let route = follow(&kinds, &issuer("ns", &name)).unwrap();
             let found = matches!(route, Route::Object { name: found, .. } if found == name);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Whether an object's labels fit a selector; an unreadable one is an error with the reason.
+/// Whether an object's labels match a selector; an invalid selector is an error.
 pub(crate) fn labels_match(object: &Value, selector: Option<&str>) -> Result<bool, String> {
     let Some(selector) = selector else { return Ok(true) };
     for requirement in split_outside_parentheses(selector) {
@@ -13,7 +13,7 @@ pub(crate) fn labels_match(object: &Value, selector: Option<&str>) -> Result<boo
     Ok(true)
 }
 
-/// Whether an object's name and namespace fit a field selector; every kind has only these two fields in common.
+/// Whether an object's name and namespace match a field selector. Only these two fields are common to all kinds.
 pub(crate) fn fields_match(object: &Value, selector: Option<&str>) -> Result<bool, String> {
     let Some(selector) = selector else { return Ok(true) };
     for requirement in selector.split(',').map(str::trim).filter(|requirement| !requirement.is_empty()) {
@@ -95,7 +95,7 @@ mod tests {
     #[case::within("app in (db, web)", Ok(true))]
     #[case::without("app notin (db, web)", Ok(false))]
     #[case::absent_is_without("x notin (y)", Ok(true))]
-    #[case::all_must_fit("app in (web,db),tier=back", Ok(false))]
+    #[case::all_must_match("app in (web,db),tier=back", Ok(false))]
     #[case::unknown_operator("app of (web)", Err(()))]
     #[case::unclosed("app in (web", Err(()))]
     fn labels(#[case] selector: &str, #[case] expected: Result<bool, ()>) {

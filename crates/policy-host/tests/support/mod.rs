@@ -1,5 +1,5 @@
 //! The probe guest, compiled once per test process.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, reason = "each test binary uses only a part")]
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use policy_host::{Capabilities, Cluster, ContextAwareResource, Evaluation, Grants, Host, Module};
 use serde_json::{Value, json};
 
-/// Builds the probe guest below this crate's target folder.
+/// Builds the probe guest in this crate's target folder.
 pub fn probe_bytes() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| {
@@ -25,7 +25,7 @@ pub fn probe_bytes() -> &'static [u8] {
             "--target-dir",
         ]);
         cargo.arg(&target);
-        // What is set for the native build does not fit the guest.
+        // Settings for the native build are not valid for the guest.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("RUSTC") || text.contains("RUSTFLAGS") || text.starts_with("CARGO_BUILD_") {
@@ -35,7 +35,7 @@ pub fn probe_bytes() -> &'static [u8] {
         let status = cargo.status().expect("cargo can be started");
         assert!(
             status.success(),
-            "the probe guest does not build: is the target there? rustup target add wasm32-wasip1"
+            "the probe guest does not build; is the target installed? rustup target add wasm32-wasip1"
         );
         std::fs::read(target.join("wasm32-wasip1/release/probe_guest.wasm"))
             .expect("the probe guest was built")
@@ -49,7 +49,7 @@ pub fn probe() -> Module {
 }
 
 /// The probe with a clock that ticks every 50 ms.
-pub fn hurried_probe() -> Module {
+pub fn fast_probe() -> Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
     MODULE
         .get_or_init(|| {
@@ -58,7 +58,7 @@ pub fn hurried_probe() -> Module {
         .clone()
 }
 
-/// Everything granted, and the kinds that are named.
+/// All capabilities, and the given kinds.
 pub fn grants(kinds: &[(&str, &str)]) -> Grants {
     let resource = |(api_version, kind): &(&str, &str)| ContextAwareResource {
         api_version: (*api_version).to_owned(),
@@ -79,7 +79,7 @@ pub fn create(object: Value) -> Value {
     })
 }
 
-/// The probe's answer to one host call, and the evaluation around it.
+/// The result of one host call of the probe, and the evaluation.
 pub fn call(host: &Host, namespace: &str, operation: &str, payload: Value) -> (String, Evaluation) {
     let settings = json!({"calls": [{"namespace": namespace, "operation": operation, "payload": payload}]});
     let evaluation = host.validate(&create(json!({})), &settings).expect("the probe runs");
@@ -87,7 +87,7 @@ pub fn call(host: &Host, namespace: &str, operation: &str, payload: Value) -> (S
     (annotations.get("0").cloned().unwrap_or_else(|| format!("{:?}", evaluation.response)), evaluation)
 }
 
-/// A host for the probe that may read cert-manager's issuers, Namespaces and what the recordings ask for.
+/// A host with the probe, which may read cert-manager's issuers, Namespaces and the kinds in the recordings.
 pub fn reading_host(cluster: impl Cluster + 'static) -> Host {
     Host::new(probe(), cluster).grants(grants(&[
         ("cert-manager.io/v1", "Issuer"),

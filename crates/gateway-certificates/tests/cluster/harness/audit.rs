@@ -1,4 +1,4 @@
-//! What the controller asked of the API server, as the audit log has it.
+//! The controller's requests to the API server, from the audit log.
 
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// The audit log from some moment on.
+/// The audit log from a point in time.
 #[derive(Debug, Clone)]
 pub struct Audit {
     log: PathBuf,
     from: u64,
 }
 
-/// One request that was answered.
+/// One request with its response.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -45,22 +45,22 @@ impl Request {
         &self.object_ref.resource
     }
 
-    /// The object's name.
+    /// The name of the object.
     pub fn name(&self) -> &str {
         &self.object_ref.name
     }
 
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub fn code(&self) -> u16 {
         self.response_status.code
     }
 
-    /// Whether it asks for a change.
+    /// Whether it is a write.
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
     }
 
-    /// Whether the API server did what was asked.
+    /// Whether it succeeded.
     pub fn is_done(&self) -> bool {
         (200..300).contains(&self.code())
     }
@@ -85,18 +85,18 @@ impl Audit {
         let Ok(mut file) = std::fs::File::open(&self.log) else { return Vec::new() };
         file.seek(SeekFrom::Start(self.from)).unwrap();
         file.read_to_string(&mut text).unwrap();
-        // The API server may be killed, or looked at, in the middle of a line.
+        // The last line can be incomplete.
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The changes since then that were made to objects of a resource.
+    /// The successful writes to a resource since then.
     pub fn writes_of(&self, resource: &str) -> Vec<Request> {
         let mut requests = self.requests();
         requests.retain(|request| request.is_write() && request.is_done() && request.resource() == resource);
         requests
     }
 
-    /// The changes since then, asked for or made, but for the Lease's.
+    /// All writes since then, successful or not, except those to the Lease.
     pub fn writes(&self) -> Vec<Request> {
         let mut requests = self.requests();
         requests.retain(|request| request.is_write() && request.resource() != "leases");
@@ -104,7 +104,7 @@ impl Audit {
     }
 }
 
-/// Requests for a message, one a line.
+/// The requests for a message, one per line.
 pub fn listed(requests: &[Request]) -> String {
     requests.iter().map(|request| format!("  {request}\n")).collect()
 }

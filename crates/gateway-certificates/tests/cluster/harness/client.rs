@@ -1,4 +1,4 @@
-//! Reading and writing objects of any kind, as JSON.
+//! Reads and writes objects of any kind, as JSON.
 
 use futures::future::join_all;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::eventually::eventually;
 use super::objects::{CRD, Kind, text};
 
-/// The objects of a cluster, in the eyes of an administrator.
+/// The objects of a cluster, with the rights of an administrator.
 #[derive(Clone)]
 pub struct Objects {
     /// The connection.
@@ -37,14 +37,14 @@ impl Objects {
         }
     }
 
-    /// Creates an object, or makes it what is given here: fields that an earlier call gave and this one does
-    /// not are removed. Says what is there afterwards.
+    /// Creates or changes an object. Fields of an earlier call that are missing in this one are removed. Returns the
+    /// new object.
     pub async fn apply(&self, object: impl Into<Value>) -> Value {
         let object = object.into();
         self.try_apply(&object).await.unwrap_or_else(|error| panic!("{error}\nto apply: {object}"))
     }
 
-    /// [`Self::apply`] of what may be refused.
+    /// [`Self::apply`], if it can be rejected.
     pub async fn try_apply(&self, object: &Value) -> kube::Result<Value> {
         let parameters = PatchParams::apply("gateway-certificates-tests").force();
         let api = self.api_of(object);
@@ -52,7 +52,7 @@ impl Objects {
         Ok(serde_json::to_value(applied).unwrap())
     }
 
-    /// [`Self::apply`] of many, side by side.
+    /// [`Self::apply`] of many objects in parallel.
     pub async fn apply_all(&self, objects: impl IntoIterator<Item = impl Into<Value>>) {
         let objects: Vec<Value> = objects.into_iter().map(Into::into).collect();
         for some in objects.chunks(16) {
@@ -60,7 +60,7 @@ impl Objects {
         }
     }
 
-    /// Changes fields of an object (JSON merge patch), as another field manager than [`Self::apply`].
+    /// Changes fields of an object (JSON merge patch) with another field manager than [`Self::apply`].
     pub async fn patch(&self, kind: Kind, namespace: &str, name: &str, patch: Value) {
         let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..Default::default() };
         self.api(kind, namespace).patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
@@ -72,12 +72,12 @@ impl Objects {
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Deletes an object, which may be gone already.
+    /// Deletes an object if it exists.
     pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) {
         delete(&self.api(kind, namespace), name).await;
     }
 
-    /// [`Self::delete`] of an object that is at hand.
+    /// [`Self::delete`] of a given object.
     pub async fn delete_object(&self, object: &Value) {
         delete(&self.api_of(object), text(object, "/metadata/name")).await;
     }
@@ -91,7 +91,7 @@ impl Objects {
         }
     }
 
-    /// The object, if it is there.
+    /// The object, if it exists.
     pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value> {
         match self.api(kind, namespace).get_opt(name).await {
             Ok(object) => object.map(|object| serde_json::to_value(object).unwrap()),
@@ -99,7 +99,7 @@ impl Objects {
         }
     }
 
-    /// The objects of a kind in a namespace; in all if that is empty. None where the kind is not served.
+    /// The objects of a kind in a namespace; in all namespaces if it is empty. Empty if the kind is not served.
     pub async fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
         match self.api(kind, namespace).list(&ListParams::default()).await {
             Ok(list) => list.items.iter().map(|object| serde_json::to_value(object).unwrap()).collect(),
@@ -108,23 +108,23 @@ impl Objects {
         }
     }
 
-    /// Waits until an object is there.
+    /// Waits until an object exists.
     pub async fn appears(&self, kind: Kind, namespace: &str, name: &str) -> Value {
-        eventually(&format!("there is the {} {namespace}/{name}", kind.1), async || {
-            self.get(kind, namespace, name).await.ok_or_else(|| "it is not there".to_owned())
+        eventually(&format!("the {} {namespace}/{name} exists", kind.1), async || {
+            self.get(kind, namespace, name).await.ok_or_else(|| "it does not exist".to_owned())
         })
         .await
     }
 
-    /// Waits until an object is gone.
+    /// Waits until an object is deleted.
     pub async fn disappears(&self, kind: Kind, namespace: &str, name: &str) {
-        eventually(&format!("the {} {namespace}/{name} is gone", kind.1), async || {
+        eventually(&format!("the {} {namespace}/{name} is deleted", kind.1), async || {
             self.get(kind, namespace, name).await.map_or(Ok(()), |object| Err(object.to_string()))
         })
         .await;
     }
 
-    /// Creates kinds, or changes them, and waits until they are served.
+    /// Creates or changes CustomResourceDefinitions and waits until they are served.
     pub async fn apply_crds(&self, crds: &[Value]) {
         for crd in crds {
             self.apply(crd.clone()).await;
@@ -150,7 +150,7 @@ async fn delete(api: &Api<DynamicObject>, name: &str) {
     }
 }
 
-/// Not there, or not of a kind that is served.
+/// Whether the object does not exist or its kind is not served.
 fn is_gone(error: &Status) -> bool {
     error.code == 404
 }

@@ -1,4 +1,4 @@
-//! The cluster that the scenarios run on: a control plane of their own, or the user's.
+//! The cluster for the scenarios: a separate control plane, or an existing cluster.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -19,14 +19,14 @@ use super::control_plane::{ControlPlane, START};
 use super::eventually::eventually_within;
 use super::objects::{CLUSTER_ISSUER, DEPLOYMENT, GATEWAY, NAMESPACE, ready, text};
 
-/// The ClusterIssuer that is there and Ready.
+/// The ClusterIssuer that exists and is Ready.
 pub const ISSUER: &str = "gateway-certificates-tests";
 /// The namespace, the ServiceAccount and the Lease of the controller.
 pub const CONTROLLER: &str = "gateway-certificates";
-/// The label of the namespaces that scenarios make.
+/// The label of the namespaces of scenarios.
 pub const SCENARIO: &str = "gateway-certificates-tests/scenario";
 
-/// The kinds that the controller is about.
+/// The kinds that the controller needs.
 const CRDS: [&str; 5] = [
     "certificates.cert-manager.io",
     "clusterissuers.cert-manager.io",
@@ -35,25 +35,25 @@ const CRDS: [&str; 5] = [
     "issuers.cert-manager.io",
 ];
 
-/// The cluster, started when it is first asked for. Its processes end with the tests.
+/// The cluster, which is started on first use. Its processes end with the tests.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: LazyLock<Result<Cluster, String>> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        // So that every scenario says why there is no cluster.
+        // So that every scenario reports why there is no cluster.
         catch_unwind(|| runtime.block_on(Cluster::start())).map_err(|panic| {
-            panic.downcast::<String>().map_or_else(|_| "it panicked, see above".to_owned(), |text| *text)
+            panic.downcast::<String>().map_or_else(|_| "it panicked; see above".to_owned(), |text| *text)
         })
     });
     CLUSTER.as_ref().unwrap_or_else(|error| panic!("there is no cluster: {error}"))
 }
 
-/// A cluster, and what is needed to reach it.
+/// A cluster, and how to reach it.
 pub struct Cluster {
-    /// The control plane; none on a cluster of the user's.
+    /// The control plane; `None` on an existing cluster.
     pub own: Option<ControlPlane>,
-    /// The kinds, as they are installed.
+    /// The installed CustomResourceDefinitions.
     pub crds: Vec<Value>,
-    /// Where logs and data go.
+    /// The folder for logs and data.
     pub folder: PathBuf,
     admin: Kubeconfig,
     _lock: File,
@@ -70,10 +70,10 @@ impl Cluster {
 
         let cluster = match std::env::var("CLUSTER").as_deref() {
             Ok("existing") => {
-                let admin = Kubeconfig::read().expect("CLUSTER=existing takes a KUBECONFIG");
+                let admin = Kubeconfig::read().expect("CLUSTER=existing needs a KUBECONFIG");
                 Cluster { own: None, crds: Vec::new(), folder, admin, _lock: lock }
             }
-            Ok(other) => panic!("CLUSTER is {other:?}: it may be `existing`, or not be there"),
+            Ok(other) => panic!("CLUSTER is {other:?}: set it to `existing`, or unset it"),
             Err(_) => {
                 let built = build();
                 let own = ControlPlane::start(&built.join("bin"), &folder);
@@ -85,7 +85,7 @@ impl Cluster {
         cluster
     }
 
-    /// Installs what all scenarios have in common.
+    /// Installs the objects that all scenarios need.
     async fn prepare(&self) {
         let objects = self.objects().await;
         if let Some(own) = &self.own {
@@ -104,7 +104,7 @@ impl Cluster {
         self.write_controller_kubeconfig(objects.client).await;
     }
 
-    /// Sees to it that the ClusterIssuer is there and Ready.
+    /// Creates the ClusterIssuer and sets it to Ready.
     pub async fn apply_issuer(&self, objects: &Objects) {
         objects
             .apply(json!({
@@ -117,7 +117,7 @@ impl Cluster {
         objects.patch_status(CLUSTER_ISSUER, "", ISSUER, ready()).await;
     }
 
-    /// Waits until the API server answers.
+    /// Waits until the API server is ready.
     pub async fn until_ready(&self) {
         eventually_within(START, "the API server is ready", async || {
             if let Some(own) = &self.own {
@@ -136,14 +136,14 @@ impl Cluster {
         Client::try_from(config).map_err(|error| error.to_string())
     }
 
-    /// The objects of the cluster, in the eyes of an administrator.
+    /// The objects of the cluster, with the rights of an administrator.
     pub async fn objects(&self) -> Objects {
-        // The API server writes its certificate, which kubeconfig names, when it starts.
+        // The API server writes its certificate, which kubeconfig refers to, when it starts.
         let client = eventually_within(START, "kubeconfig can be used", async || self.try_connect().await);
         Objects { client: client.await }
     }
 
-    /// The kubeconfig under which the controller runs: its ServiceAccount, as it is deployed.
+    /// The kubeconfig of the controller, with its deployed ServiceAccount.
     pub fn controller_kubeconfig(&self) -> PathBuf {
         self.folder.join("controller.kubeconfig")
     }
@@ -174,11 +174,11 @@ impl Cluster {
     }
 }
 
-/// Builds the control plane, or finds what was built before.
+/// Builds the control plane if necessary, and returns its folder.
 fn build() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/controlplane/build");
     let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "tests/controlplane/build failed, see above");
+    assert!(output.status.success(), "tests/controlplane/build failed; see above");
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
@@ -194,12 +194,12 @@ pub fn deployed(file: &str) -> Vec<Value> {
     manifests::read([path]).unwrap().into_iter().map(|found| found.object).collect()
 }
 
-/// Panics where the controller under test would do somebody else's work.
+/// Panics if the cluster already runs the controller.
 async fn assert_unused(objects: &Objects) {
     let deployment = objects.get(DEPLOYMENT, CONTROLLER, CONTROLLER).await;
     assert!(
         deployment.is_none(),
-        "this cluster runs gateway-certificates already: delete its Deployment, or take another cluster"
+        "this cluster already runs gateway-certificates: delete its Deployment, or use another cluster"
     );
     let ours: Vec<_> = objects.list(NAMESPACE, "").await;
     let ours: Vec<_> = ours.iter().filter(|namespace| is_of_scenario(namespace)).collect();

@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kube-controller-manager on loopback, for the tests alone.
+//! etcd, kube-apiserver and kube-controller-manager on loopback, only for the tests.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::process::{Process, free_port};
 
-/// Whose requests the audit log has.
+/// The user in the audit log.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -34,7 +34,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts etcd and the API server from the programs in a folder; data and logs go to another.
+    /// Starts etcd and the API server from the programs in one folder, with data and logs in another.
     pub fn start(programs: &Path, folder: &Path) -> Self {
         for name in ["etcd", "certs"] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
@@ -78,29 +78,29 @@ impl ControlPlane {
         }
     }
 
-    /// An administrator's kubeconfig.
+    /// The kubeconfig of an administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
-    /// The API server's audit log: what the controller asked for.
+    /// The audit log of the API server, with the requests of the controller.
     pub fn audit_log(&self) -> PathBuf {
         self.folder.join("audit.log")
     }
 
-    /// Kills the API server; what it has acknowledged is in etcd.
+    /// Kills the API server. Acknowledged writes are in etcd.
     pub fn kill_api_server(&self) {
         self.api_server.lock().unwrap().kill();
     }
 
-    /// Starts the API server anew, on its port.
+    /// Starts the API server again, on the same port.
     pub fn start_api_server(&self) {
         *self.api_server.lock().unwrap() =
             start_api_server(&self.programs, &self.folder, self.port, &self.etcd_url);
     }
 
-    /// Starts the controller manager, for good or anew: its garbage collector learns of the kinds that are
-    /// served when it starts, and after that only every half minute.
+    /// Starts or restarts the controller manager. Its garbage collector discovers the served kinds at the start, and
+    /// then only every half minute.
     pub fn start_controller_manager(&self) {
         let mut command = Command::new(self.programs.join("kube-controller-manager"));
         command
@@ -113,24 +113,24 @@ impl ControlPlane {
         *controller_manager = Some(Process::start("kube-controller-manager", &mut command, &log));
     }
 
-    /// Kills the controller manager: nothing is garbage-collected from here on.
+    /// Kills the controller manager, so that nothing is garbage-collected.
     pub fn kill_controller_manager(&self) {
         *self.controller_manager.lock().unwrap() = None;
     }
 
-    /// Whether the API server runs.
+    /// Whether the API server is running.
     pub fn is_running(&self) -> bool {
         self.api_server.lock().unwrap().is_running()
     }
 
-    /// Panics if the API server has ended by itself.
+    /// Panics if the API server has ended unexpectedly.
     pub fn assert_running(&self) {
         self.api_server.lock().unwrap().assert_running();
     }
 }
 
 fn start_api_server(programs: &Path, folder: &Path, port: u16, etcd_url: &str) -> Process {
-    // The API server makes that key itself; here it signs the tokens of service accounts, too.
+    // The API server creates this key itself. Here it also signs the tokens of service accounts.
     let key = folder.join("certs/apiserver.key");
     let mut command = Command::new(programs.join("kube-apiserver"));
     command
@@ -144,21 +144,21 @@ fn start_api_server(programs: &Path, folder: &Path, port: u16, etcd_url: &str) -
         .arg(format!("--token-auth-file={}", folder.join("tokens.csv").display()))
         .args(["--authorization-mode=Node,RBAC", "--service-cluster-ip-range=127.100.0.0/24"])
         .arg("--endpoint-reconciler-type=none")
-        // Without it who sets a blocking ownerReference needs no right to the owner's finalizers.
+        // So that blocking owner references require a right to the owner's finalizers.
         .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
-        // Pods would wait for the `default` account of their namespace, which nothing makes here.
+        // Pods would wait for the `default` account of their namespace, which nothing creates here.
         .arg("--disable-admission-plugins=ServiceAccount")
         .arg(format!("--audit-policy-file={}", folder.join("audit-policy.yaml").display()))
         .arg(format!("--audit-log-path={}", folder.join("audit.log").display()));
     Process::start("kube-apiserver", &mut command, &folder.join("kube-apiserver.log"))
 }
 
-/// What nobody else on the machine can guess.
+/// A random token.
 fn new_token() -> String {
     let mut bytes = [0u8; 16];
     File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How long a control plane on a busy machine may take to answer.
+/// The patience for the start of a control plane on a busy machine.
 pub const START: Duration = Duration::from_secs(90);

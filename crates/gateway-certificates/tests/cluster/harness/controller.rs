@@ -1,4 +1,4 @@
-//! The controller, as a process under its deployed rights.
+//! The controller, as a process with its deployed rights.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use super::eventually::eventually;
 use super::process::{Process, free_port};
 use super::scenario::Scenario;
 
-/// What a leader that is told to stop may take.
+/// The timeout for the shutdown of a leader.
 const STOP: Duration = Duration::from_secs(15);
 
-/// The controller to be started.
+/// A builder for the controller.
 pub struct ControllerBuilder<'s> {
     scenario: &'s Scenario,
     settings: Value,
@@ -34,33 +34,32 @@ impl<'s> ControllerBuilder<'s> {
         }
     }
 
-    /// Its settings; `{}` unless given.
+    /// Sets the settings; the default is `{}`.
     pub fn settings(mut self, settings: Value) -> Self {
         self.settings = settings;
         self
     }
 
-    /// A flag more.
+    /// Adds a flag.
     pub fn flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
         self
     }
 
-    /// A namespace of the settings in which nobody granted it anything.
+    /// Does not grant rights in this namespace of the settings.
     pub fn without_role_in(mut self, namespace: &str) -> Self {
         self.without_role_in.push(namespace.to_owned());
         self
     }
 
-    /// Starts it with the rights that such settings and flags are deployed with, and waits until its caches
-    /// are filled.
+    /// Starts the controller with the rights for its settings and flags, and waits until its caches are filled.
     pub async fn start(self) -> Controller {
         let controller = self.start_at_once().await;
         controller.until_ready().await;
         controller
     }
 
-    /// Starts it without waiting.
+    /// Starts the controller without waiting.
     pub async fn start_at_once(self) -> Controller {
         self.grant().await;
         let scenario = self.scenario;
@@ -110,7 +109,7 @@ impl<'s> ControllerBuilder<'s> {
     }
 }
 
-/// The running controller. It is told to stop, and has to, when this is dropped.
+/// The running controller. It is stopped when this is dropped, and must end in time.
 pub struct Controller {
     process: RefCell<Option<Process>>,
     port: u16,
@@ -130,7 +129,7 @@ impl Controller {
         .await;
     }
 
-    /// Panics if it has ended by itself.
+    /// Panics if it has ended unexpectedly.
     pub fn assert_running(&self) {
         if let Some(process) = self.process.borrow_mut().as_mut() {
             process.assert_running();
@@ -146,7 +145,7 @@ impl Controller {
         .await;
     }
 
-    /// Waits until it leads and has nothing left to do at the moment.
+    /// Waits until it leads and has nothing left to do.
     pub async fn at_rest(&self) {
         self.until_leader().await;
         let mut before = None;
@@ -161,7 +160,7 @@ impl Controller {
         .await;
     }
 
-    /// The value of one metric, with its labels as they are printed.
+    /// The value of one metric, by its name with labels.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (_, metrics) = self.get("/metrics").ok()?;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
@@ -191,15 +190,13 @@ impl Controller {
         self.process.take().unwrap().kill();
     }
 
-    /// SIGTERM; it has to end in time.
+    /// Sends SIGTERM. The controller must end in time.
     pub fn stop(self) -> ExitStatus {
         let stopped = self.process.take().unwrap().terminate(STOP);
-        stopped.unwrap_or_else(|| {
-            panic!("the controller was told to stop {} s ago and still ran", STOP.as_secs())
-        })
+        stopped.unwrap_or_else(|| panic!("the controller did not stop within {} s", STOP.as_secs()))
     }
 
-    /// A GET of its own endpoints: the status and the body.
+    /// Sends a GET to one of its endpoints and returns the status and the body.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let get = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
@@ -221,7 +218,7 @@ impl Drop for Controller {
         let Some(mut process) = self.process.take() else { return };
         let stopped = process.terminate(STOP);
         if stopped.is_none() && !std::thread::panicking() {
-            panic!("the controller was told to stop {} s ago and still ran", STOP.as_secs());
+            panic!("the controller did not stop within {} s", STOP.as_secs());
         }
     }
 }

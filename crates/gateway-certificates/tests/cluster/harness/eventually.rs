@@ -1,16 +1,16 @@
-//! Waiting for what the controller, or Kubernetes, does in its own time.
+//! Waits for asynchronous results of the controller or Kubernetes.
 
 use std::time::{Duration, Instant};
 
-/// How long it may take on a busy machine; what works takes a fraction of it.
+/// The default timeout on a busy machine. Successful waits are much shorter.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Looks until it is so. `what` is a clause for the message; an error says what is seen instead.
+/// Polls until `look` returns `Ok`. `what` is a clause for the message; the error is the observed state.
 pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Result<T, String>) -> T {
     eventually_within(PATIENCE, what, look).await
 }
 
-/// [`eventually`] with a patience of its own.
+/// [`eventually`] with another timeout.
 pub async fn eventually_within<T>(
     patience: Duration,
     what: &str,
@@ -21,7 +21,7 @@ pub async fn eventually_within<T>(
         match look().await {
             Ok(found) => return found,
             Err(seen) if start.elapsed() > patience => {
-                panic!("after {} s not yet so: {what}.\nLast seen: {seen}", patience.as_secs())
+                panic!("timeout after {} s: {what}.\nLast seen: {seen}", patience.as_secs())
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }

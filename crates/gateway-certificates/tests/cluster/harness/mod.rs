@@ -1,4 +1,4 @@
-//! A cluster, the controller as a process on it, and words for scenarios.
+//! A cluster, the controller as a process, and helpers for scenarios.
 
 pub mod audit;
 pub mod client;

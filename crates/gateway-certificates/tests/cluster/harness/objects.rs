@@ -1,10 +1,10 @@
-//! The objects of the scenarios, built by chained names.
+//! Builders for the objects of the scenarios.
 
 use serde_json::{Value, json};
 
 use super::cluster::ISSUER;
 
-/// A kind by the apiVersion under which it is asked for.
+/// An apiVersion and a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind(pub &'static str, pub &'static str);
 
@@ -20,11 +20,11 @@ pub const NAMESPACE: Kind = Kind("v1", "Namespace");
 pub const POD: Kind = Kind("v1", "Pod");
 pub const SECRET: Kind = Kind("v1", "Secret");
 
-/// An Istio Gateway in the making.
+/// A builder for an Istio Gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayBuilder(Value);
 
-/// An Istio Gateway with no server yet, annotated with the ClusterIssuer that is there and Ready.
+/// An Istio Gateway without servers, annotated with the ClusterIssuer that exists and is Ready.
 pub fn gateway(namespace: &str, name: &str) -> GatewayBuilder {
     GatewayBuilder(json!({
         "apiVersion": "networking.istio.io/v1",
@@ -39,7 +39,7 @@ pub fn gateway(namespace: &str, name: &str) -> GatewayBuilder {
 }
 
 impl GatewayBuilder {
-    /// Asks an Issuer of its own namespace instead.
+    /// Uses an Issuer in the Gateway's namespace instead.
     pub fn issuer(mut self, name: &str) -> Self {
         self.0["metadata"]["annotations"] = json!({"cert-manager.io/issuer": name});
         self
@@ -51,7 +51,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Leaves nothing that asks for a Certificate.
+    /// Removes all annotations.
     pub fn without_annotations(mut self) -> Self {
         self.0["metadata"]["annotations"] = json!({});
         self
@@ -68,19 +68,19 @@ impl GatewayBuilder {
         self
     }
 
-    /// The labels of the gateway Pods that it picks.
+    /// Sets the labels of the selected gateway Pods.
     pub fn selector(mut self, labels: Value) -> Self {
         self.0["spec"]["selector"] = labels;
         self
     }
 
-    /// Somebody who has to agree before it is gone.
+    /// Adds a finalizer.
     pub fn finalizer(mut self, name: &str) -> Self {
         self.0["metadata"]["finalizers"] = json!([name]);
         self
     }
 
-    /// Goes to the API server in another version: `v1beta1`, `v1alpha3`.
+    /// Sets another version: `v1beta1`, `v1alpha3`.
     pub fn version(mut self, version: &str) -> Self {
         self.0["apiVersion"] = json!(format!("networking.istio.io/{version}"));
         self
@@ -93,7 +93,7 @@ impl From<GatewayBuilder> for Value {
     }
 }
 
-/// A Certificate that somebody made by hand.
+/// A manually created Certificate.
 pub fn certificate(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "cert-manager.io/v1",
@@ -107,7 +107,7 @@ pub fn certificate(namespace: &str, name: &str) -> Value {
     })
 }
 
-/// A Secret that cert-manager did not make.
+/// A Secret that cert-manager did not write.
 pub fn secret(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -117,7 +117,7 @@ pub fn secret(namespace: &str, name: &str) -> Value {
     })
 }
 
-/// A gateway Pod, as far as its labels are concerned.
+/// A Pod with labels of a gateway.
 pub fn pod(namespace: &str, name: &str, labels: Value) -> Value {
     json!({
         "apiVersion": "v1",
@@ -127,7 +127,7 @@ pub fn pod(namespace: &str, name: &str, labels: Value) -> Value {
     })
 }
 
-/// A self-signed Issuer; what it signs with does not matter here.
+/// A self-signed Issuer.
 pub fn issuer(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "cert-manager.io/v1",
@@ -137,7 +137,7 @@ pub fn issuer(namespace: &str, name: &str) -> Value {
     })
 }
 
-/// What cert-manager writes into the status of an issuer that works.
+/// The status of a Ready issuer.
 pub fn ready() -> Value {
     json!({"status": {"conditions": [{
         "type": "Ready", "status": "True", "reason": "IsReady", "message": "", "observedGeneration": 1,
@@ -145,12 +145,12 @@ pub fn ready() -> Value {
     }]}})
 }
 
-/// Settings whose one placement is a namespace.
+/// Settings with that namespace as the only placement.
 pub fn placed_in(namespace: &str) -> Value {
     json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": namespace}]})
 }
 
-/// A text field, by its JSON pointer; empty where it is not there.
+/// A text field, by its JSON pointer; empty if it is absent.
 pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A program that runs beside the tests and never outlives them.
+//! A program that runs in parallel with the tests and never outlives them.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A running program. It is killed when this is dropped, and also when the tests themselves are killed.
+/// A running program. It is killed when this is dropped, and when the tests are killed.
 pub struct Process {
     name: String,
     log: PathBuf,
@@ -18,7 +18,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program whose output is added to a log.
+    /// Starts a program and appends its output to a log.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Self {
         let output: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = command
@@ -27,8 +27,8 @@ impl Process {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        // Nothing of ours runs when the tests are killed or end by exit(). The leash then reads the end of
-        // its input, since the pipe closes with the process that holds it.
+        // If the tests are killed or call exit(), no destructor runs. The leash then reads the end of its input,
+        // because the pipe is closed with the process of the tests.
         let leash = Command::new("sh")
             .args([
                 "-c",
@@ -42,17 +42,17 @@ impl Process {
         Process { name: name.to_owned(), log: log.to_owned(), child, leash }
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has not ended.
+    /// Whether the program is running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Panics with the end of its log if it has ended.
+    /// Panics with the end of the log if the program has ended.
     pub fn assert_running(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("{} has ended ({status}):\n{}", self.name, tail(&self.log, 20));
@@ -61,13 +61,13 @@ impl Process {
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        // It may have ended; then there is nothing to kill.
+        // This fails if the program has already ended.
         let _ = self.child.kill();
         self.child.wait().unwrap();
         self.free_leash();
     }
 
-    /// SIGTERM, and -9 where that has not ended it in time: then there is no status.
+    /// Sends SIGTERM, and SIGKILL if the program does not end in time. In that case there is no status.
     pub fn terminate(&mut self, within: Duration) -> Option<ExitStatus> {
         let ended = self.child.try_wait().unwrap();
         if ended.is_none() {
@@ -86,7 +86,7 @@ impl Process {
         None
     }
 
-    /// Lets the leash end without killing: the process id may be another's from now on.
+    /// Ends the leash without killing, because the process id can be reused from now on.
     fn free_leash(&mut self) {
         if let Some(mut input) = self.leash.stdin.take() {
             let _ = input.write_all(b"ended\n");
@@ -108,7 +108,7 @@ pub fn tail(log: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// A port of 127.0.0.1 that nobody listens on at the moment.
+/// A free port on 127.0.0.1.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

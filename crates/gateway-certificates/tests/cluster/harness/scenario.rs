@@ -1,4 +1,4 @@
-//! One scenario: what is set up for it, what it may use, what is cleaned up and checked afterwards.
+//! One scenario: its setup, its tools, and the cleanup and checks afterwards.
 
 use std::io::Write;
 use std::ops::Deref;
@@ -22,24 +22,28 @@ use super::eventually::eventually;
 use super::objects::{CERTIFICATE, EVENT, GATEWAY, ISSUER_KIND, LEASE, NAMESPACE, POD, SECRET, text};
 use super::process::tail;
 
-/// Runs a scenario on whatever cluster there is.
+/// Runs a scenario on any cluster.
 pub fn scenario(body: impl AsyncFnOnce(&Scenario)) {
     run(body);
 }
 
-/// Runs a scenario that reads the audit log, stops the API server or changes kinds; on the user's cluster
-/// it is skipped.
+/// Runs a scenario that reads the audit log, stops the API server or changes kinds. It is skipped on an existing
+/// cluster.
 pub fn scenario_on_own_cluster(body: impl AsyncFnOnce(&Scenario)) {
     if cluster().own.is_some() {
         run(body);
     } else {
-        // Past the test harness, which keeps what a passing test prints.
-        let _ = writeln!(std::io::stderr(), "{}: skipped, it needs a control plane of its own", test_name());
+        // Bypasses the test harness, which captures the output of passing tests.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}: skipped, because it needs a separate control plane",
+            test_name()
+        );
     }
 }
 
 fn run(body: impl AsyncFnOnce(&Scenario)) {
-    // Outside of the scenario's runtime: it takes one of its own to start.
+    // Outside of the scenario's runtime, because the start needs its own runtime.
     let cluster = cluster();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let scenario = runtime.block_on(Scenario::prepare(cluster));
@@ -62,9 +66,9 @@ fn test_name() -> String {
     std::thread::current().name().unwrap_or("scenario").to_owned()
 }
 
-/// A scenario that is running. It can do what [`Objects`] can.
+/// A running scenario. It dereferences to [`Objects`].
 pub struct Scenario {
-    /// Where it runs.
+    /// The cluster.
     pub cluster: &'static Cluster,
     objects: Objects,
     folder: PathBuf,
@@ -102,7 +106,7 @@ impl Scenario {
         }
     }
 
-    /// A namespace of the scenario's own; the answer is its name, which begins as is asked.
+    /// Creates a namespace for the scenario and returns its name, which begins with `name`.
     pub async fn namespace(&self, name: &str) -> String {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -117,13 +121,13 @@ impl Scenario {
         name
     }
 
-    /// The controller, with settings and flags to be added.
+    /// A builder for the controller.
     pub fn controller(&self) -> ControllerBuilder<'_> {
         ControllerBuilder::new(self)
     }
 
-    /// Gives the controller what a file of `deploy/controller` grants; its Role in another namespace than
-    /// the file has, where one is named. Waits until it is in force.
+    /// Grants the rights in a file of `deploy/controller` to the controller, optionally with the Role in another
+    /// namespace. Waits until they are in force.
     pub async fn grant(&self, file: &str, namespace: Option<&str>) {
         for mut object in deployed(file) {
             if let Some(namespace) = namespace {
@@ -134,7 +138,7 @@ impl Scenario {
         self.until_allowed(file, namespace).await;
     }
 
-    /// [`Objects::apply`] of what no namespace of the scenario takes along; it is deleted afterwards.
+    /// [`Objects::apply`] of an object outside the scenario's namespaces, which is deleted afterwards.
     pub async fn apply_temporarily(&self, object: Value) {
         let applied = self.apply(object).await;
         self.temporary.lock().unwrap().push(applied);
@@ -169,27 +173,27 @@ impl Scenario {
         }
     }
 
-    /// From here on, the API server may forbid the controller something.
+    /// Allows forbidden requests of the controller in this scenario.
     pub fn expects_forbidden(&self) {
         self.forbidden_is_expected.store(true, Ordering::Relaxed);
     }
 
-    /// The kinds, or the controller manager, are put back as they were when the scenario ends.
+    /// Restores the kinds and the controller manager when the scenario ends.
     pub fn changes_control_plane(&self) {
         self.control_plane_changed.store(true, Ordering::Relaxed);
     }
 
-    /// The control plane of a scenario that needs one of its own.
+    /// The control plane, if the scenario needs a separate one.
     pub fn control_plane(&self) -> &ControlPlane {
         self.cluster.own.as_ref().unwrap()
     }
 
-    /// What the controller asked of the API server since the scenario began.
+    /// The controller's requests since the scenario began.
     pub fn audit(&self) -> &Audit {
         &self.audit
     }
 
-    /// What the controller asks of the API server from now on.
+    /// The controller's requests from now on.
     pub fn audit_from_now(&self) -> Audit {
         Audit::from_now(&self.cluster.own.as_ref().map(|own| own.audit_log()).unwrap_or_default())
     }
@@ -199,16 +203,16 @@ impl Scenario {
         let audit = self.audit_from_now();
         tokio::time::sleep(time).await;
         let writes = audit.writes();
-        assert!(writes.is_empty(), "nothing has changed, and the controller writes:\n{}", listed(&writes));
+        assert!(writes.is_empty(), "nothing has changed, but the controller writes:\n{}", listed(&writes));
     }
 
-    /// A file in the scenario's folder that is not there yet.
+    /// The path of a new file in the scenario's folder.
     pub fn new_file(&self, name: &str, extension: &str) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed) + 1;
         self.folder.join(format!("{name}-{number}.{extension}"))
     }
 
-    /// Waits for a Certificate that has exactly these hosts.
+    /// Waits for a Certificate with exactly these hosts.
     pub async fn certificate_with<const N: usize>(
         &self,
         namespace: &str,
@@ -216,8 +220,8 @@ impl Scenario {
         hosts: [&str; N],
     ) -> Value {
         let wanted = json!(hosts.as_slice());
-        eventually(&format!("the Certificate {namespace}/{name} is for {hosts:?}"), async || {
-            let found = self.get(CERTIFICATE, namespace, name).await.ok_or("it is not there")?;
+        eventually(&format!("the Certificate {namespace}/{name} has the hosts {hosts:?}"), async || {
+            let found = self.get(CERTIFICATE, namespace, name).await.ok_or("it does not exist")?;
             if found["spec"]["dnsNames"] == wanted { Ok(found) } else { Err(found["spec"].to_string()) }
         })
         .await
@@ -229,7 +233,7 @@ impl Scenario {
         all.iter().map(|certificate| text(certificate, "/metadata/name").to_owned()).collect()
     }
 
-    /// Waits until a condition on a Certificate holds; `what` is a clause for the message.
+    /// Waits until a Certificate meets a condition; `what` is a clause for the message.
     pub async fn certificate_where(
         &self,
         namespace: &str,
@@ -238,13 +242,13 @@ impl Scenario {
         holds: impl Fn(&Value) -> bool,
     ) -> Value {
         eventually(&format!("the Certificate {namespace}/{name} {what}"), async || {
-            let found = self.get(CERTIFICATE, namespace, name).await.ok_or("it is not there")?;
+            let found = self.get(CERTIFICATE, namespace, name).await.ok_or("it does not exist")?;
             if holds(&found) { Ok(found) } else { Err(found.to_string()) }
         })
         .await
     }
 
-    /// Waits for an Event on a Gateway whose note has a text.
+    /// Waits for an Event on a Gateway with a text in its note.
     pub async fn event(&self, namespace: &str, gateway: &str, reason: &str, note: &str) -> Value {
         eventually(&format!("there is a {reason} Event on {namespace}/{gateway} with {note:?}"), async || {
             let events = self.events(namespace, gateway).await;
@@ -285,7 +289,7 @@ impl Scenario {
         logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.sort();
         for log in logs {
-            eprintln!("The end of {}:\n{}\n", log.display(), tail(&log, 40));
+            eprintln!("The last lines of {}:\n{}\n", log.display(), tail(&log, 40));
         }
     }
 
@@ -298,7 +302,7 @@ impl Scenario {
             if self.control_plane_changed.load(Ordering::Relaxed) {
                 self.apply_crds(&self.cluster.crds).await;
                 self.cluster.apply_issuer(self).await;
-                // What checks owner references looks only every half minute which kinds there are.
+                // The check of owner references updates its kinds only every half minute.
                 own.kill_api_server();
                 own.start_api_server();
                 self.cluster.until_ready().await;

@@ -1,14 +1,14 @@
-//! A policy that does what its settings say: the failures that a real policy must never show.
+//! A policy that follows its settings, including failures that a real policy must not have.
 //!
-//! Keys of the settings, the first one that is there counts:
+//! The keys of the settings, of which the first one that is set is used:
 //! - `error: TEXT` returns an error, `trap: true` traps, `spin: true` never ends
-//! - `raw: TEXT` answers with the text as it is
+//! - `raw: TEXT` answers with exactly this text
 //! - `answer: JSON` answers with that ValidationResponse
-//! - `calls: [{binding, namespace, operation, payload}]` calls the host (binding `kubewarden` unless given), and accepts with
-//!   an audit annotation for each call: `0: ok TEXT` or `0: error TEXT`
-//! - none: accepts, with the payload in the audit annotation `payload`
+//! - `calls: [{binding, namespace, operation, payload}]` calls the host (default binding: `kubewarden`), and accepts with an
+//!   audit annotation for each call: `0: ok TEXT` or `0: error TEXT`
+//! - no key: accepts, with the payload in the audit annotation `payload`
 //!
-//! `validate_settings` does the same with what stands under the key `settings`.
+//! `validate_settings` does the same with the value of the key `settings`.
 
 use serde_json::{Map, Value, json};
 use wapc_guest::{CallResult, host_call, register_function};

@@ -1,0 +1,193 @@
+//! One check: a Gateway in, everything that is found out. The policy and the controller both come
+//! through here.
+
+use std::collections::BTreeMap;
+
+use certificate_shim::Certificate;
+use certificate_shim::gateway::Gateway;
+use certificate_shim::issuer_ref::IssuerRef;
+use certificate_shim::plan::{Plan, SecretName, secrets_named};
+
+use crate::context::Context;
+use crate::finding::{Finding, Level};
+use crate::issuance;
+use crate::lookup::{Known, Lookups};
+use crate::named::{self, Served};
+use crate::parent::Parent;
+use crate::ratchet::ratchet;
+use crate::rule::Caller;
+use crate::rules;
+use crate::settings::Settings;
+
+/// What is found about one state of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckResult {
+    /// The issuer that its annotations resolve to, even if they contradict each other; `None` if it
+    /// is not annotated.
+    pub issuer: Option<IssuerRef>,
+    /// Whether the annotations agree on that issuer.
+    pub issuer_is_sound: bool,
+    /// Every Secret that it names anywhere, sorted.
+    pub named: Vec<SecretName>,
+    /// The hosts that it serves, each with a Secret. Empty if no finding is about the whole object:
+    /// then nobody compares them.
+    pub served: Served,
+    /// The Certificates that it asks for. For the controller with a temporary certificate if their
+    /// issuer solves by HTTP-01.
+    pub plan: Plan,
+    /// Whether every issuer of the plan was found. If one could not be looked up, no Certificate
+    /// asks for a temporary certificate, and existing ones keep what they have. Always false for the
+    /// policy, which creates none.
+    pub issuers_are_known: bool,
+    /// All findings, in the order of the rules.
+    pub findings: Vec<Finding>,
+}
+
+impl CheckResult {
+    /// Whether any finding rejects it.
+    pub fn is_rejected(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Reject)
+    }
+
+    /// The Secrets that it gets Certificates for, sorted.
+    pub fn planned(&self) -> Vec<SecretName> {
+        self.plan.secrets()
+    }
+}
+
+/// Checks one state of a Gateway.
+pub fn check(written: &Gateway<'_>, settings: &Settings, known: &dyn Known, caller: Caller) -> CheckResult {
+    let parent = Parent::of(written, known);
+    let merged = parent.as_ref().and_then(|parent| parent.merged(written));
+    let gateway = merged.as_ref().unwrap_or(written);
+    run(Context::new(written, gateway, parent.as_ref(), settings, known), caller)
+}
+
+/// Checks the Gateway at admission and lowers to warnings what its old state had already; whether
+/// there was anything to lower. For the old state nothing is looked up that the new one did not ask
+/// for.
+pub fn check_update(
+    new: &Gateway<'_>,
+    old: Option<&Gateway<'_>>,
+    settings: &Settings,
+    lookups: &Lookups<'_>,
+) -> (CheckResult, bool) {
+    let Some(old) = old else { return (check(new, settings, lookups, Caller::Admission), false) };
+    let parent = Parent::of(new, lookups);
+    let merged = parent.as_ref().and_then(|parent| parent.merged(new));
+    let mut context = Context::new(new, merged.as_ref().unwrap_or(new), parent.as_ref(), settings, lookups);
+    let remembered = lookups.remembered();
+    let old_parent = Parent::of(old, &remembered);
+    let old_merged = old_parent.as_ref().and_then(|parent| parent.merged(old));
+    let old_context =
+        Context::new(old, old_merged.as_ref().unwrap_or(old), old_parent.as_ref(), settings, &remembered);
+    context.unchanged = unchanged(&context.plan, &old_context.plan);
+    let mut result = run(context, Caller::Admission);
+    let lowered = result.is_rejected() && ratchet(&mut result, &run(old_context, Caller::Admission));
+    (result, lowered)
+}
+
+/// The Secrets whose Certificates are the same in both plans, labels aside. Sorted.
+fn unchanged(new: &Plan, old: &Plan) -> Vec<SecretName> {
+    let Some((template, old_template)) = new.template().zip(old.template()) else { return Vec::new() };
+    if !template.is_alike(old_template) {
+        return Vec::new();
+    }
+    let mut before: BTreeMap<(&str, &str), &Certificate> = BTreeMap::new();
+    for certificate in &old.certificates {
+        before.insert((&certificate.namespace, &certificate.secret_name), certificate);
+    }
+    let is_same = |certificate: &&Certificate| {
+        let old = before.get(&(certificate.namespace.as_str(), certificate.secret_name.as_str()));
+        old.is_some_and(|old| {
+            let (new_hosts, old_hosts) = (certificate.hosts.iter(), old.hosts.iter());
+            certificate.private_key == old.private_key
+                && new_hosts.map(|host| &host.name).eq(old_hosts.map(|host| &host.name))
+        })
+    };
+    let mut secrets: Vec<SecretName> =
+        new.certificates.iter().filter(is_same).map(Certificate::secret).collect();
+    secrets.sort_unstable();
+    secrets
+}
+
+fn run(mut context: Context<'_>, caller: Caller) -> CheckResult {
+    let mut findings = rules::check(&context, caller);
+    for finding in findings.iter_mut().filter(|finding| finding.level == Level::Reject) {
+        if let Some(exception) = context.settings.exception(&context.gateway.metadata, finding.rule) {
+            finding.level = Level::Warn;
+            finding.exception = Some(exception.reason.clone());
+        }
+    }
+    let is_about_whole =
+        |finding: &Finding| rules::ALL.iter().any(|rule| rule.id == finding.rule && rule.is_about_whole);
+    let served = if findings.iter().any(is_about_whole) { named::served(&context) } else { Served::new() };
+    let for_controller = caller == Caller::Controller;
+    let issuers_are_known = for_controller && context.issuers().iter().all(|issuer| issuer.outcome.is_ok());
+    if for_controller {
+        issuance::ask_for_temporary(&mut context);
+    }
+    CheckResult {
+        issuer: context.issuer.as_ref().map(|issuer| issuer.reference.clone()),
+        issuer_is_sound: context.issuer_ref().is_some(),
+        named: secrets_named(context.gateway, &context.placement),
+        served,
+        plan: context.plan,
+        issuers_are_known,
+        findings,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, issuer, istio};
+    use crate::lookup::LookupError;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    fn http01() -> Value {
+        json!([{"dns01": {}}, {"http01": {"ingress": {"ingressClassName": "istio"}}}])
+    }
+
+    fn asks(gateway: &GatewayFixture, cluster: &TestCluster, caller: Caller) -> (Vec<bool>, bool) {
+        let result = gateway.checked(cluster, caller);
+        let asks = result.plan.certificates.iter().map(|certificate| certificate.issue_temporary);
+        (asks.collect(), result.issuers_are_known)
+    }
+
+    #[rstest]
+    #[case::http01(istio("shop"), json!({"acme": {"solvers": http01()}}), true)]
+    #[case::dns01(istio("shop"), json!({"acme": {"solvers": [{"dns01": {}}]}}), false)]
+    #[case::no_acme(istio("shop"), json!({"ca": {"secretName": "ca"}}), false)]
+    #[case::cert_manager_makes_those(gateway_api("web"), json!({"acme": {"solvers": http01()}}), false)]
+    fn a_temporary_certificate(#[case] gateway: GatewayFixture, #[case] spec: Value, #[case] expected: bool) {
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready().spec(spec));
+        let gateway = gateway.cert_manager("cluster-issuer", "le");
+        assert_eq!(asks(&gateway, &cluster, Caller::Controller), (vec![expected], true));
+        assert_eq!(asks(&gateway, &cluster, Caller::Admission), (vec![false], false));
+    }
+
+    #[test]
+    fn every_namespace_has_its_own_issuer() {
+        let gateway = istio("shop").cert_manager("issuer", "le").settings(json!({"gateway_namespaces": [
+            {"labels": {"istio": "ingressgateway", "zone": "a"}, "namespace": "zone-a"},
+            {"labels": {"istio": "ingressgateway", "zone": "b"}, "namespace": "zone-b"},
+        ]}));
+        let cluster = TestCluster::default().object(issuer("zone-b", "le").ready().solvers(http01()));
+        assert_eq!(asks(&gateway, &cluster, Caller::Controller), (vec![false, true], false));
+    }
+
+    #[test]
+    fn an_issuer_that_cannot_be_looked_up() {
+        let object = crate::lookup::ObjectRef {
+            api_version: "cert-manager.io/v1".into(),
+            kind: "ClusterIssuer".into(),
+            namespace: None,
+            name: "le".into(),
+        };
+        let cluster = TestCluster::default().answer(&object, Err(LookupError::Forbidden));
+        let gateway = istio("shop").cert_manager("cluster-issuer", "le");
+        assert_eq!(asks(&gateway, &cluster, Caller::Controller), (vec![false], false));
+    }
+}

@@ -1,0 +1,425 @@
+//! The JSON of admission requests, read no further than needed: most requests are about objects that
+//! no rule checks, and most of an object are fields that no rule reads.
+//!
+//! A crate of its own, so that the module's profile can compile it for speed and the rules for size.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The payload of a `validate` call.
+#[derive(Debug, Default)]
+pub struct Payload<'a> {
+    /// `request`; absent is empty.
+    pub request: Request<'a>,
+    /// `settings`; null if absent.
+    pub settings: Value,
+}
+
+/// `request` of an AdmissionReview.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// What is small and read of it: `kind`, `operation`, `subResource` and `namespace`. If the request
+    /// is not an object, that value.
+    pub fields: Value,
+    /// `object`, if it is there.
+    pub object: Option<Object<'a>>,
+    /// `oldObject`, if it is there.
+    pub old_object: Option<Object<'a>>,
+    user: Option<&'a RawValue>,
+}
+
+/// `metadata` of an object, its larger parts unread.
+#[derive(Default)]
+struct Metadata<'a> {
+    /// The value if it is not an object; null if it is.
+    other: Value,
+    /// What is neither labels nor annotations, as far as the head has it.
+    fields: Map<String, Value>,
+    labels: Option<&'a RawValue>,
+    annotations: Option<&'a RawValue>,
+}
+
+/// An object of a request.
+#[derive(Debug, Default, Clone)]
+pub struct Object<'a> {
+    /// Its value if it is not an object; null if it is.
+    other: Value,
+    metadata: Option<&'a RawValue>,
+    spec: Option<&'a RawValue>,
+}
+
+/// Reads the payload of a `validate` call.
+///
+/// # Errors
+/// It is not JSON.
+pub fn payload(text: &[u8]) -> serde_json::Result<Payload<'_>> {
+    serde_json::from_slice(text)
+}
+
+/// Reads `request.object` of a payload, whole.
+///
+/// # Errors
+/// It is not JSON, or too deeply nested.
+pub fn whole_object(payload: &[u8]) -> serde_json::Result<Value> {
+    let mut payload: Value = serde_json::from_slice(payload)?;
+    Ok(payload.pointer_mut("/request/object").map(Value::take).unwrap_or_default())
+}
+
+impl Request<'_> {
+    /// `userInfo`; null if absent.
+    ///
+    /// # Errors
+    /// It is too deeply nested.
+    pub fn user(&self) -> serde_json::Result<Value> {
+        self.user.map_or(Ok(Value::Null), value)
+    }
+}
+
+/// What decides whether anything else of an object is read.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// An object with `metadata` alone, and of that the annotations that are asked for,
+    /// `deletionTimestamp` and keys that belong under annotations.
+    pub object: Value,
+    /// How many values there are to read: in the spec, in labels and annotations, and in those
+    /// annotations that are lists. About right: whatever follows a comma counts.
+    pub values: usize,
+    /// The bytes of labels and annotations, escapes included.
+    pub metadata_bytes: usize,
+}
+
+/// The most annotations of [`Head::object`].
+pub const HEAD_ANNOTATIONS: usize = 1000;
+
+impl Object<'_> {
+    /// The head, with at most [`HEAD_ANNOTATIONS`] of the annotations whose key is wanted, and with none
+    /// if labels and annotations have more than `max_bytes`.
+    ///
+    /// # Errors
+    /// The metadata is too deeply nested.
+    pub fn head(&self, wants: fn(&str) -> bool, max_bytes: usize) -> serde_json::Result<Head> {
+        if !self.other.is_null() {
+            return Ok(Head { object: self.other.clone(), ..Head::default() });
+        }
+        let mut head = Head { values: self.spec.map_or(0, |spec| commas(spec.get())), ..Head::default() };
+        let mut fields = Map::new();
+        if let Some(metadata) = self.metadata {
+            let mut metadata: Metadata<'_> = serde_json::from_str(metadata.get())?;
+            for part in [metadata.labels, metadata.annotations].into_iter().flatten() {
+                head.metadata_bytes += part.get().len();
+                head.values += commas(part.get());
+            }
+            if let Some(annotations) = metadata.annotations.filter(|_| head.metadata_bytes <= max_bytes) {
+                let mut deserializer = serde_json::Deserializer::from_slice(annotations.get().as_bytes());
+                let kept = deserializer.deserialize_any(Kept { keeps: wants, most: HEAD_ANNOTATIONS })?;
+                metadata.fields.insert("annotations".to_owned(), kept);
+            }
+            let is_object = metadata.other.is_null();
+            let value = if is_object { Value::Object(metadata.fields) } else { metadata.other };
+            fields.insert("metadata".to_owned(), value);
+        }
+        head.object = Value::Object(fields);
+        Ok(head)
+    }
+
+    /// Whether labels, annotations and spec are the same text.
+    ///
+    /// # Errors
+    /// The metadata of one is too deeply nested.
+    pub fn is_same_text(&self, other: &Object<'_>) -> serde_json::Result<bool> {
+        Ok(self.texts()? == other.texts()?)
+    }
+
+    /// The object without what is not read of it, which can be most of it: `status` and
+    /// `metadata.managedFields`.
+    ///
+    /// # Errors
+    /// Metadata or spec is too deeply nested.
+    pub fn pruned(&self) -> serde_json::Result<Value> {
+        if !self.other.is_null() {
+            return Ok(self.other.clone());
+        }
+        let mut fields = Map::new();
+        if let Some(metadata) = self.metadata {
+            let mut deserializer = serde_json::Deserializer::from_slice(metadata.get().as_bytes());
+            let keeps = |key: &str| key != "managedFields";
+            let kept = deserializer.deserialize_any(Kept { keeps, most: usize::MAX })?;
+            fields.insert("metadata".to_owned(), kept);
+        }
+        if let Some(spec) = self.spec {
+            fields.insert("spec".to_owned(), value(spec)?);
+        }
+        Ok(Value::Object(fields))
+    }
+
+    fn texts(&self) -> serde_json::Result<[Option<&str>; 3]> {
+        let metadata: Metadata<'_> =
+            self.metadata.map_or(Ok(Metadata::default()), |metadata| serde_json::from_str(metadata.get()))?;
+        Ok([metadata.labels, metadata.annotations, self.spec].map(|part| part.map(RawValue::get)))
+    }
+}
+
+fn commas(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b',').count()
+}
+
+fn value(raw: &RawValue) -> serde_json::Result<Value> {
+    serde_json::from_slice(raw.get().as_bytes())
+}
+
+/// What is not an object, for the reader's complaint about its type. The items of a list are dropped.
+macro_rules! other_types {
+    ($result:ty, $other:expr) => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("JSON")
+        }
+
+        fn visit_bool<E>(self, value: bool) -> Result<$result, E> {
+            Ok($other(value.into()))
+        }
+
+        fn visit_i64<E>(self, value: i64) -> Result<$result, E> {
+            Ok($other(value.into()))
+        }
+
+        fn visit_u64<E>(self, value: u64) -> Result<$result, E> {
+            Ok($other(value.into()))
+        }
+
+        fn visit_f64<E>(self, value: f64) -> Result<$result, E> {
+            Ok($other(value.into()))
+        }
+
+        fn visit_str<E>(self, value: &str) -> Result<$result, E> {
+            Ok($other(value.into()))
+        }
+
+        fn visit_unit<E>(self) -> Result<$result, E> {
+            Ok($other(Value::Null))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<$result, A::Error> {
+            while sequence.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($other(Value::Array(Vec::new())))
+        }
+    };
+}
+
+/// Builds an object of the fields that are kept.
+struct Kept {
+    keeps: fn(&str) -> bool,
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for Kept {
+    type Value = Value;
+
+    other_types!(Value, |other| other);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(Key(key)) = map.next_key()? {
+            if fields.len() < self.most && (self.keeps)(&key) {
+                fields.insert(key.into_owned(), map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+/// Reads one of the types below.
+struct Of<T>(PhantomData<T>);
+
+impl<'de> Visitor<'de> for Of<Payload<'de>> {
+    type Value = Payload<'de>;
+
+    other_types!(Payload<'de>, |_: Value| Payload::default());
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload<'de>, A::Error> {
+        let mut payload = Payload::default();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "request" => payload.request = map.next_value()?,
+                "settings" => payload.settings = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(payload)
+    }
+}
+
+impl<'de> Visitor<'de> for Of<Request<'de>> {
+    type Value = Request<'de>;
+
+    other_types!(Request<'de>, |fields| Request { fields, ..Request::default() });
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request<'de>, A::Error> {
+        let mut request = Request::default();
+        let mut fields = Map::new();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "object" => request.object = map.next_value()?,
+                "oldObject" => request.old_object = map.next_value()?,
+                "userInfo" => request.user = map.next_value()?,
+                "kind" | "operation" | "subResource" | "namespace" => {
+                    fields.insert(key.into_owned(), map.next_value()?);
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        request.fields = Value::Object(fields);
+        Ok(request)
+    }
+}
+
+impl<'de> Visitor<'de> for Of<Object<'de>> {
+    type Value = Object<'de>;
+
+    other_types!(Object<'de>, |other| Object { other, ..Object::default() });
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let mut object = Object::default();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "metadata" => object.metadata = map.next_value()?,
+                "spec" => object.spec = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(object)
+    }
+}
+
+impl<'de> Visitor<'de> for Of<Metadata<'de>> {
+    type Value = Metadata<'de>;
+
+    other_types!(Metadata<'de>, |other| Metadata { other, ..Metadata::default() });
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata<'de>, A::Error> {
+        let mut metadata = Metadata::default();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "labels" => metadata.labels = map.next_value()?,
+                "annotations" => metadata.annotations = map.next_value()?,
+                key if key.contains('/') || key == "deletionTimestamp" => {
+                    metadata.fields.insert(key.to_owned(), map.next_value()?);
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(metadata)
+    }
+}
+
+macro_rules! read_by_its_visitor {
+    ($($name:ident),+) => {$(
+        impl<'de> Deserialize<'de> for $name<'de> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Of::<$name<'de>>(PhantomData))
+            }
+        }
+    )+};
+}
+read_by_its_visitor!(Payload, Request, Object, Metadata);
+
+/// A key of an object, borrowed from the text if it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(request: &Value) -> (Value, Value, Value) {
+        let text = json!({"request": request, "settings": {"a": 1}, "other": [1, {}]}).to_string();
+        let payload = payload(text.as_bytes()).unwrap();
+        assert_eq!(payload.settings, json!({"a": 1}));
+        let object = payload.request.object.unwrap_or_default();
+        (payload.request.fields, object.head(|_| true, 1 << 20).unwrap().object, object.pruned().unwrap())
+    }
+
+    #[test]
+    fn what_is_kept() {
+        let object = json!({
+            "apiVersion": "v1",
+            "metadata": {"name": "a", "annotations": {"k": "v"}, "cert-manager.io/issuer": "x", "managedFields": [{}]},
+            "spec": {"metadata": {"managedFields": 1}, "status": 2},
+            "status": {"big": true},
+        });
+        let (fields, head, pruned) = read(&json!({"uid": "1", "namespace": "n", "object": object}));
+        assert_eq!(fields, json!({"namespace": "n"}));
+        assert_eq!(head, json!({"metadata": {"annotations": {"k": "v"}, "cert-manager.io/issuer": "x"}}));
+        assert_eq!(
+            pruned,
+            json!({
+                "metadata": {"name": "a", "annotations": {"k": "v"}, "cert-manager.io/issuer": "x"},
+                "spec": {"metadata": {"managedFields": 1}, "status": 2},
+            })
+        );
+    }
+
+    #[test]
+    fn other_types_are_kept_for_the_complaint() {
+        for other in [json!("x"), json!(1), json!(-1), json!(1.5), json!(true), json!([])] {
+            assert_eq!(read(&other).0, other);
+            assert_eq!(read(&json!({"object": other})).2, other);
+            assert_eq!(read(&json!({"object": {"metadata": other}})).1, json!({"metadata": other}));
+        }
+    }
+
+    #[test]
+    fn absent_and_null_are_the_same() {
+        for text in ["{}", r#"{"request": null}"#, r#"{"request": {"object": null, "userInfo": null}}"#, "[]"]
+        {
+            let payload = payload(text.as_bytes()).unwrap();
+            assert!(payload.request.object.is_none() && payload.request.user().unwrap().is_null(), "{text}");
+        }
+    }
+
+    #[test]
+    fn escaped_keys_and_deep_values_that_nobody_reads() {
+        let deep = "[".repeat(5000) + &"]".repeat(5000);
+        let text = format!(r#"{{"request": {{"obj\u0065ct": {{"status": {deep}, "spec": {{"a": 1}}}}}}}}"#);
+        let request = payload(text.as_bytes()).unwrap().request;
+        assert_eq!(request.object.unwrap().pruned().unwrap(), json!({"spec": {"a": 1}}));
+        assert!(payload(b"{\"request\": {\"x\": ").is_err());
+    }
+
+    #[test]
+    fn the_whole_object() {
+        let text = json!({"request": {"object": {"status": {"a": 1}}}}).to_string();
+        assert_eq!(whole_object(text.as_bytes()).unwrap(), json!({"status": {"a": 1}}));
+    }
+}
