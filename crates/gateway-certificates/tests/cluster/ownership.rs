@@ -178,8 +178,7 @@ fn secrets_that_istio_reserves_for_cas_are_never_written() {
         }
         s.event(&central, "cacerts", "RefuseCertificate", "secret-reserved").await;
         s.event(&central, "istio-ca-secret", "RefuseCertificate", "secret-reserved").await;
-        // Istio uses this Secret only for the CA of another credential.
-        s.event(&central, "shop-cacert", "RefuseCertificate", "nothing-issued").await;
+        // shop-cacert holds the CA of the credential shop: nothing is planned for it.
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, [""; 0]);
     });
