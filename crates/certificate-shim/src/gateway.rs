@@ -153,9 +153,10 @@ pub struct ServerTls<'a> {
     pub credential_names: Vec<&'a str>,
     /// `caCertCredentialName`.
     pub ca_cert_credential_name: Option<&'a str>,
-    /// The first field that is set among those that name files in the gateway Pods with the server's
-    /// certificate or key: `serverCertificate`, `privateKey`, `tlsCertificates`.
-    pub certificate_file: Option<&'static str>,
+    /// Paths of files in the gateway Pods with the server's certificate or key, each with the field that
+    /// names it: `serverCertificate`, `privateKey` or `tlsCertificates`. An entry of `tlsCertificates`
+    /// that names no file has an empty path.
+    pub certificate_files: Vec<(&'static str, &'a str)>,
 }
 
 /// One entry of `spec.listeners` of a Gateway API Gateway or ListenerSet.
@@ -321,14 +322,17 @@ impl<'a> ServerTls<'a> {
             .chain(one.map(|name| (ServerField::CredentialName, name)))
     }
 
-    fn certificate_file(tls: Node<'a, '_>) -> Result<Option<&'static str>, Malformed> {
-        for field in ["serverCertificate", "privateKey"] {
-            if tls.text(field)?.is_some_and(|path| !path.is_empty()) {
-                return Ok(Some(field));
-            }
+    fn certificate_files(tls: Node<'a, '_>) -> Result<Vec<(&'static str, &'a str)>, Malformed> {
+        const FILES: [&str; 2] = ["serverCertificate", "privateKey"];
+        let mut files = Vec::new();
+        for field in FILES {
+            files.extend(tls.text(field)?.filter(|path| !path.is_empty()).map(|path| (field, path)));
         }
-        let certificates = tls.field("tlsCertificates")?.list(|_| Ok(()))?;
-        Ok(Some("tlsCertificates").filter(|_| !certificates.is_empty()))
+        let pairs = tls
+            .field("tlsCertificates")?
+            .list(|pair| Ok(FILES.map(|field| pair.text(field).ok().flatten().unwrap_or_default())))?;
+        files.extend(pairs.into_iter().flatten().map(|path| ("tlsCertificates", path)));
+        Ok(files)
     }
 
     fn read(tls: Node<'a, '_>) -> Result<Self, Malformed> {
@@ -338,7 +342,7 @@ impl<'a> ServerTls<'a> {
             credential_name: tls.text("credentialName")?,
             credential_names: tls.field("credentialNames")?.strings()?,
             ca_cert_credential_name: tls.text("caCertCredentialName")?,
-            certificate_file: Self::certificate_file(tls)?,
+            certificate_files: Self::certificate_files(tls)?,
         })
     }
 }

@@ -48,9 +48,15 @@ impl IssuerRef {
 impl fmt::Display for IssuerRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_own_group() {
-            write!(f, "{} {:?}", self.effective_kind(), self.name)
+            write!(f, "{} {:?}", self.effective_kind().escape_debug(), self.name)
         } else {
-            write!(f, "{}.{} {:?}", self.effective_kind(), self.effective_group(), self.name)
+            write!(
+                f,
+                "{}.{} {:?}",
+                self.effective_kind().escape_debug(),
+                self.effective_group().escape_debug(),
+                self.name
+            )
         }
     }
 }

@@ -41,7 +41,8 @@ pub fn names_secret(gateway: &Gateway<'_>) -> bool {
 
 /// Whether a server names a credential or a certificate file.
 fn names_certificate(server: &Server<'_>) -> bool {
-    !credentials(server).is_empty() || server.tls.as_ref().is_some_and(|tls| tls.certificate_file.is_some())
+    !credentials(server).is_empty()
+        || server.tls.as_ref().is_some_and(|tls| !tls.certificate_files.is_empty())
 }
 
 /// The credentials that a server names, with their fields, whatever its protocol and mode.

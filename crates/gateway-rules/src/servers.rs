@@ -136,9 +136,9 @@ fn of_server(server: &Server<'_>) -> Reason {
     if !server.speaks_tls() {
         return clause(protocol(server.protocol));
     }
-    match (tls.mode, tls.certificate_file) {
+    match (tls.mode, tls.certificate_files.first()) {
         (Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL"), None) => Reason::NoSecret,
-        (Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL"), Some(field)) => {
+        (Some("SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL"), Some((field, _))) => {
             clause(format!("serves a certificate from a file (tls.{field})"))
         }
         (Some("ISTIO_MUTUAL"), _) => clause("serves the certificate of the mesh (ISTIO_MUTUAL)"),

@@ -11,23 +11,27 @@ const HELP: usize = 120;
 
 /// The value in double quotes, control characters escaped, at most 80 characters of it.
 pub fn quote(value: &str) -> String {
-    let mut quoted = String::from("\"");
+    format!("\"{}\"", escape(value))
+}
+
+/// At most 80 characters of the value; quotes, backslashes and control characters are escaped.
+fn escape(value: &str) -> String {
+    let mut escaped = String::new();
     let mut characters = value.chars();
     for character in characters.by_ref().take(VALUE) {
         match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
+            '"' | '\\' => escaped.extend(['\\', character]),
             c if is_unprintable(c) => {
                 // Writing to a String cannot fail.
-                let _ = write!(quoted, "{}", c.escape_unicode());
+                let _ = write!(escaped, "{}", c.escape_unicode());
             }
-            c => quoted.push(c),
+            c => escaped.push(c),
         }
     }
     if characters.next().is_some() {
-        quoted.push('…');
+        escaped.push('…');
     }
-    quoted.push('"');
-    quoted
+    escaped
 }
 
 /// Whether a terminal would interpret or hide a character: C0, DEL, C1, line and direction marks.
@@ -95,11 +99,12 @@ fn and_more(count: usize) -> String {
 
 /// `Issuer "ca"`, or `AWSPCAIssuer.awspca.cert-manager.io "ca"` for a kind of another group.
 pub fn issuer(reference: &IssuerRef) -> String {
+    let kind = escape(reference.effective_kind());
     let name = quote(&reference.name);
     if reference.is_own_group() {
-        format!("{} {name}", reference.effective_kind())
+        format!("{kind} {name}")
     } else {
-        format!("{}.{} {name}", reference.effective_kind(), reference.effective_group())
+        format!("{kind}.{} {name}", escape(reference.effective_group()))
     }
 }
 
@@ -151,6 +156,21 @@ mod tests {
     #[case::umlaut("zürich", "\"zürich\"")]
     fn quoted(#[case] value: &str, #[case] expected: &str) {
         assert_eq!(quote(value), expected);
+    }
+
+    #[rstest]
+    #[case::of_cert_manager("", "", "Issuer \"ca\"")]
+    #[case::of_another_group(
+        "AWSPCAIssuer",
+        "awspca.cert-manager.io",
+        "AWSPCAIssuer.awspca.cert-manager.io \"ca\""
+    )]
+    #[case::line_breaks("A\nB", "x.io\nRules:", "A\\u{a}B.x.io\\u{a}Rules: \"ca\"")]
+    fn issuers(#[case] kind: &str, #[case] group: &str, #[case] expected: &str) {
+        assert_eq!(
+            issuer(&IssuerRef { name: "ca".into(), kind: kind.into(), group: group.into() }),
+            expected
+        );
     }
 
     #[rstest]

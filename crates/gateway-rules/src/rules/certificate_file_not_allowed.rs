@@ -29,21 +29,20 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(tenant) = context.tenant().filter(|tenant| tenant.secrets.is_some()) else { return };
     let Spec::Servers { servers, .. } = &context.gateway.spec else { return };
     for (index, server) in servers.iter().enumerate() {
-        let Some(field) = server.tls.as_ref().and_then(|tls| tls.certificate_file) else { continue };
+        let Some(tls) = &server.tls else { continue };
+        let Some((field, _)) = tls.certificate_files.first() else { continue };
         let path = format!("spec.servers[{index}].tls.{field}");
         let problem = format!("tenant {} may not use files of the gateway Pods", quote(&tenant.name));
-        let mut report = |host: &str| {
+        let mut report = |field: &str, subject: &str| {
             findings
                 .report(path.as_str(), problem.as_str())
-                .subject(format!("{field} {host}"))
+                .subject(format!("{field} {subject}"))
                 .help("Remove it and name a Secret in credentialName.");
         };
-        // One line for the server, but a subject for each host: an update may reorder servers and drop
-        // hosts, but not serve more of them from files.
-        if server.hosts.is_empty() {
-            report("");
-        }
-        server.hosts.iter().for_each(|host| report(&host_name(host)));
+        // One line for the server, but a subject for each file and host: an update may reorder servers
+        // and drop hosts, but neither name other files nor serve more hosts from files.
+        tls.certificate_files.iter().for_each(|(field, file)| report(field, file));
+        server.hosts.iter().for_each(|host| report("host", &host_name(host)));
     }
 }
 
@@ -68,18 +67,26 @@ mod tests {
     }
 
     #[rstest]
-    #[case::certificate(json!({"mode": "SIMPLE", "serverCertificate": "/a"}), "serverCertificate")]
-    #[case::key(json!({"mode": "SIMPLE", "privateKey": "/b"}), "privateKey")]
-    #[case::both(json!({"serverCertificate": "/a", "privateKey": "/b"}), "serverCertificate")]
-    #[case::pairs(json!({"mode": "SIMPLE", "tlsCertificates": [{"privateKey": "/b"}]}), "tlsCertificates")]
-    #[case::next_to_a_secret(json!({"credentialName": "shop-tls", "privateKey": "/b"}), "privateKey")]
-    #[case::in_another_mode(json!({"mode": "PASSTHROUGH", "privateKey": "/b"}), "privateKey")]
-    fn files(#[case] tls: Value, #[case] field: &str) {
-        let line = format!("reject spec.servers[0].tls.{field} | {field} shop.team-a.example.com");
+    #[case::certificate(json!({"mode": "SIMPLE", "serverCertificate": "/a"}), &["serverCertificate /a"])]
+    #[case::key(json!({"mode": "SIMPLE", "privateKey": "/b"}), &["privateKey /b"])]
+    #[case::both(
+        json!({"serverCertificate": "/a", "privateKey": "/b"}), &["serverCertificate /a", "privateKey /b"]
+    )]
+    #[case::pairs(
+        json!({"mode": "SIMPLE", "tlsCertificates": [{"privateKey": "/b"}]}),
+        &["tlsCertificates ", "tlsCertificates /b"]
+    )]
+    #[case::next_to_a_secret(json!({"credentialName": "shop-tls", "privateKey": "/b"}), &["privateKey /b"])]
+    #[case::in_another_mode(json!({"mode": "PASSTHROUGH", "privateKey": "/b"}), &["privateKey /b"])]
+    fn files(#[case] tls: Value, #[case] subjects: &[&str]) {
+        let field = subjects[0].split(' ').next().unwrap();
+        let line = |subject: &str| format!("reject spec.servers[0].tls.{field} | {subject}");
+        let mut lines: Vec<String> = subjects.iter().map(|subject| line(subject)).collect();
+        lines.push(line("host shop.team-a.example.com"));
         let gateway = with_tls(tls);
-        assert_eq!(found(&gateway), [line.as_str()]);
-        assert_eq!(found(&gateway.clone().cert_manager("cluster-issuer", "le")), [line.as_str()]);
-        assert_eq!(found(&gateway.clone().tenant(json!({"secrets": []}))), [line.as_str()]);
+        assert_eq!(found(&gateway), lines);
+        assert_eq!(found(&gateway.clone().cert_manager("cluster-issuer", "le")), lines);
+        assert_eq!(found(&gateway.clone().tenant(json!({"secrets": []}))), lines);
         assert_eq!(found(&gateway.clone().tenant(json!({}))), NONE, "a tenant without list");
         assert_eq!(found(&gateway.settings(json!({}))), NONE, "no tenants");
     }
@@ -112,9 +119,10 @@ mod tests {
         assert_eq!(
             found(&gateway),
             [
-                "reject spec.servers[0].tls.privateKey | privateKey a.x.org",
-                "reject spec.servers[0].tls.privateKey | privateKey b.x.org",
-                "reject spec.servers[2].tls.privateKey | privateKey ",
+                "reject spec.servers[0].tls.privateKey | privateKey /b",
+                "reject spec.servers[0].tls.privateKey | host a.x.org",
+                "reject spec.servers[0].tls.privateKey | host b.x.org",
+                "reject spec.servers[2].tls.privateKey | privateKey /b",
             ]
         );
         let message = gateway.create(&cluster()).message.unwrap();
@@ -131,6 +139,10 @@ mod tests {
     #[case::another_host(&[server(&["a.x.org", "d.x.org"]), secret("c.x.org", "c")], false)]
     #[case::the_host_with_the_secret(&[server(&["a.x.org", "b.x.org", "c.x.org"])], false)]
     #[case::another_secret(&[server(&["a.x.org", "b.x.org"]), secret("c.x.org", "d")], false)]
+    #[case::another_file(&[
+        json!({"hosts": ["a.x.org"], "tls": {"mode": "SIMPLE", "privateKey": "/c"}}),
+        secret("c.x.org", "c"),
+    ], false)]
     #[case::another_field(&[
         json!({"hosts": ["a.x.org"], "tls": {"mode": "SIMPLE", "serverCertificate": "/b"}}),
         secret("c.x.org", "c"),
