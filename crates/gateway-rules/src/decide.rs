@@ -19,46 +19,76 @@ const PREFIXES: [&str; 2] = ["cert-manager.io/", "certmanager.k8s.io/"];
 
 /// Responds to the payload of a `validate` call.
 pub fn decide(payload: &[u8], cluster: &dyn Cluster) -> Response {
-    let (request, value) = match Request::decode(payload) {
-        Ok(decoded) => decoded,
-        Err(unreadable) => return reject_unreadable(&unreadable),
-    };
-    match Settings::read(&value) {
-        Ok(settings) => {
-            let mut response = decide_request(request, &settings, cluster);
-            if !response.audit_annotations.is_empty() {
-                response.audit_annotations.push(("settings", settings::fingerprint(&value)));
-            }
-            response
-        }
-        Err(problems) => Response::reject(500, format!("the policy's settings: {}", problems.join("; "))),
-    }
-}
-
-/// Responds to one request under those settings.
-pub fn decide_request(request: Request<'_>, settings: &Settings, cluster: &dyn Cluster) -> Response {
-    check_request(&request, settings, cluster).unwrap_or_else(|unreadable| reject_unreadable(&unreadable))
+    Request::decode(payload)
+        .and_then(|request| respond(&request, cluster))
+        .unwrap_or_else(|unreadable| reject_unreadable(&unreadable))
 }
 
 fn reject_unreadable(unreadable: &Unreadable) -> Response {
     Response::reject(400, format!("{unreadable}. Correct the object and apply it again."))
 }
 
-fn check_request(
-    request: &Request<'_>,
-    settings: &Settings,
-    cluster: &dyn Cluster,
-) -> Result<Response, Unreadable> {
-    let Request { namespace, object, old_object, .. } = request;
+/// Accepts most requests after reading the head of their object; checks the others.
+fn respond(request: &Request<'_>, cluster: &dyn Cluster) -> Result<Response, Unreadable> {
     let (Some(kind), Some(operation)) = (request.kind, request.operation) else {
         return Ok(Response::accept());
     };
     if request.is_subresource {
         return Ok(Response::accept());
     }
-    let object = object.as_ref().ok_or(Unreadable::NoObject)?;
+    let object = request.object.as_ref().ok_or(Unreadable::NoObject)?;
     let head = object.head(is_read_early, METADATA_BYTES)?;
-    let metadata = Metadata::read(namespace, &head.object)?;
+    let metadata = Metadata::read(&request.namespace, &head.object)?;
+    // A ListenerSet inherits what it does not say itself.
+    let is_ours = kind == GatewayKind::ListenerSet
+        || head.metadata_bytes > METADATA_BYTES
+        || metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
+        || !metadata.misplaced.is_empty();
+    if !is_ours && !can_concern_others(request.settings) {
+        return Ok(Response::accept());
+    }
+
+    // Without settings they are null.
+    let value: Value = serde_json::from_str(request.settings).unwrap_or_default();
+    let settings = match Settings::read(&value) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            return Ok(Response::reject(500, format!("the policy's settings: {}", problems.join("; "))));
+        }
+    };
+    let seen = Seen { kind, operation, object, head: &head, metadata, is_ours };
+    let mut response = check_request(request, &seen, &settings, cluster)?;
+    if !response.audit_annotations.is_empty() {
+        response.audit_annotations.push(("settings", settings::fingerprint(&value)));
+    }
+    Ok(response)
+}
+
+/// Whether settings can concern an object without an annotation of cert-manager: it can get the default
+/// issuer, and an Istio Gateway serves every Secret that it names, so its tenant's rules check it.
+fn can_concern_others(settings: &str) -> bool {
+    // An escape can spell any key.
+    ["\"default_issuer\"", "\"tenants\"", "\\"].iter().any(|text| settings.contains(text))
+}
+
+/// What is known of a request before its settings are read.
+struct Seen<'a> {
+    kind: GatewayKind,
+    operation: Operation,
+    object: &'a Object<'a>,
+    head: &'a Head,
+    metadata: Metadata<'a>,
+    is_ours: bool,
+}
+
+fn check_request(
+    request: &Request<'_>,
+    seen: &Seen<'_>,
+    settings: &Settings,
+    cluster: &dyn Cluster,
+) -> Result<Response, Unreadable> {
+    let Seen { kind, operation, object, head, ref metadata, is_ours } = *seen;
+    let Request { namespace, old_object, .. } = request;
     let is_wanted = |default: &&DefaultIssuer| {
         settings.role != Role::Validate
             && kind != GatewayKind::ListenerSet
@@ -68,20 +98,14 @@ fn check_request(
     // Among too many annotations one that names an issuer can be missed.
     let is_whole = metadata.annotations.len() < HEAD_ANNOTATIONS;
     let candidate = settings.default_issuers().find(is_wanted).filter(|_| is_whole);
-    // A ListenerSet inherits what it does not say itself.
-    let is_ours = kind == GatewayKind::ListenerSet
-        || head.metadata_bytes > METADATA_BYTES
-        || metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
-        || !metadata.misplaced.is_empty();
-    // An Istio Gateway serves every Secret that it names, so its tenant's rules check it.
     let can_name_secrets = kind == GatewayKind::Istio && !settings.tenants.is_empty();
     if !is_ours && !can_name_secrets && candidate.is_none() {
         return Ok(Response::accept());
     }
 
-    if object_too_large::is_too_large(&head) {
+    if object_too_large::is_too_large(head) {
         let is_same = old_object.as_ref().is_some_and(|old| object.is_same_text(old).unwrap_or(false));
-        return Ok(respond_too_large(&head, is_same, settings));
+        return Ok(respond_too_large(head, is_same, settings));
     }
     let pruned = object.pruned()?;
     // An old object that cannot be read had no finding that could be kept.

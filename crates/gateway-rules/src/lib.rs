@@ -52,7 +52,7 @@ pub mod tenancy;
 pub mod text;
 
 pub use check::{CheckResult, check};
-pub use decide::{decide, decide_request};
+pub use decide::decide;
 pub use lookup::{Cluster, LookupError, ObjectRef};
 pub use response::Response;
 pub use settings::Settings;

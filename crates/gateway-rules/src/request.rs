@@ -2,11 +2,13 @@
 //! needed: most requests are about objects that no rule checks.
 
 use std::fmt;
+use std::str::Utf8Error;
 
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::read::{Malformed, Node};
 use json_prune::Object;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::lookup::User;
 
@@ -50,6 +52,13 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
+impl From<Utf8Error> for Unreadable {
+    fn from(error: Utf8Error) -> Self {
+        // A payload is one line.
+        Unreadable::Json { line: 1, column: error.valid_up_to() }
+    }
+}
+
 /// What is asked of the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -74,21 +83,29 @@ pub struct Request<'a> {
     pub object: Option<Object<'a>>,
     /// The old state; `None` on CREATE.
     pub old_object: Option<Object<'a>>,
+    /// The JSON of the policy's settings; empty if there are none.
+    pub settings: &'a str,
     request: json_prune::Request<'a>,
-    payload: &'a [u8],
+    payload: &'a str,
 }
 
 impl<'a> Request<'a> {
-    /// Decodes the payload of a `validate` call into the request and the settings.
+    /// Decodes the payload of a `validate` call.
     ///
     /// # Errors
     /// The payload is not what a host sends.
-    pub fn decode(payload: &'a [u8]) -> Result<(Self, Value), Unreadable> {
+    pub fn decode(payload: &'a [u8]) -> Result<Self, Unreadable> {
+        let payload = str::from_utf8(payload)?;
         let json_prune::Payload { request, settings } = json_prune::payload(payload)?;
-        Ok((Self::read(request, payload).map_err(in_request)?, settings))
+        let settings = settings.map(RawValue::get).unwrap_or_default();
+        Self::read(request, settings, payload).map_err(in_request)
     }
 
-    fn read(mut request: json_prune::Request<'a>, payload: &'a [u8]) -> Result<Self, Malformed> {
+    fn read(
+        mut request: json_prune::Request<'a>,
+        settings: &'a str,
+        payload: &'a str,
+    ) -> Result<Self, Malformed> {
         let root = Node::root(&request.fields);
         let kind = root.field("kind")?;
         let text = |name| Ok::<_, Malformed>(root.field(name)?.string()?.unwrap_or_default());
@@ -102,6 +119,7 @@ impl<'a> Request<'a> {
             namespace: text("namespace")?.to_owned(),
             object: request.object.take(),
             old_object: request.old_object.take(),
+            settings,
             request,
             payload,
         })
@@ -168,8 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn not_utf8() {
+        let error = Request::decode(b"{\"a\": \"\xff\"}").unwrap_err();
+        assert_eq!(error, Unreadable::Json { line: 1, column: 7 });
+    }
+
+    #[test]
     fn what_is_absent_is_not_ours() {
-        let (request, settings) = Request::decode(b"{}").unwrap();
-        assert_eq!((request.kind, request.operation, settings), (None, None, Value::Null));
+        let request = Request::decode(b"{}").unwrap();
+        assert_eq!((request.kind, request.operation, request.settings), (None, None, ""));
     }
 }

@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 pub struct Payload<'a> {
     /// `request`; absent is empty.
     pub request: Request<'a>,
-    /// `settings`; null if absent.
-    pub settings: Value,
+    /// `settings`, if they are there, unread: most requests are decided without them.
+    pub settings: Option<&'a RawValue>,
 }
 
 /// `request` of an AdmissionReview.
@@ -58,16 +58,16 @@ pub struct Object<'a> {
 ///
 /// # Errors
 /// It is not JSON.
-pub fn payload(text: &[u8]) -> serde_json::Result<Payload<'_>> {
-    serde_json::from_slice(text)
+pub fn payload(text: &str) -> serde_json::Result<Payload<'_>> {
+    serde_json::from_str(text)
 }
 
 /// Reads `request.object` of a payload, whole.
 ///
 /// # Errors
 /// It is not JSON, or too deeply nested.
-pub fn whole_object(payload: &[u8]) -> serde_json::Result<Value> {
-    let mut payload: Value = serde_json::from_slice(payload)?;
+pub fn whole_object(payload: &str) -> serde_json::Result<Value> {
+    let mut payload: Value = serde_json::from_str(payload)?;
     Ok(payload.pointer_mut("/request/object").map(Value::take).unwrap_or_default())
 }
 
@@ -116,7 +116,7 @@ impl Object<'_> {
                 head.values += commas(part.get());
             }
             if let Some(annotations) = metadata.annotations.filter(|_| head.metadata_bytes <= max_bytes) {
-                let mut deserializer = serde_json::Deserializer::from_slice(annotations.get().as_bytes());
+                let mut deserializer = serde_json::Deserializer::from_str(annotations.get());
                 let kept = deserializer.deserialize_any(Kept { keeps: wants, most: HEAD_ANNOTATIONS })?;
                 metadata.fields.insert("annotations".to_owned(), kept);
             }
@@ -147,7 +147,7 @@ impl Object<'_> {
         }
         let mut fields = Map::new();
         if let Some(metadata) = self.metadata {
-            let mut deserializer = serde_json::Deserializer::from_slice(metadata.get().as_bytes());
+            let mut deserializer = serde_json::Deserializer::from_str(metadata.get());
             let keeps = |key: &str| key != "managedFields";
             let kept = deserializer.deserialize_any(Kept { keeps, most: usize::MAX })?;
             fields.insert("metadata".to_owned(), kept);
@@ -170,7 +170,7 @@ fn commas(text: &str) -> usize {
 }
 
 fn value(raw: &RawValue) -> serde_json::Result<Value> {
-    serde_json::from_slice(raw.get().as_bytes())
+    serde_json::from_str(raw.get())
 }
 
 /// What is not an object, for the reader's complaint about its type. The items of a list are dropped.
@@ -364,8 +364,8 @@ mod tests {
 
     fn read(request: &Value) -> (Value, Value, Value) {
         let text = json!({"request": request, "settings": {"a": 1}, "other": [1, {}]}).to_string();
-        let payload = payload(text.as_bytes()).unwrap();
-        assert_eq!(payload.settings, json!({"a": 1}));
+        let payload = payload(&text).unwrap();
+        assert_eq!(payload.settings.unwrap().get(), r#"{"a":1}"#);
         let object = payload.request.object.unwrap_or_default();
         (payload.request.fields, object.head(|_| true, 1 << 20).unwrap().object, object.pruned().unwrap())
     }
@@ -403,7 +403,7 @@ mod tests {
     fn absent_and_null_are_the_same() {
         for text in ["{}", r#"{"request": null}"#, r#"{"request": {"object": null, "userInfo": null}}"#, "[]"]
         {
-            let payload = payload(text.as_bytes()).unwrap();
+            let payload = payload(text).unwrap();
             assert!(payload.request.object.is_none() && payload.request.user().unwrap().is_null(), "{text}");
         }
     }
@@ -412,14 +412,14 @@ mod tests {
     fn escaped_keys_and_deep_values_that_nobody_reads() {
         let deep = "[".repeat(5000) + &"]".repeat(5000);
         let text = format!(r#"{{"request": {{"obj\u0065ct": {{"status": {deep}, "spec": {{"a": 1}}}}}}}}"#);
-        let request = payload(text.as_bytes()).unwrap().request;
+        let request = payload(&text).unwrap().request;
         assert_eq!(request.object.unwrap().pruned().unwrap(), json!({"spec": {"a": 1}}));
-        assert!(payload(b"{\"request\": {\"x\": ").is_err());
+        assert!(payload("{\"request\": {\"x\": ").is_err());
     }
 
     #[test]
     fn the_whole_object() {
         let text = json!({"request": {"object": {"status": {"a": 1}}}}).to_string();
-        assert_eq!(whole_object(text.as_bytes()).unwrap(), json!({"status": {"a": 1}}));
+        assert_eq!(whole_object(&text).unwrap(), json!({"status": {"a": 1}}));
     }
 }

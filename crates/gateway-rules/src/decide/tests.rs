@@ -209,8 +209,16 @@ mod unreadable {
 
     #[test]
     fn settings_that_nobody_validated() {
-        let payload = br#"{"settings": {"rule": {}, "role": "x"}, "request": {}}"#;
-        let answer = decide(payload, &TestCluster::default());
+        let settings = json!({"rule": {}, "role": "x"});
+        let kind = json!({"group": "networking.istio.io", "kind": "Gateway"});
+        let payload = |object: Value| {
+            let request = json!({"kind": kind, "operation": "CREATE", "object": object});
+            json!({"settings": settings, "request": request}).to_string()
+        };
+        // They are not read for an object that no setting concerns.
+        let others = payload(istio("shop").object());
+        assert_eq!(decide(others.as_bytes(), &TestCluster::default()), Response::accept());
+        let answer = decide(payload(annotated("x").object()).as_bytes(), &TestCluster::default());
         assert_eq!(answer.code, Some(500));
         assert_eq!(
             answer.message.unwrap(),
