@@ -6,7 +6,7 @@ KWCTL ?= target/debug/gateway-lint
 BATS_VERSION := 1.13.0
 BINARYEN_VERSION := 132.0.0
 WASM_OPT := target/tools/node_modules/binaryen/bin/wasm-opt
-# What rustc's target has, and no more.
+# The features of rustc's target.
 WASM_FEATURES := --enable-bulk-memory --enable-mutable-globals --enable-sign-ext \
 	--enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue
 BATS = $(or $(shell command -v bats 2>/dev/null),target/tools/node_modules/bats/bin/bats)
@@ -24,7 +24,7 @@ demo: toolchain ## Check examples/demo: accepted and rejected Gateways, with the
 	$(CARGO) build --quiet -p gateway-lint
 	@target/debug/gateway-lint check --strict --settings examples/settings/demo.yaml examples/demo || test $$? -eq 1
 
-# The most bytes of the module.
+# The maximum size of the module, in bytes.
 MODULE_BYTES := 491520
 
 policy.wasm: $(SOURCES) | toolchain wasm-opt ## The module, to publish
@@ -82,26 +82,27 @@ ifneq ($(CLUSTER),existing)
 endif
 
 .PHONY: update
-update: toolchain ## Write everything again that is generated: docs, messages, budget, Artifact Hub's file
+update: toolchain ## Regenerate docs, messages, budget and artifacthub-pkg.yml
 	UPDATE_DOCS=1 UPDATE_MESSAGES=1 $(CARGO) test --quiet -p gateway-rules
+	$(CARGO) run --quiet -p certificate-shim --example annotations >docs/annotations.md
 	UPDATE_DOCS=1 UPDATE_BUDGET=1 $(CARGO) test --quiet -p gateway-issuer-policy --test policy -- metadata budget
 
 .PHONY: new-rule
-new-rule: ## Make the files of a new rule (ID=host-misspelt)
+new-rule: ## Create the files of a new rule (ID=host-misspelt)
 	@scripts/new-rule "$(ID)"
 
-# A twentieth of the mutants of what decides, chosen by SEED (0 to 19).
+# A twentieth of the mutants of the rules, selected by SEED (0 to 19).
 SEED ?= 0
 MUTANTS_VERSION := 27.1.0
 .PHONY: mutants
-mutants: toolchain ## Do the tests notice changes of the rules? (SEED=0)
+mutants: toolchain ## Check that tests fail when the rules are changed at random (SEED=0)
 	@cargo mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants@$(MUTANTS_VERSION)
 	$(CARGO) mutants --package gateway-rules --shard $(SEED)/20 --sharding round-robin --timeout 60 --output target/mutants \
 		--file 'crates/gateway-rules/src/rules/*.rs' --file 'crates/gateway-rules/src/ratchet.rs' \
 		--file 'crates/gateway-rules/src/tenancy.rs' --file 'crates/gateway-rules/src/ownership.rs' -- --lib
 
 .PHONY: clean
-clean: ## Remove what was built
+clean: ## Remove build results
 	$(CARGO) clean
 	rm -f policy.wasm annotated-policy.wasm
 
@@ -117,12 +118,12 @@ bats:
 		npm install --silent --no-audit --no-fund --prefix target/tools bats@$(BATS_VERSION); } \
 		|| { echo "bats is missing: install it (Debian: apt-get install bats, npm: npm install -g bats)" >&2; exit 1; }
 
-# 11 % of the module's bytes. npm's package brings wasm-opt itself.
+# It makes the module 11 % smaller. The npm package contains the program.
 .PHONY: wasm-opt
 wasm-opt:
 	@test -x $(WASM_OPT) || { echo "wasm-opt is missing, installing binaryen $(BINARYEN_VERSION) below target/tools" >&2; \
 		npm install --silent --no-audit --no-fund --prefix target/tools binaryen@$(BINARYEN_VERSION); } \
-		|| { echo "wasm-opt is missing: install Node.js with npm, which brings it" >&2; exit 1; }
+		|| { echo "wasm-opt is missing, and npm cannot install it: install Node.js with npm" >&2; exit 1; }
 
 .PHONY: jq
 jq:

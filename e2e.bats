@@ -107,6 +107,6 @@ patch() { responds '.patch | @base64d | fromjson' "$1"; }
     --replay-host-capabilities-interactions test_data/replays/none.yml --settings-json '{"role": "x", "tenant": []}'
   [ "$status" -ne 0 ]
   [[ "$stderr" == *'settings are not valid'* ]]
-  [[ "$stderr" == *'role: "x" is not one of both, default, validate'* ]]
+  [[ "$stderr" == *'role: "x" is not one of: both, default, validate'* ]]
   [[ "$stderr" == *'tenant: unknown setting'* ]]
 }

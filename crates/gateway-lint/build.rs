@@ -1,7 +1,7 @@
 //! Builds the policy's module, which the library embeds.
 //!
-//! The module has a separate build in its own target folder, because its target and profile are different, and because
-//! Cargo unifies features within one build.
+//! The module has a separate build in its own target folder, because its target and profile are different,
+//! and because Cargo unifies features within one build.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,7 +66,8 @@ fn build(root: &Path) -> Result<(), String> {
         .map_err(|error| format!("{}: cannot be copied: {error}", module.display()))
 }
 
-/// Rustc flags that remove local paths from the module, as `make policy.wasm` does, so that builds are reproducible.
+/// Rustc flags that remove local paths from the module, as `make policy.wasm` does, so that builds are
+/// reproducible.
 fn flags() -> Result<String, String> {
     let cargo_home = match env::var_os("CARGO_HOME") {
         Some(cargo_home) => PathBuf::from(cargo_home),

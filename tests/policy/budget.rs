@@ -1,8 +1,7 @@
 //! The recorded budget: the module's bytes, and the wasm instructions of typical requests.
 //!
-//! `budget.json` holds what was recorded last. Both numbers are exact for one toolchain, so a change
-//! that costs more than 2 % fails here; one that is worth it is recorded with `make update`. What
-//! saves passes.
+//! `budget.json` contains the recorded numbers, which are exact for one toolchain. A change that costs more
+//! than 2 % fails here, unless it is recorded with `make update`. A change that costs less passes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +12,7 @@ use policy_host::Manifests;
 use policy_host::fuel::Meter;
 use serde_json::{Value, json};
 
-/// What the module may never exceed, in bytes.
+/// The maximum size of the module, in bytes.
 const MOST_BYTES: u64 = 550 * 1024;
 
 /// A Gateway of a hundred servers with ten hosts each.
@@ -38,14 +37,14 @@ fn requests() -> Vec<(&'static str, Value, Value, Manifests, bool)> {
         ("unannotated", review("istio-v1beta1-create-unannotated"), json!({}), cluster(""), true),
         ("accepted", review("istio-v1-create"), json!({}), recorded_cluster(), true),
         ("defaulted", review("istio-v1beta1-create-unannotated"), default, recorded_cluster(), true),
-        ("refused", review("istio-v1-create"), json!({}), cluster(""), false),
+        ("rejected", review("istio-v1-create"), json!({}), cluster(""), false),
         ("large", large(), json!({}), recorded_cluster(), true),
     ]
 }
 
-/// Counts the instructions of a request; the answer comes along.
+/// Counts the instructions of a request. Returns them with the answer.
 fn count(meter: &Meter, review: &Value, settings: &Value, cluster: Manifests) -> (u64, Value) {
-    let grants = crate::common::metadata().grants().expect("metadata.yml is sound");
+    let grants = crate::common::metadata().grants().expect("metadata.yml is valid");
     let payload = json!({"request": review["request"], "settings": settings}).to_string();
     let count =
         meter.count("validate", payload.as_bytes(), &grants, Arc::new(cluster)).expect("the module runs");
@@ -106,7 +105,7 @@ fn many_hosts(many: usize) -> Value {
     })
 }
 
-/// A Gateway with that many annotations that nobody knows, and one long list of names.
+/// A Gateway with that many unknown annotations, and one long list of names.
 fn many_annotations(many: usize) -> Value {
     review_with("istio-v1-create", |request| {
         let annotations = &mut request["object"]["metadata"]["annotations"];
@@ -118,7 +117,7 @@ fn many_annotations(many: usize) -> Value {
     })
 }
 
-/// What a request may cost at most: a fraction of the second that a policy server gives it.
+/// The maximum cost of a request: a fraction of the time that a policy server gives it.
 const MOST_INSTRUCTIONS: u64 = 500_000_000;
 
 fn tenants() -> Value {
@@ -141,7 +140,7 @@ fn update_of(created: &Value) -> Value {
 fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
     let meter = Meter::new(gateway_lint::MODULE).expect("the module compiles");
     type Input = fn(usize) -> Value;
-    // The last of each is nearly as large as the policy reads.
+    // The last of each is almost as large as the policy accepts.
     let inputs: [(&str, Input, [usize; 3]); 3] = [
         ("servers", many_servers, [4, 40, 400]),
         ("hosts", many_hosts, [34, 340, 3400]),
@@ -153,7 +152,7 @@ fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
                 let created = review(many);
                 let review = if is_update { update_of(&created) } else { created };
                 let (instructions, answer) = count(&meter, &review, &tenants(), recorded_cluster());
-                // What the old object had is accepted with warnings.
+                // Problems that the old object had are accepted with warnings.
                 assert_eq!(answer["accepted"], json!(is_update), "{name}: {answer}");
                 assert!(answer.to_string().len() < 16 * 1024, "{name}: {answer}");
                 assert!(!answer.to_string().contains("object-too-large"), "{name}: {answer}");
@@ -190,7 +189,7 @@ fn what_is_too_large_is_rejected_early() {
             assert!(message.starts_with("object-too-large: "), "{name}: {answer}");
             assert!(instructions < MOST_INSTRUCTIONS, "{name}: {instructions}");
         }
-        // Its finalizers, its status and what other tools own can change.
+        // Its finalizers, its status and fields of other tools can change.
         let mut touched = created.clone();
         touched["request"]["operation"] = json!("UPDATE");
         touched["request"]["oldObject"] = created["request"]["object"].clone();

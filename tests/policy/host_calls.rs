@@ -1,4 +1,4 @@
-//! What a request costs on a policy server: the exact list of host calls. An uncached lookup takes 1 to
+//! The cost of a request on a policy server: the exact list of host calls. An uncached lookup takes 1 to
 //! 3 ms, a cached one 0.1 ms, and a host never caches that something was not found.
 
 use crate::common::{cluster, evaluate, recorded_cluster, review_with};
@@ -193,7 +193,7 @@ fn twenty_secrets() {
     );
 }
 
-/// A Certificate of another name that writes the Secret is seen where Certificates are listed.
+/// If Certificates are listed, one with another name that writes the Secret is found.
 #[test]
 fn certificates_are_matched_by_the_secret_that_they_write() {
     let by_hand = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: by-hand, namespace: team-a}\nspec: {secretName: shop-tls}\n";

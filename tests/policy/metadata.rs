@@ -130,7 +130,7 @@ fn the_deployed_policies_match_the_metadata() {
         assert!(crate::common::host(crate::common::cluster("")).validate_settings(&settings).unwrap().valid);
         let checks = settings["role"] == "validate";
         assert_eq!(spec["mutating"], json!(!checks));
-        // The role default looks up whose the Secrets are, and the Namespace of a tenant.
+        // With role default, the policy looks up the owners of Secrets, and the Namespace for a tenant.
         let resources = if checks {
             metadata["contextAwareResources"].clone()
         } else {
@@ -149,8 +149,7 @@ fn the_deployed_policies_match_the_metadata() {
     assert_eq!(without_role(0), without_role(1));
 }
 
-/// The shipped policies look nothing up that their manifests do not grant, under any of the example
-/// settings.
+/// With any of the example settings, the shipped policies look up only kinds that their manifests grant.
 #[test]
 fn the_examples_of_settings_run_under_the_shipped_grants() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

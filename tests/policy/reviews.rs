@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 /// The expected result of a recorded request.
 enum Expected {
-    /// It is not one of ours: accepted without a word or a lookup.
+    /// Not checked: accepted without warnings and lookups.
     LeftAlone,
     /// Not annotated, but with other cert-manager keys: checked without a lookup, with these findings.
     Looked(&'static [&'static str]),
     /// Checked: the lookups, the issuer and the Secrets in the audit annotations, and the code without
     /// issuers, which is `None` if the ratchet accepts the request.
-    Judged {
+    Checked {
         looked_up: &'static [&'static str],
         issuer: &'static str,
         secrets: &'static str,
@@ -21,9 +21,9 @@ enum Expected {
     },
 }
 
-use Expected::{Judged, LeftAlone, Looked};
+use Expected::{Checked, LeftAlone, Looked};
 
-const STOREFRONT: Expected = Judged {
+const STOREFRONT: Expected = Checked {
     looked_up: &["ClusterIssuer letsencrypt-production", "Certificate team-a/storefront-tls"],
     issuer: "ClusterIssuer.cert-manager.io/letsencrypt-production",
     secrets: "team-a/storefront-tls",
@@ -33,7 +33,7 @@ const STOREFRONT: Expected = Judged {
 const RECORDINGS: &[(&str, Expected)] = &[
     (
         "gateway-api-v1-create",
-        Judged {
+        Checked {
             looked_up: &["Issuer team-b/ca", "Certificate team-b/web-tls"],
             issuer: "Issuer.cert-manager.io/ca",
             secrets: "team-b/web-tls",
@@ -48,7 +48,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ("istio-v1-create-mutating", STOREFRONT),
     (
         "istio-v1-create-generate-name",
-        Judged {
+        Checked {
             looked_up: &["Issuer team-a/ca", "Certificate team-a/preview-tls"],
             issuer: "Issuer.cert-manager.io/ca",
             secrets: "team-a/preview-tls",
@@ -57,7 +57,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ),
     (
         "istio-v1-create-generate-name-mutating",
-        Judged {
+        Checked {
             looked_up: &["Issuer team-a/ca", "Certificate team-a/preview-tls"],
             issuer: "Issuer.cert-manager.io/ca",
             secrets: "team-a/preview-tls",
@@ -69,7 +69,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ("istio-v1-update-finalizer", LeftAlone),
     (
         "istio-v1-update-issuer",
-        Judged {
+        Checked {
             looked_up: &["ClusterIssuer letsencrypt-staging", "Certificate team-a/storefront-tls"],
             issuer: "ClusterIssuer.cert-manager.io/letsencrypt-staging",
             secrets: "team-a/storefront-tls",
@@ -78,7 +78,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ),
     (
         "istio-v1-update-label",
-        Judged {
+        Checked {
             looked_up: &["ClusterIssuer letsencrypt-production"],
             issuer: "ClusterIssuer.cert-manager.io/letsencrypt-production",
             secrets: "team-a/storefront-tls",
@@ -89,7 +89,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ("istio-v1-update-while-deleting", LeftAlone),
     (
         "istio-v1alpha3-create-passthrough-and-mutual",
-        Judged {
+        Checked {
             looked_up: &["Issuer team-b/ca", "Certificate team-b/mtls-tls"],
             issuer: "Issuer.cert-manager.io/ca",
             secrets: "team-b/mtls-tls",
@@ -100,7 +100,7 @@ const RECORDINGS: &[(&str, Expected)] = &[
     ("istio-v1beta1-create-unannotated", LeftAlone),
     (
         "listenerset-v1-create",
-        Judged {
+        Checked {
             looked_up: &[
                 "Gateway team-b/web",
                 "ClusterIssuer letsencrypt-production",
@@ -162,7 +162,7 @@ fn with_all_issuers() {
                 assert_eq!(audit(&evaluation, "issuer"), None, "{name}");
                 assert!(evaluation.lookups.is_empty(), "{name}");
             }
-            Judged { looked_up: expected, issuer, secrets, .. } => {
+            Checked { looked_up: expected, issuer, secrets, .. } => {
                 assert_eq!(looked_up(&evaluation), *expected, "{name}");
                 assert_eq!(audit(&evaluation, "issuer"), Some(*issuer), "{name}");
                 assert_eq!(audit(&evaluation, "secrets"), Some(*secrets), "{name}");
@@ -182,7 +182,7 @@ fn without_issuers() {
         let evaluation = evaluate(&review(name), &json!({}), cluster(PARENT));
         let without = match expected {
             LeftAlone | Looked(_) => None,
-            Judged { without, .. } => *without,
+            Checked { without, .. } => *without,
         };
         assert_eq!(evaluation.response.allowed, without.is_none(), "{name}");
         assert_eq!(evaluation.response.code(), without, "{name}");
@@ -277,7 +277,7 @@ fn an_unreadable_object_is_rejected_with_a_path_and_without_its_content() {
 #[case::valid(json!({}), None)]
 #[case::everything_wrong(
     json!({"role": "x", "rules": {"issuer-not-redy": "warn"}, "lookups": {"fresh": 1}, "zzz": true}),
-    Some("role: \"x\" is not one of both, default, validate\nrules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
+    Some("role: \"x\" is not one of: both, default, validate\nrules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?\nlookups.fresh: expected true or false, found a number\nzzz: unknown setting; known here: ")
 )]
 fn settings_are_validated(#[case] settings: Value, #[case] expected: Option<&str>) {
     let answer = crate::common::host(cluster("")).validate_settings(&settings).unwrap();

@@ -61,10 +61,10 @@ fn labelled(object: &Value) -> Value {
     object
 }
 
-/// The rules about Certificates that are there.
+/// The rules about existing Certificates.
 const OWNER_RULES: [&str; 3] = ["secret-not-owned", "secret-without-owner", "secret-owner-unknown"];
 
-/// What a rule's case gets wrong.
+/// The errors in a rule's case.
 fn check(rule: &'static Rule) -> Vec<String> {
     let case = Case::load(rule);
     let mut wrong = Vec::new();
@@ -85,10 +85,14 @@ fn check(rule: &'static Rule) -> Vec<String> {
     let fixed = rule.is_fixed;
     let levels = case.levels(&kept);
     let level = if fixed { "reject" } else { "warn" };
-    // Whose the Secrets are is not looked up again while their Certificates stay as they are.
+    // The owner of a Secret is not looked up again if its Certificate does not change.
     let is_asked_again = !OWNER_RULES.contains(&rule.id);
     let as_expected = levels.is_empty() != is_asked_again && levels.iter().all(|found| found == level);
-    expect(kept.response.allowed != fixed && as_expected, "is not a warning when it was there before", &kept);
+    expect(
+        kept.response.allowed != fixed && as_expected,
+        "is not a warning although the old object had it",
+        &kept,
+    );
 
     // No update moves an object to another namespace.
     if case.accepted["metadata"]["namespace"] == case.rejected["metadata"]["namespace"] {
@@ -158,7 +162,7 @@ fn the_metadata_lists_what_is_looked_up() {
         metadata["contextAwareResources"].as_array().unwrap().iter().map(listed).collect();
     assert_eq!(resources, listed);
     let listed: BTreeSet<String> = serde_json::from_value(metadata["hostCapabilities"].clone()).unwrap();
-    // What settings can turn on.
+    // Lookups that settings can turn on.
     capabilities.insert("kubernetes/list_resources_all".to_owned());
     capabilities.insert("kubernetes/list_resources_by_namespace".to_owned());
     assert_eq!(capabilities, listed);

@@ -9,8 +9,7 @@ use policy_host::{Evaluation, Lookup, Metadata};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Each Gateway with the rules that refuse it, and the rules that warn about it whatever tenants may
-/// have.
+/// Each Gateway with the rules that reject it, and the rules that warn about it for any tenant.
 const EXPECTED: &[(&str, &[&str], &[&str])] = &[
     ("checkout/checkout", &[], &[]),
     ("checkout/weak", &["key-not-allowed", "name-not-allowed"], &[]),
@@ -68,12 +67,12 @@ fn owned(rules: &[&str]) -> Vec<String> {
 #[test]
 fn deny_by_default() {
     let report = check("examples/settings/multi-tenant.yaml");
-    assert_eq!(found(&report, "reject"), expected(|refusing, _| owned(refusing)));
+    assert_eq!(found(&report, "reject"), expected(|rejecting, _| owned(rejecting)));
     assert_eq!(found(&report, "warn"), expected(|_, warning| owned(warning)));
     for result in &report.results {
-        let refusing =
+        let rejecting =
             EXPECTED.iter().find(|(name, ..)| *name == format!("{}/{}", result.namespace, result.name));
-        assert_eq!(result.allowed, refusing.unwrap().1.is_empty(), "{}", result.name);
+        assert_eq!(result.allowed, rejecting.unwrap().1.is_empty(), "{}", result.name);
     }
     let defaulted: Vec<&str> = report
         .results
@@ -91,7 +90,7 @@ fn on_probation() {
     assert_eq!(found(&report, "reject"), expected(|_, _| Vec::new()));
     assert_eq!(
         found(&report, "warn"),
-        expected(|refusing, warning| [owned(refusing), owned(warning)].concat())
+        expected(|rejecting, warning| [owned(rejecting), owned(warning)].concat())
     );
 }
 
@@ -108,12 +107,12 @@ const ISSUER: &str = "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetad
 #[rstest]
 #[case::with_the_label("{name: team-a, labels: {team: a}}", None)]
 #[case::without("{name: team-a}", Some("namespace-without-tenant: metadata.namespace: "))]
-fn the_namespace_decides(#[case] metadata: &str, #[case] refused: Option<&str>) {
+fn the_namespace_decides(#[case] metadata: &str, #[case] rejected: Option<&str>) {
     let cluster = cluster(&format!("{ISSUER}apiVersion: v1\nkind: Namespace\nmetadata: {metadata}\n"));
     let evaluation = evaluate(&review("istio-v1-create"), &by_label(), cluster);
-    assert_eq!(evaluation.response.allowed, refused.is_none(), "{}", evaluation.response.message());
+    assert_eq!(evaluation.response.allowed, rejected.is_none(), "{}", evaluation.response.message());
     assert!(
-        evaluation.response.message().starts_with(refused.unwrap_or_default()),
+        evaluation.response.message().starts_with(rejected.unwrap_or_default()),
         "{}",
         evaluation.response.message()
     );
@@ -165,15 +164,15 @@ const ACCESS: &str = "apiVersion: policy-host/v1\nkind: AccessRule\nspec: {group
         "the API server did not answer for SubjectAccessReview \"jane\" in namespace \"team-a\" (code 503)"
     )
 )]
-fn permission_to_create_certificates(#[case] access: &str, #[case] refused: Option<&str>) {
+fn permission_to_create_certificates(#[case] access: &str, #[case] rejected: Option<&str>) {
     let jane = review_with("istio-v1-create", |request| {
         request["userInfo"] = json!({"username": "jane", "groups": ["team-a"]});
     });
     let evaluation = evaluate(&jane, &permission(), cluster(&format!("{ISSUER}{access}")));
     assert_eq!(reviews(&evaluation), 1);
-    assert_eq!(evaluation.response.allowed, refused.is_none(), "{}", evaluation.response.message());
+    assert_eq!(evaluation.response.allowed, rejected.is_none(), "{}", evaluation.response.message());
     assert!(
-        evaluation.response.message().contains(refused.unwrap_or_default()),
+        evaluation.response.message().contains(rejected.unwrap_or_default()),
         "{}",
         evaluation.response.message()
     );
@@ -181,8 +180,8 @@ fn permission_to_create_certificates(#[case] access: &str, #[case] refused: Opti
 
 #[test]
 fn without_user_there_is_no_access_review() {
-    let nobody = review_with("istio-v1-create", |request| request["userInfo"] = json!({}));
-    let evaluation = evaluate(&nobody, &permission(), cluster(ISSUER));
+    let no_user = review_with("istio-v1-create", |request| request["userInfo"] = json!({}));
+    let evaluation = evaluate(&no_user, &permission(), cluster(ISSUER));
     assert!(evaluation.response.allowed, "{}", evaluation.response.message());
     assert_eq!(reviews(&evaluation), 0);
 }

@@ -46,7 +46,8 @@ impl Annotation {
     }
 }
 
-/// Whether a key is in one of cert-manager's groups, including those before 0.11. The key itself can be unknown.
+/// Whether a key is in one of cert-manager's groups, including those before 0.11. The key itself can be
+/// unknown.
 pub fn is_of_cert_manager(key: &str) -> bool {
     is_legacy(key) || key.starts_with("cert-manager.io/") || key.starts_with("acme.cert-manager.io/")
 }

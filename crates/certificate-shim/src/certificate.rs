@@ -1,5 +1,5 @@
-//! A Certificate that a Gateway asks for: the Secret, its hosts and its key; and what it has in
-//! common with the others, its template.
+//! A Certificate that a Gateway requests: the Secret, its hosts and its key, and the template that all
+//! Certificates of the Gateway share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::place::Place;
 use crate::plan::SecretName;
 use crate::template::{PrivateKey, Template};
 
-/// A Certificate that a Gateway asks for.
+/// A Certificate that a Gateway requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// Its namespace, and the Secret's.
     pub namespace: String,
     /// The Secret's name, and its own.
     pub secret_name: String,
-    /// The Gateway's hosts that it is for, in the order in which they stand there, each once.
+    /// The Gateway's hosts that it is for, in their order in the Gateway, each once.
     pub hosts: Vec<Host>,
-    /// Where the Gateway names the Secret.
+    /// The places where the Gateway names the Secret.
     pub places: Vec<Place>,
-    /// `spec.privateKey`: as annotated, but for the pairs of Istio's `credentialNames`.
+    /// `spec.privateKey`: as annotated, except for pairs in Istio's `credentialNames`.
     pub private_key: PrivateKey,
-    /// Whether the Secret gets a self-signed certificate until the issuer has answered: so with
-    /// `http01-edit-in-place`. For Istio that depends on the issuer too, which is not known here.
+    /// Whether the Secret gets a self-signed certificate until the issuer has answered, as with
+    /// `http01-edit-in-place`. For Istio this also depends on the issuer, which is not known here.
     pub issue_temporary: bool,
-    /// What it has in common with the others.
+    /// The template, which it shares with the others.
     pub template: Arc<Template>,
 }
 
@@ -39,7 +39,7 @@ pub struct Host {
     pub name: String,
     /// Whether it is an IP address, and thus goes into `ipAddresses`.
     pub is_ip: bool,
-    /// Where it stands first.
+    /// The place where it appears first.
     pub place: Place,
 }
 
@@ -61,8 +61,8 @@ impl Certificate {
 
     /// `spec.dnsNames`: the hosts, and what `alt-names` adds.
     ///
-    /// cert-manager appends `alt-names` unchanged. The Certificates of an Istio Gateway, which are our
-    /// own, leave out those that the hosts cover, as [`Names`] says.
+    /// cert-manager appends `alt-names` unchanged. The Certificates of an Istio Gateway, which this project
+    /// creates, omit those that the hosts cover, see [`Names`].
     pub fn dns_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.own_names(false).collect();
         let alt_names = self.template.alt_names.iter().map(String::as_str);
@@ -123,7 +123,7 @@ impl Certificate {
         annotations
     }
 
-    /// Whether it lives beside its Gateway, and so can have it as owner.
+    /// Whether it is in the namespace of its Gateway, so that it can have the Gateway as owner.
     pub fn is_beside_owner(&self) -> bool {
         self.namespace == self.template.owner.namespace
     }
@@ -140,8 +140,8 @@ pub(crate) fn host_names(hosts: &[Host]) -> Names {
     hosts.iter().filter(|host| !host.is_ip).map(|host| &host.name).collect()
 }
 
-/// The wildcard that covers a name in a certificate: `*.example.com` for `a.example.com`, none for
-/// a wildcard and for a name of one label (RFC 6125, section 6.4.3).
+/// The wildcard that covers a name in a certificate: `*.example.com` for `a.example.com`. `None` for a
+/// wildcard and for a name of one label (RFC 6125, section 6.4.3).
 pub fn wildcard_over(name: &str) -> Option<String> {
     match name.split_once('.') {
         Some((label, parent)) if !label.is_empty() && label != "*" => Some(format!("*.{parent}")),

@@ -1,4 +1,4 @@
-//! Gathers hosts by Secret: several listeners or servers that name one Secret share its Certificate.
+//! Collects hosts by Secret: several listeners or servers that name one Secret share its Certificate.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::place::Place;
 use crate::plan::{PlanFault, SecretName};
 use crate::template::PrivateKey;
 
-/// What a Gateway asks for, Secret by Secret in first-seen order.
+/// The requests of a Gateway by Secret, in the order in which the Secrets are first named.
 #[derive(Default)]
 pub(crate) struct Collector<'a> {
     drafts: Vec<Draft<'a>>,
@@ -18,7 +18,7 @@ pub(crate) struct Collector<'a> {
     faults: Vec<PlanFault>,
 }
 
-/// What a name is unique within.
+/// The scope in which a name is unique.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Within<'a> {
     /// A Secret's namespace.
@@ -27,7 +27,7 @@ enum Within<'a> {
     Certificate(usize),
 }
 
-/// What is known of one Certificate.
+/// The known part of one Certificate.
 pub(crate) struct Draft<'a> {
     pub namespace: &'a str,
     pub secret_name: &'a str,
@@ -37,7 +37,7 @@ pub(crate) struct Draft<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// The Certificate for a Secret that is named at a place: the one that is there, or a new one.
+    /// The Certificate for a Secret that is named at a place: the existing one, or a new one.
     pub fn certificate(
         &mut self,
         namespace: &'a str,
@@ -69,7 +69,7 @@ impl<'a> Collector<'a> {
         position
     }
 
-    /// Adds a host to a Certificate, unless it is there.
+    /// Adds a host to a Certificate, unless it has it already.
     pub fn host(&mut self, certificate: usize, name: Cow<'a, str>, is_ip: bool, place: Place) {
         let next = self.drafts.get(certificate).map_or(0, |draft| draft.hosts.len());
         let position = self.position(Within::Certificate(certificate), name.clone(), next);
@@ -78,12 +78,12 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The position of a name, which is `next` where it is new.
+    /// The position of a name, which is `next` if the name is new.
     fn position(&mut self, within: Within<'a>, name: Cow<'a, str>, next: usize) -> usize {
         *self.positions.entry((within, name)).or_insert(next)
     }
 
-    /// Notes a pair of credentials whose annotated algorithm has no counterpart.
+    /// Records a pair of credentials whose annotated algorithm has no counterpart.
     pub fn pair_of_ed25519(&mut self, place: Place) {
         self.faults.push(PlanFault::PairOfEd25519 { place });
     }
@@ -99,7 +99,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The Certificates and what keeps them from being issued.
+    /// The Certificates, and the problems that prevent them.
     pub fn into_parts(self) -> (Vec<Draft<'a>>, Vec<PlanFault>) {
         (self.drafts, self.faults)
     }

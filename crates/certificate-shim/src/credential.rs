@@ -5,8 +5,6 @@
 //! path and ignores the others (`ToResourceName` and `ParseResourceName` in Istio's
 //! pilot/pkg/model/credentials/resource.go). Neither the CRD nor istiod's webhook validates the name.
 
-use std::fmt;
-
 use crate::name;
 
 /// A Secret that a credential name refers to.
@@ -132,27 +130,6 @@ pub fn secret_of(text: &str) -> Option<Credential<'_>> {
         parsed => parsed.ok(),
     }
 }
-
-impl fmt::Display for CredentialFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CredentialFault::NoName => "it names no Secret",
-            CredentialFault::NoNamespace => "its namespace is missing",
-            CredentialFault::Name => "it cannot be the name of a Secret",
-            CredentialFault::Namespace => "its namespace cannot be the name of a Namespace",
-            CredentialFault::CaSuffix => {
-                "istiod serves a Secret with the suffix -cacert as a CA, never as a server certificate"
-            }
-            CredentialFault::ConfigMap => "it is a ConfigMap, which holds CAs only",
-            CredentialFault::Builtin => "it is the workload's own certificate",
-            CredentialFault::Sds => "it is served by an external SDS provider",
-            CredentialFault::Invalid => "invalid:// is never valid",
-            CredentialFault::Scheme => "istiod does not know its scheme",
-        })
-    }
-}
-
-impl std::error::Error for CredentialFault {}
 
 #[cfg(test)]
 mod tests {

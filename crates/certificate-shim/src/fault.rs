@@ -20,32 +20,32 @@ pub struct AnnotationFault {
     pub value: String,
     /// The kind of error.
     pub kind: FaultKind,
-    /// The error as cert-manager's log has it after the key. CSV and JSON errors are worded
-    /// differently from Go's.
+    /// The error as in cert-manager's log, after the key. CSV and JSON errors are worded differently from
+    /// Go's.
     pub reason: String,
 }
 
-/// How many characters of a value are shown.
+/// The number of characters of a value that are shown.
 pub const SHOWN: usize = 64;
 
-/// What is wrong with a value.
+/// The problem with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// It is no duration.
+    /// It is not a duration.
     Duration(DurationError),
-    /// It is no whole number, or does not fit.
+    /// It is not a whole number, or is out of range.
     Integer(IntegerError),
     /// It is less than 1.
     NotPositive,
-    /// It is no size that a key of that algorithm can have.
+    /// It is not a valid key size for the algorithm.
     KeySize(Algorithm),
-    /// It is none of the few words that it may be.
+    /// It is not one of the allowed words.
     Word,
-    /// One of its items is no key usage; the item with its blanks.
+    /// One of its items is not a key usage; the item with its spaces.
     Usage(String),
     /// It is not one record of CSV.
     Csv(CsvError),
-    /// It is no secret template.
+    /// It is not a secret template.
     Template(TemplateError),
 }
 
@@ -55,7 +55,7 @@ impl AnnotationFault {
         AnnotationFault { key, value: shortened(value, SHOWN), kind, reason }
     }
 
-    /// What the annotation accepts, as a phrase.
+    /// The values that the annotation accepts, as a phrase.
     pub fn accepts(&self) -> &'static str {
         annotation::find(self.key).map_or("", |annotation| annotation.accepts)
     }
@@ -70,7 +70,7 @@ impl fmt::Display for AnnotationFault {
 
 impl std::error::Error for AnnotationFault {}
 
-/// What cert-manager says of a value (`translateAnnotations` in certificate-shim/helper.go).
+/// cert-manager's error for a value (`translateAnnotations` in certificate-shim/helper.go).
 struct Reason<'a> {
     key: &'a str,
     value: &'a str,

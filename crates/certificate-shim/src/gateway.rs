@@ -279,7 +279,7 @@ impl<'a> Metadata<'a> {
 }
 
 /// The name in an entry of an Istio server's `hosts`: lower-cased, and without the namespace of its
-/// VirtualServices and a trailing dot. `*`, which stands for every host, stays unchanged.
+/// VirtualServices and a trailing dot. `*`, which means every host, stays unchanged.
 pub fn host_name(host: &str) -> Cow<'_, str> {
     let name = host.split_once('/').map_or(host, |(_, name)| name);
     let name = name.strip_suffix('.').unwrap_or(name);

@@ -1,4 +1,4 @@
-//! The Secrets and hosts that the listeners of a Gateway API Gateway or ListenerSet ask for
+//! The Secrets and hosts that the listeners of a Gateway API Gateway or ListenerSet request
 //! (`handleGatewayAPIListeners` in certificate-shim/sync.go).
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::skip::{ListenerFault, SkipFault, Skips};
 use crate::template::PrivateKey;
 use crate::value::ip;
 
-/// Collects what the listeners ask for, and which of them are skipped with an event.
+/// Collects the requests of the listeners, and the listeners that are skipped with an event.
 pub(crate) fn collect<'a>(
     gateway: &Gateway<'a>,
     listeners: &[Listener<'a>],
@@ -45,9 +45,9 @@ pub(crate) fn collect<'a>(
     }
 }
 
-/// The listeners that some version of cert-manager, under some flags, issues for: those with
-/// `certificateRefs` that it would not skip, whatever their protocol and whether
-/// `ignore-tls-listeners` names them or not.
+/// The listeners that any version of cert-manager, with any flags, issues for: those with
+/// `certificateRefs` that it would not skip, with any protocol, and even if `ignore-tls-listeners`
+/// names them.
 pub fn issuable<'g, 'a>(gateway: &'g Gateway<'a>) -> impl Iterator<Item = (usize, &'g Listener<'a>)> {
     let listeners = if let Spec::Listeners(listeners) = &gateway.spec { &**listeners } else { &[] };
     let namespace = gateway.metadata.namespace;
@@ -58,7 +58,7 @@ pub fn issuable<'g, 'a>(gateway: &'g Gateway<'a>) -> impl Iterator<Item = (usize
     })
 }
 
-/// Whether cert-manager takes the listener's protocol for TLS.
+/// Whether cert-manager treats the listener's protocol as TLS.
 pub fn speaks_tls(listener: &Listener<'_>, options: &Options) -> bool {
     matches!(listener.protocol, "HTTPS" | "TLS")
         || options.extra_protocols.iter().any(|extra| extra == listener.protocol)
@@ -77,7 +77,7 @@ pub fn excluded<'a>(gateway: &Gateway<'a>) -> BTreeSet<&'a str> {
     ignored
 }
 
-/// What cert-manager finds wrong with a listener, in its order (`validateGatewayListenerBlock`).
+/// The faults that cert-manager reports for a listener, in its order (`validateGatewayListenerBlock`).
 fn check(listener: &Listener<'_>, namespace: &str, push: &mut dyn FnMut(ListenerField, ListenerFault)) {
     if listener.hostname.unwrap_or_default().is_empty() {
         push(ListenerField::Hostname, ListenerFault::NoHostname);

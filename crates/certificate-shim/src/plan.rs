@@ -182,8 +182,8 @@ pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], optio
 }
 
 /// All Secrets that a Gateway names, in any listener or server and for any purpose, including invalid
-/// ones. They are sorted and without duplicates. For Istio, a name without a namespace stands for one
-/// Secret in each namespace of the placement.
+/// ones. They are sorted and without duplicates. For Istio, a name without a namespace means one Secret in
+/// each namespace of the placement.
 pub fn secrets_named(gateway: &Gateway<'_>, placement: &[&str]) -> Vec<SecretName> {
     let mut secrets: BTreeSet<(&str, &str)> = BTreeSet::new();
     match &gateway.spec {

@@ -1,4 +1,4 @@
-//! Why a listener or a server gets no certificate although it looks as if it requests one.
+//! The reasons why a listener or server gets no certificate although it seems to request one.
 
 use crate::credential::CredentialFault;
 use crate::place::{ListenerField, Place, ServerField};
@@ -11,20 +11,20 @@ pub struct Skipped {
     pub index: usize,
     /// Its `name`; empty if it has none.
     pub name: String,
-    /// Everything that is wrong with it, in cert-manager's order.
+    /// All its faults, in cert-manager's order.
     pub faults: Vec<SkipFault>,
 }
 
-/// One fault of a listener or server: its field and what is wrong there.
+/// One fault of a listener or server: the field and the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SkipFault {
-    /// Of a listener of Gateway API.
+    /// A fault of a Gateway API listener.
     Listener(ListenerField, ListenerFault),
-    /// Of a server of an Istio Gateway.
+    /// A fault of a server of an Istio Gateway.
     Server(ServerField, ServerFault),
 }
 
-/// Why cert-manager skips a listener (`validateGatewayListenerBlock` in certificate-shim/sync.go).
+/// The reason why cert-manager skips a listener (`validateGatewayListenerBlock` in certificate-shim/sync.go).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenerFault {
     /// No `hostname`.
@@ -37,7 +37,7 @@ pub enum ListenerFault {
     Group(String),
     /// A certificate reference with a kind other than Secret.
     Kind(String),
-    /// A certificate reference to another namespace. cert-manager takes an empty one for another.
+    /// A certificate reference to another namespace. cert-manager treats an empty one as another.
     ForeignNamespace(String),
     /// No `tls.mode`.
     NoMode,
@@ -45,10 +45,10 @@ pub enum ListenerFault {
     UnknownMode(String),
 }
 
-/// Why a server of an Istio Gateway gets no certificate, or not for one of its credentials.
+/// The reason why a server of an Istio Gateway, or one of its credentials, gets no certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerFault {
-    /// No `tls.mode`: istiod takes it for `PASSTHROUGH`.
+    /// No `tls.mode`: istiod uses `PASSTHROUGH`.
     NoMode,
     /// A `tls.mode` that Istio does not know.
     UnknownMode(String),
@@ -59,7 +59,7 @@ pub enum ServerFault {
     /// A Secret named with `kubernetes-gateway://` by a Gateway outside the gateway Pods' namespace:
     /// istiod does not serve it.
     NotWithPods(String),
-    /// A third credential: Istio takes two.
+    /// A third credential: Istio accepts two.
     ThirdCredential,
     /// Neither the hosts of one of the server's Secrets nor the annotations give the certificate a name.
     NoName,

@@ -1,8 +1,8 @@
-//! What all Certificates of a Gateway have in common: its labels, its issuer, and what its
-//! annotations ask for.
+//! The part that all Certificates of a Gateway share: its labels, its issuer, and the fields that its
+//! annotations set.
 //!
-//! It is shared among them, because a Gateway can name thousands of Secrets and carry a quarter of a
-//! MiB of annotations: their product must never stand in memory.
+//! There is only one copy, because a Gateway can name thousands of Secrets and have 256 KiB of
+//! annotations: their product must never be in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::names::Names;
 use crate::owner::Owner;
 use crate::value::usage;
 
-/// What all Certificates of a Gateway have in common.
+/// The part that all Certificates of a Gateway share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     /// The Gateway.
@@ -22,14 +22,13 @@ pub struct Template {
     pub annotations: BTreeMap<String, String>,
     /// `spec.issuerRef`.
     pub issuer_ref: IssuerRef,
-    /// `spec.commonName`; empty is none.
+    /// `spec.commonName`; empty if there is none.
     pub common_name: String,
-    /// What follows the hosts in `spec.dnsNames`.
+    /// The names after the hosts in `spec.dnsNames`.
     pub alt_names: Vec<String>,
-    /// What follows the hosts that are IP addresses in `spec.ipAddresses`. Not yet known to be IP
-    /// addresses.
+    /// The texts after the hosts in `spec.ipAddresses`. They are not validated yet.
     pub ip_sans: Vec<String>,
-    /// `spec.emailAddresses`. Not yet known to be mail addresses.
+    /// `spec.emailAddresses`. They are not validated yet.
     pub email_addresses: Vec<String>,
     /// `spec.subject`.
     pub subject: Subject,
@@ -46,12 +45,12 @@ pub struct Template {
     pub revision_history_limit: Option<i32>,
     /// `spec.privateKey` as annotated.
     pub private_key: PrivateKey,
-    /// `spec.secretTemplate`; without entries there is none.
+    /// `spec.secretTemplate`; omitted if it is empty.
     pub secret_template: SecretTemplate,
 }
 
 impl Template {
-    /// A template that asks for nothing in particular.
+    /// A template without annotations.
     pub fn new(owner: Owner, issuer_ref: IssuerRef) -> Self {
         Template {
             owner,
@@ -73,7 +72,7 @@ impl Template {
         }
     }
 
-    /// Whether a Certificate without hosts has a name, as cert-manager's webhook asks.
+    /// Whether a Certificate without hosts has a name, as cert-manager's webhook requires.
     pub fn has_names(&self) -> bool {
         !(self.common_name.is_empty()
             && self.alt_names.is_empty()
@@ -81,7 +80,7 @@ impl Template {
             && self.email_addresses.is_empty())
     }
 
-    /// Whether the two ask for the same, labels aside.
+    /// Whether the two are the same, except for labels.
     pub fn is_alike(&self, other: &Template) -> bool {
         self.asks_alike(other)
             && self.common_name == other.common_name
@@ -90,7 +89,7 @@ impl Template {
             && self.revision_history_limit == other.revision_history_limit
     }
 
-    /// Whether the two ask for the same, labels and names aside.
+    /// Whether the two are the same, except for labels and names.
     pub fn asks_alike(&self, other: &Template) -> bool {
         self.owner == other.owner
             && self.issuer_ref == other.issuer_ref
@@ -133,7 +132,7 @@ pub struct Subject {
     pub postal_codes: Vec<String>,
     /// `streetAddresses`
     pub street_addresses: Vec<String>,
-    /// `serialNumber`; empty is none.
+    /// `serialNumber`; empty if there is none.
     pub serial_number: String,
 }
 
@@ -141,30 +140,30 @@ pub struct Subject {
 /// types_certificate.go).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PrivateKey {
-    /// `algorithm`; none is RSA.
+    /// `algorithm`; if `None`, RSA.
     pub algorithm: Option<Algorithm>,
-    /// `encoding`; none is PKCS1.
+    /// `encoding`; if `None`, PKCS1.
     pub encoding: Option<Encoding>,
-    /// `size`, in bits; 0 is none.
+    /// `size`, in bits; 0 if there is none.
     pub size: i64,
-    /// `rotationPolicy`; none is Always.
+    /// `rotationPolicy`; if `None`, Always.
     pub rotation_policy: Option<RotationPolicy>,
 }
 
 impl PrivateKey {
-    /// The algorithm that counts: RSA unless another is given.
+    /// The effective algorithm: RSA by default.
     pub fn effective_algorithm(&self) -> Algorithm {
         self.algorithm.unwrap_or(Algorithm::Rsa)
     }
 
-    /// Whether the two make keys of the same kind.
+    /// Whether the two result in the same kind of key.
     pub fn is_like(&self, other: &PrivateKey) -> bool {
         let kind = |key: &PrivateKey| (key.effective_algorithm(), key.effective_size());
         kind(self) == kind(other)
     }
 
-    /// The size that counts, in bits; 0 where the algorithm has but one (the constants of
-    /// cert-manager's pkg/util/pki/generate.go).
+    /// The effective size, in bits; 0 if the algorithm has only one (the constants in cert-manager's
+    /// pkg/util/pki/generate.go).
     pub fn effective_size(&self) -> i64 {
         match (self.effective_algorithm(), self.size) {
             (Algorithm::Ed25519, _) => 0,
@@ -175,7 +174,7 @@ impl PrivateKey {
     }
 }
 
-/// A choice among few words, as it stands in an annotation and in a Certificate.
+/// A choice among a few words, as written in an annotation and in a Certificate.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -183,15 +182,15 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
-            /// All of them, as they are written.
+            /// All choices, as written.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
-            /// As it is written.
+            /// The choice, as written.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),+ }
             }
 
-            /// The one that is written so, exactly.
+            /// The choice with exactly that text.
             pub fn parse(word: &str) -> Option<Self> {
                 match word { $($word => Some($name::$variant),)+ _ => None }
             }
@@ -212,9 +211,9 @@ words! {
 }
 
 words! {
-    /// How a private key is stored in the Secret.
+    /// The encoding of a private key in the Secret.
     Encoding {
-        /// PKCS#1, for ECDSA keys SEC 1.
+        /// PKCS#1; for ECDSA keys, SEC 1.
         Pkcs1 = "PKCS1",
         /// PKCS#8.
         Pkcs8 = "PKCS8",
@@ -224,14 +223,14 @@ words! {
 words! {
     /// Whether a renewed certificate gets a new private key.
     RotationPolicy {
-        /// It keeps the one it has.
+        /// It keeps the existing key.
         Never = "Never",
-        /// It gets a new one.
+        /// It gets a new key.
         Always = "Always",
     }
 }
 
-/// `spec.secretTemplate` of a Certificate: what the Secret gets besides the certificate.
+/// `spec.secretTemplate` of a Certificate: the Secret's labels and annotations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SecretTemplate {
     /// `annotations`

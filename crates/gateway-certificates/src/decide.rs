@@ -101,7 +101,7 @@ pub fn decide(
         return decision;
     };
     let of_all = refusals_of_all(&result);
-    // The annotations cannot be carried out, whatever Certificates exist.
+    // Nothing can be created or changed, for any existing Certificates.
     let mut is_withheld = result.plan.issued().is_empty() || !result.issuer_is_sound;
     let served = caches.served(Role::Gateways);
     for wanted in wanted(&result) {
@@ -215,7 +215,7 @@ fn may_have(gateway: &KnownGateway, secret: &SecretName, caches: &Caches, settin
     wanted(&result).iter().any(|wanted| wanted.refusals.is_empty() && wanted.certificate.secret() == *secret)
 }
 
-/// The refusal because of a Certificate with another owner. `problem` is a clause.
+/// The rejection because of a Certificate with another owner. `problem` is a clause.
 pub fn foreign(problem: impl AsRef<str>) -> Refusal {
     Refusal::new("certificate-not-owned", problem, "Use another Secret, or delete that Certificate.")
 }

@@ -1,7 +1,7 @@
 //! Events on Gateways: Certificates that are created, changed, deleted or withheld.
 //!
-//! kube-runtime's Recorder counts repetitions only in memory, so after a restart it would write every
-//! refusal again. Here the name of a refusal's Event is derived from its content, and an Event that
+//! kube-runtime's Recorder counts repetitions only in memory, so after a restart it would report every
+//! rejection again. Here the name of a rejection's Event is derived from its content, and an Event that
 //! still exists is not written again.
 
 use std::time::Duration;

@@ -7,8 +7,8 @@
 //!
 //! The API server records a POST and an apply of one manager as two entries
 //! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply>).
-//! While the entry of the POST exists, a field that the apply omits is not removed. Therefore
-//! [`as_applied`] converts it to an apply entry before the first change.
+//! While the entry of the POST exists, a field that the apply omits is not removed. Therefore [`as_applied`]
+//! converts it to an apply entry before the first change.
 
 use serde_json::{Map, Value, json};
 

@@ -67,11 +67,13 @@ enum LogFormat {
 
 /// Prints the Certificates of the Istio Gateways in manifests, without a cluster.
 ///
-/// Issuers are looked up in the same files. One without a status counts as Ready. One that is not in the files can
-/// exist in the cluster. If two Gateways name one Secret, the first one in the files gets it. Manifests carry no uid, so
-/// owner references are omitted. Rejected Certificates are reported on standard error.
+/// Issuers are looked up in the same files. One without a status counts as Ready. One that is not in the
+/// files can exist in the cluster. If two Gateways name one Secret, the first one in the files gets it.
+/// Manifests carry no uid, so owner references are omitted. Rejected Certificates are reported on standard
+/// error.
 ///
-/// Exit code: 0 if every Gateway gets its Certificates, 1 if one is rejected, 2 if files or settings cannot be read.
+/// Exit code: 0 if every Gateway gets its Certificates, 1 if one is rejected, 2 if files or settings cannot
+/// be read.
 #[derive(Debug, Args)]
 struct RenderArgs {
     /// YAML and JSON files, folders (hidden ones are skipped), or - for standard input

@@ -37,7 +37,7 @@ pub struct Reconciler {
     pub events: Events,
     /// The metrics.
     pub metrics: Metrics,
-    /// The refusals that have been reported.
+    /// The rejections that have been reported.
     pub told: Told,
     /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
@@ -157,7 +157,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether a Secret may be written. If not, the refusal is recorded.
+    /// Whether a Secret may be written. If not, the rejection is recorded.
     async fn is_free(&mut self, secret: &SecretName) -> bool {
         let refusal = match self.reconciler.writer.secret(secret).await {
             Ok(SecretState::Free) => return true,
@@ -350,7 +350,7 @@ impl Look<'_> {
     }
 }
 
-/// The refusals that have been reported for each Gateway, so that each is reported once. Clones share them.
+/// The rejections that have been reported for each Gateway, so that each is reported once. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Told(Arc<Mutex<State>>);
 
@@ -376,7 +376,7 @@ impl Told {
         metrics.set_refused(&state.by_rule);
     }
 
-    /// Sets the current refusals of a Gateway and returns the texts of new ones, in order.
+    /// Sets the current rejections of a Gateway and returns the texts of new ones, in order.
     fn set(&self, key: &Key, refused: &[Refused], metrics: &Metrics) -> Vec<String> {
         let texts: Vec<String> = refused.iter().map(Refused::text).collect();
         let rules =
@@ -406,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_reported_once() {
+    fn a_rejection_is_reported_once() {
         let key = Key { namespace: "team-a".to_owned(), name: "shop".to_owned() };
         let refused = |rule| Refused {
             secret: None,

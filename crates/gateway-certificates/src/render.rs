@@ -54,7 +54,7 @@ pub struct Rendering {
 ///
 /// # Errors
 /// [`Error::Files`] if files cannot be read or parsed, and [`Error::Nothing`] if they contain no objects.
-/// A refusal is not an error.
+/// A rejection is not an error.
 pub fn render(paths: &[PathBuf], settings: &Settings, namespace: &str) -> Result<Rendering, Error> {
     let documents = manifests::read(paths)?;
     if documents.is_empty() {

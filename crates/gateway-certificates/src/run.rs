@@ -266,7 +266,7 @@ async fn work(
     }
 }
 
-/// Makes every Gateway due once when this replica becomes the leader, and clears the reported refusals
+/// Makes every Gateway due once when this replica becomes the leader, and clears the reported rejections
 /// when it is no longer the leader.
 async fn take_over(
     mut leads: watch::Receiver<bool>,

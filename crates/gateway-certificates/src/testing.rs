@@ -94,7 +94,7 @@ impl Cluster for OneIssuer {
 }
 
 /// Checks a Gateway like the controller, and passes the result to `look`.
-pub fn judged(object: &Value, settings: &Value, cluster: &dyn Cluster, look: impl FnOnce(&CheckResult)) {
+pub fn checked(object: &Value, settings: &Value, cluster: &dyn Cluster, look: impl FnOnce(&CheckResult)) {
     let settings = Settings::read(settings).unwrap();
     let empty = Value::Object(Map::new());
     let namespace = object.pointer("/metadata/namespace").unwrap_or(&empty).as_str().unwrap();

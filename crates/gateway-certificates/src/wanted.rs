@@ -17,7 +17,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of the controller itself: the problem as a clause, and the help as a sentence.
+    /// A rejection by the controller itself: the problem as a clause, and the help as a sentence.
     pub fn new(rule: &'static str, problem: impl AsRef<str>, help: impl AsRef<str>) -> Self {
         Refusal { rule, text: format!("{rule}: {}. {}", problem.as_ref(), help.as_ref()) }
     }
@@ -110,7 +110,7 @@ fn refusals_of_one(result: &CheckResult, certificate: &Certificate) -> Vec<Refus
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{gateway, judged, ready};
+    use crate::testing::{checked, gateway, ready};
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -126,7 +126,7 @@ mod tests {
     fn of_all(#[case] annotations: Value, #[case] expected: &[&str]) {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
-        judged(&object.build(), &json!({}), &ready("le"), |result| {
+        checked(&object.build(), &json!({}), &ready("le"), |result| {
             assert_eq!(ids(&refusals_of_all(result)), expected);
             let wanted = wanted(result);
             assert_eq!(wanted.len(), 1);
@@ -140,7 +140,7 @@ mod tests {
     fn errors_that_settings_cannot_allow(#[case] annotations: Value, #[case] rule: &str) {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
-        judged(&object.build(), &json!({"rules": {rule: "off"}}), &ready("le"), |result| {
+        checked(&object.build(), &json!({"rules": {rule: "off"}}), &ready("le"), |result| {
             assert_eq!(ids(&refusals_of_all(result)), [rule]);
         });
     }
@@ -156,9 +156,9 @@ mod tests {
             object["spec"]["servers"][1]["tls"] =
                 json!({"mode": "SIMPLE", "credentialNames": ["b-tls", second]});
             let mut text = String::new();
-            // The rule is off, so that the controller's own refusal is left.
+            // The rule is off, so only the controller's own rejection is left.
             let settings = json!({"rules": {"certificate-invalid": "off"}});
-            judged(&object, &settings, &ready("le"), |result| {
+            checked(&object, &settings, &ready("le"), |result| {
                 text = refusals_of_all(result)[0].text.clone();
             });
             text
@@ -177,7 +177,7 @@ mod tests {
         });
         let object =
             gateway("team-a", "shop").server("a-tls", &["a.example.com"]).server("b-tls", &["b.example.com"]);
-        judged(&object.build(), &settings, &ready("le"), |result| {
+        checked(&object.build(), &settings, &ready("le"), |result| {
             let found: Vec<_> = wanted(result)
                 .iter()
                 .map(|wanted| (wanted.certificate.secret_name.clone(), wanted.refusals.len()))
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn the_secrets_of_cas_are_reserved() {
         let object = gateway("team-a", "shop").server("cacerts", &["a.example.com"]);
-        judged(
+        checked(
             &object.build(),
             &json!({"rules": {"credential-name-invalid": "off"}}),
             &ready("le"),

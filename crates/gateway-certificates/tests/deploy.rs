@@ -1,4 +1,5 @@
-//! deploy/controller and examples/controller are consistent with the command line, the settings and the version.
+//! deploy/controller and examples/controller are consistent with the command line, the settings and the
+//! version.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

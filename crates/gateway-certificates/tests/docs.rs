@@ -91,9 +91,9 @@ fn every_event(#[case] reason: Reason) {
     assert!(rows.iter().any(|row| names(&row[0]).any(|name| name == reason.as_str())), "{}", reason.as_str());
 }
 
-/// The ids of the controller's own refusals in its source, without those of rules.
+/// The ids of the controller's own rejections in its source, without those of rules.
 #[test]
-fn every_refusal_of_the_controllers_own() {
+fn the_controllers_own_rejections() {
     let mut actual = BTreeSet::new();
     for file in std::fs::read_dir(root().join("crates/gateway-certificates/src")).unwrap() {
         let path = file.unwrap().path();

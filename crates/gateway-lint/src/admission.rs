@@ -67,8 +67,8 @@ fn plural(kind: &str) -> String {
     format!("{}s", kind.to_lowercase())
 }
 
-/// Sets the defaults that the API server sets in a Gateway or a ListenerSet of Gateway API before any policy sees it:
-/// the defaults of the CRDs (`+kubebuilder:default` in
+/// Sets the defaults that the API server sets in a Gateway or a ListenerSet of Gateway API before any policy
+/// sees it: the defaults of the CRDs (`+kubebuilder:default` in
 /// <https://github.com/kubernetes-sigs/gateway-api/tree/main/apis/v1>). Other objects stay unchanged.
 pub fn set_defaults(object: &mut Value) {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -107,8 +107,8 @@ pub struct Summary {
 /// Checks every Gateway in the files; `-` is standard input.
 ///
 /// # Errors
-/// [`Error::Documents`] and [`Error::Nothing`] for the files, [`Error::Settings`] for the settings, [`Error::File`] and
-/// [`Error::Host`] for the policy. A rejected Gateway is not an error.
+/// [`Error::Documents`] and [`Error::Nothing`] for the files, [`Error::Settings`] for the settings,
+/// [`Error::File`] and [`Error::Host`] for the policy. A rejected Gateway is not an error.
 pub fn check(policy: Policy, paths: &[PathBuf], options: &Options) -> Result<Report, Error> {
     let documents = documents::read(paths)?;
     if documents.is_empty() {
@@ -228,8 +228,8 @@ impl Summary {
     }
 }
 
-/// Notes about objects that are defined more than once with different content. Each Gateway is checked on its own. A
-/// lookup returns the last definition, as when all are applied.
+/// Notes about objects that are defined more than once with different content. Each Gateway is checked on its
+/// own. A lookup returns the last definition, as when all are applied.
 fn duplicates(
     metadata: &Metadata,
     documents: &[Document],

@@ -1,8 +1,8 @@
 //! Checks Gateways in manifests before they are applied, with the policy's own module.
 //!
-//! [`check()`] turns every Gateway in a set of files into the request that an API server would send, and evaluates it
-//! with the module on [`policy_host`]. The other objects of the files are the cluster. The report contains the module's
-//! responses. The `run` command evaluates one recorded request like `kwctl run`.
+//! [`check()`] turns every Gateway in a set of files into the request that an API server would send, and
+//! evaluates it with the module on [`policy_host`]. The other objects of the files are the cluster. The
+//! report contains the module's responses. The `run` command evaluates one recorded request like `kwctl run`.
 
 pub mod admission;
 pub mod check;

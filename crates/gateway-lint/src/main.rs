@@ -9,7 +9,8 @@ use gateway_lint::run::{ClusterSource, Outcome};
 use gateway_lint::{Error, Options, Policy, check, run, settings, table};
 use serde_json::Value;
 
-/// Checks cert-manager's annotations on Istio and Gateway API Gateways with the same policy as in the cluster.
+/// Checks cert-manager's annotations on Istio and Gateway API Gateways with the same policy as in the
+/// cluster.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -25,8 +26,8 @@ enum Command {
 
 /// Checks every Gateway in manifests as if it were created. The other objects in the files are the cluster.
 ///
-/// Manifests carry no status, so an issuer without one counts as Ready. An issuer that is not in the files is a
-/// warning, because it can exist in the cluster.
+/// Manifests carry no status, so an issuer without one counts as Ready. An issuer that is not in the files is
+/// a warning, because it can exist in the cluster.
 ///
 /// Exit code: 0 if every Gateway is accepted, 1 if one is rejected, 2 if the check could not run.
 #[derive(Debug, Args)]

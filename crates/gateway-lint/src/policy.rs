@@ -25,8 +25,8 @@ impl Policy {
         Ok(Self { module: Module::from_bytes(MODULE)?, metadata: Some(metadata) })
     }
 
-    /// Loads a module from a file. A module carries its metadata only after `kwctl annotate`, so the metadata is read
-    /// from the metadata.yml next to it.
+    /// Loads a module from a file. A module carries its metadata only after `kwctl annotate`, so the metadata
+    /// is read from the metadata.yml next to it.
     ///
     /// # Errors
     /// [`Error::Host`] if the module or its metadata cannot be read.

@@ -1,7 +1,8 @@
 //! Evaluates one request like `kwctl run`: the same flags, the same JSON, the same exit codes.
 //!
-//! As in `crates/kwctl/src/command/run.rs` and `config/policy_definition.rs`, every host capability is granted,
-//! context-aware resources only on demand, mutation is allowed, and the settings are validated first.
+//! As in `crates/kwctl/src/command/run.rs` and `config/policy_definition.rs`, every host capability is
+//! granted, context-aware resources only on demand, mutation is allowed, and the settings are validated
+//! first.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,8 @@ impl Cluster for NoCluster {
 ///
 /// # Errors
 /// Everything for which `kwctl run` exits with code 1: [`Error::File`] for a request that cannot be read,
-/// [`Error::Settings`] for invalid settings, and [`Error::Host`] for everything else. A rejection is a response.
+/// [`Error::Settings`] for invalid settings, and [`Error::Host`] for everything else. A rejection is a
+/// response.
 pub fn run(policy: Policy, options: &Options) -> Result<Outcome, Error> {
     let request = read_request(&options.request)?;
     let mut warnings = Vec::new();

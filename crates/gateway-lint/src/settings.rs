@@ -15,9 +15,9 @@ pub fn load(path: &Path) -> Result<Value, Error> {
     documents::read_value(path).map_err(|reason| Error::File { path: path.display().to_string(), reason })
 }
 
-/// The settings for the module. Issuers that are not in the files can exist in the cluster, so `issuer-not-found` is a
-/// warning unless the user switched it off. With `strict` it keeps its level, and an issuer without a status is
-/// rejected.
+/// The settings for the module. Issuers that are not in the files can exist in the cluster, so
+/// `issuer-not-found` is a warning unless the user switched it off. With `strict` it keeps its level, and an
+/// issuer without a status is rejected.
 #[must_use]
 pub fn for_manifests(settings: &Value, strict: bool) -> Value {
     let mut settings = match settings {

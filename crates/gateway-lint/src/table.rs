@@ -9,8 +9,8 @@ use crate::check::{GatewayResult, Report, Summary};
 
 const INDENT: &str = "    ";
 
-/// Renders a report. `width` is the width of the terminal; with `None`, every reason is one line. Nothing is truncated.
-/// The text contains ANSI styles, which the stream removes if it is not a terminal.
+/// Renders a report. `width` is the width of the terminal; with `None`, every reason is one line. Nothing is
+/// truncated. The text contains ANSI styles, which the stream removes if it is not a terminal.
 #[must_use]
 pub fn render(report: &Report, width: Option<usize>) -> String {
     let rows: Vec<[String; 3]> = report.results.iter().map(row).collect();

@@ -1,4 +1,5 @@
-//! `gateway-lint check`: results, exit codes and invalid input, with a policy that returns what its settings contain.
+//! `gateway-lint check`: results, exit codes and invalid input, with a policy that returns what its settings
+//! contain.
 
 #[path = "../../policy-host/tests/support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! The embedded policy: issuers that are missing or have no status are a warning, and with `--strict` a rejection.
+//! The embedded policy: issuers that are missing or have no status are a warning, and with `--strict` a
+//! rejection.
 
 use std::path::PathBuf;
 

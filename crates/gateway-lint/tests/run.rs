@@ -1,4 +1,5 @@
-//! `gateway-lint run`: the output, streams and exit codes of `kwctl run`, with a policy that follows its settings.
+//! `gateway-lint run`: the output, streams and exit codes of `kwctl run`, with a policy that follows its
+//! settings.
 
 #[path = "../../policy-host/tests/support/mod.rs"]
 mod support;

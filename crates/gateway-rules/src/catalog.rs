@@ -1,4 +1,4 @@
-//! The list of rules. Adding one takes its file, its `mod` line in `rules/mod.rs` and a line here.
+//! The list of rules. To add one: its file, its `mod` line in `rules/mod.rs`, and a line here.
 
 /// Calls a macro with the name of every rule's module, in the order in which findings are shown.
 macro_rules! for_each_rule {

@@ -1,5 +1,4 @@
-//! One check: a Gateway in, everything that is found out. The policy and the controller both come
-//! through here.
+//! The check of one Gateway: all findings about it. The policy and the controller both call it.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +18,7 @@ use crate::rule::Caller;
 use crate::rules;
 use crate::settings::Settings;
 
-/// What is found about one state of a Gateway.
+/// The result of the check of one state of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckResult {
     /// The issuer that its annotations resolve to, even if they contradict each other; `None` if it
@@ -29,8 +28,8 @@ pub struct CheckResult {
     pub issuer_is_sound: bool,
     /// Every Secret that it names anywhere, sorted.
     pub named: Vec<SecretName>,
-    /// The hosts that it serves, each with a Secret. Empty if no finding is about the whole object:
-    /// then nobody compares them.
+    /// The hosts that it serves, each with a Secret. Empty if no finding is about the whole object,
+    /// because then they are not compared.
     pub served: Served,
     /// The Certificates that it asks for. For the controller with a temporary certificate if their
     /// issuer solves by HTTP-01.
@@ -63,9 +62,9 @@ pub fn check(written: &Gateway<'_>, settings: &Settings, known: &dyn Known, call
     run(Context::new(written, gateway, parent.as_ref(), settings, known), caller)
 }
 
-/// Checks the Gateway at admission and lowers to warnings what its old state had already; whether
-/// there was anything to lower. For the old state nothing is looked up that the new one did not ask
-/// for.
+/// Checks the Gateway at admission, and turns findings that its old state already had into warnings.
+/// Returns whether there were any. For the old state nothing is looked up that the new state did not
+/// ask for.
 pub fn check_update(
     new: &Gateway<'_>,
     old: Option<&Gateway<'_>>,
@@ -87,7 +86,7 @@ pub fn check_update(
     (result, lowered)
 }
 
-/// The Secrets whose Certificates are the same in both plans, labels aside. Sorted.
+/// The Secrets whose Certificates are the same in both plans, except for labels. Sorted.
 fn unchanged(new: &Plan, old: &Plan) -> Vec<SecretName> {
     let Some((template, old_template)) = new.template().zip(old.template()) else { return Vec::new() };
     if !template.is_alike(old_template) {

@@ -1,4 +1,4 @@
-//! What every rule sees: the Gateway, its placement, its issuer and its plan.
+//! The input of every rule: the Gateway, its placement, its issuer and its plan.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::settings::tenants::Tenant;
 use crate::settings::{CERT_MANAGER_API_VERSION, Scope, Settings};
 use crate::tenancy::{self, Tenancy};
 
-/// What every rule sees of one Gateway.
+/// The input of every rule for one Gateway.
 pub struct Context<'a> {
     /// The Gateway; a ListenerSet with what it inherits from its parent.
     pub gateway: &'a Gateway<'a>,
@@ -30,10 +30,10 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// The namespaces of its Secrets; empty if the settings know none.
     pub placement: Vec<&'a str>,
-    /// What its issuer annotations say; `None` if it is not annotated.
+    /// The issuer that its annotations name; `None` if it is not annotated.
     pub issuer: Option<Resolution>,
-    /// The plan rests on an assumed issuer: a ListenerSet of a tenant, whose parent can name one at
-    /// any time.
+    /// Whether the plan is for an assumed issuer: that of a tenant's ListenerSet, because the parent
+    /// can name one at any time.
     pub has_assumed_issuer: bool,
     /// The Certificates that it asks for; empty if it has no issuer, not even an assumed one.
     pub plan: Plan,
@@ -48,7 +48,7 @@ pub struct Context<'a> {
 
 /// The issuer as seen from one namespace of the placement.
 pub struct FoundIssuer {
-    /// What was looked up.
+    /// The object that was looked up.
     pub object: ObjectRef,
     /// The result of the lookup.
     pub outcome: Outcome,
@@ -65,9 +65,9 @@ impl FoundIssuer {
 pub struct FoundCertificate {
     /// The Secret.
     pub secret: SecretName,
-    /// Where the Gateway names the Secret first.
+    /// The path where the Gateway names the Secret first.
     pub path: String,
-    /// What was looked up.
+    /// The object that was looked up.
     pub object: ObjectRef,
     /// The result of the lookup.
     pub outcome: Outcome,
@@ -117,7 +117,7 @@ impl<'a> Context<'a> {
     /// Whether an annotation is inherited from the parent.
     pub fn is_inherited(&self, key: &str) -> bool {
         match (self.written.annotation(key), self.gateway.annotation(key)) {
-            // Rules ask once for each finding, and a value may be long: the same text is not compared.
+            // Rules call this for each finding, and a value can be long: a text is not compared with itself.
             (Some(own), Some(effective)) => !std::ptr::eq(own, effective) && own != effective,
             (own, effective) => own.is_some() != effective.is_some(),
         }
@@ -156,12 +156,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// What all its Certificates have in common; `None` if it gets none.
+    /// The part that all its Certificates share; `None` if it gets none.
     pub fn template(&self) -> Option<&Template> {
         self.plan.template()
     }
 
-    /// The issuer, looked up once for each namespace that it has to be in. Empty if the annotations
+    /// The issuer, looked up once for each namespace that it must be in. Empty if the annotations
     /// do not agree on one or its kind is not known.
     pub fn issuers(&self) -> &[FoundIssuer] {
         self.issuers.get_or_init(|| {
@@ -175,8 +175,8 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The Certificates of the planned Secrets, as many as settings allow. cert-manager goes by their
-    /// names. Empty if the annotations do not agree on an issuer, so that nothing is issued.
+    /// The Certificates of the planned Secrets, as many as settings allow. cert-manager finds them by
+    /// name. Empty if the annotations do not agree on an issuer, so that nothing is issued.
     pub fn certificates(&self) -> &[FoundCertificate] {
         self.certificates.get_or_init(|| {
             let mut found = Vec::new();
@@ -207,8 +207,8 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The planned Secrets whose owner matters, and where each is named first: none if nothing is
-    /// issued, and none whose Certificate an update leaves as it is.
+    /// The planned Secrets whose owner matters, and the place where each is named first. Empty if nothing
+    /// is issued. Secrets whose Certificate an update does not change are left out.
     pub fn asked_owners(&self) -> impl Iterator<Item = (SecretName, String)> {
         let planned = if self.issuer_ref().is_some() { &*self.plan.certificates } else { &[] };
         planned
@@ -245,12 +245,12 @@ impl<'a> Context<'a> {
         self.known.get(object)
     }
 
-    /// Lists the objects of a kind; `None` if settings do not let it be listed.
+    /// Lists the objects of a kind; `None` if settings do not allow listing it.
     pub fn list(&self, list: &ListRef) -> Option<Listed> {
         self.known.list(list)
     }
 
-    /// The fix for a failed lookup.
+    /// The help for a failed lookup.
     pub fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
         self.known.help(error, object)
     }

@@ -14,7 +14,7 @@ use crate::rules::object_too_large::{self, METADATA_BYTES};
 use crate::settings::{DefaultIssuer, Role, Settings};
 use crate::{default_issuer, named, parent, settings, tenancy, text};
 
-/// The prefixes of cert-manager's annotations on Gateways, today's and the ones before 0.11.
+/// The prefixes of cert-manager's annotations on Gateways, including those before 0.11.
 const PREFIXES: [&str; 2] = ["cert-manager.io/", "certmanager.k8s.io/"];
 
 /// Responds to the payload of a `validate` call.
@@ -39,7 +39,7 @@ fn respond(request: &Request<'_>, cluster: &dyn Cluster) -> Result<Response, Unr
     let object = request.object.as_ref().ok_or(Unreadable::NoObject)?;
     let head = object.head(is_read_early, METADATA_BYTES)?;
     let metadata = Metadata::read(&request.namespace, &head.object)?;
-    // A ListenerSet inherits what it does not say itself.
+    // A ListenerSet inherits the issuer that it does not name itself.
     let is_ours = kind == GatewayKind::ListenerSet
         || head.metadata_bytes > METADATA_BYTES
         || metadata.annotations.keys().any(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
@@ -95,7 +95,7 @@ fn check_request(
             && (operation == Operation::Create || default.on_update)
             && default_issuer::is_wanted(default, &metadata.annotations)
     };
-    // Among too many annotations one that names an issuer can be missed.
+    // If there are too many annotations, one that names an issuer can be missed.
     let is_whole = metadata.annotations.len() < HEAD_ANNOTATIONS;
     let candidate = settings.default_issuers().find(is_wanted).filter(|_| is_whole);
     let can_name_secrets = kind == GatewayKind::Istio && !settings.tenants.is_empty();
@@ -113,8 +113,8 @@ fn check_request(
         Operation::Update => old_object.as_ref().and_then(read_old).unwrap_or_default(),
         Operation::Create => Value::Null,
     };
-    // A Gateway that is being deleted is served until it is gone, so it is checked; but its finalizers
-    // have to be able to go.
+    // A Gateway that is being deleted is served until it is gone, so it is checked. But it must be
+    // possible to remove its finalizers.
     if operation == Operation::Update
         && (metadata.deleting || !settings.reject_existing_violations)
         && is_unchanged(&pruned, &pruned_old)
@@ -157,7 +157,7 @@ fn check_request(
     if !is_determined {
         return Ok(checked.respond(Some(defaulted), None, settings));
     }
-    // What is found about an issuer that nobody asked for rejects nothing: the Gateway stays as written.
+    // The Gateway did not ask for this issuer, so findings about it do not reject: it stays as written.
     let note = rejects.first().map(|finding| default_issuer::not_added(default, finding));
     let written = if is_checked { state.check(&gateway) } else { Checked::default() };
     Ok(written.respond(None, note, settings))
@@ -169,8 +169,8 @@ fn read_old(object: &Object<'_>) -> Option<Value> {
     if object_too_large::is_too_large(&head) { None } else { object.pruned().ok() }
 }
 
-/// The annotations that decide whether anything else is read: cert-manager's, and what asks for the
-/// default issuer or was meant to name one.
+/// Whether an annotation decides if anything else is read: one of cert-manager's, or one that asks for
+/// the default issuer or looks like the name of an issuer.
 fn is_read_early(key: &str) -> bool {
     PREFIXES.iter().any(|prefix| key.starts_with(prefix))
         || key == default_issuer::TLS_ACME
@@ -196,7 +196,8 @@ fn is_unchanged(object: &Value, old_object: &Value) -> bool {
     })
 }
 
-/// Without knowing the Namespace, nobody knows which issuer is the default.
+/// The response if the default issuer is unknown, because it depends on a Namespace that could not be looked
+/// up.
 fn reject_unknown_namespace(
     namespace: &str,
     error: &LookupError,
@@ -208,7 +209,7 @@ fn reject_unknown_namespace(
     Response::of(&result, None, None, &settings.help)
 }
 
-/// What a check of a new state depends on.
+/// The input of the check of a new state.
 struct State<'a> {
     old: Option<&'a Gateway<'a>>,
     settings: &'a Settings,
@@ -248,15 +249,15 @@ impl Checked {
         self.result.findings.iter().filter(|finding| finding.level == Level::Reject).collect()
     }
 
-    /// The response, with a note among its warnings; `object` is what is accepted if it is not what
-    /// was written.
+    /// The response, with a note among its warnings; `object` is the accepted object if it differs from
+    /// the written one.
     fn respond(&self, object: Option<Value>, note: Option<String>, settings: &Settings) -> Response {
         let notes = note.into_iter().chain(self.kept.clone());
         Response::of(&self.result, object, notes, &settings.help)
     }
 }
 
-/// The warning about an update that is accepted although its object has the problems of before.
+/// The warning about an update that is accepted although its object still has earlier problems.
 fn kept(kind: GatewayKind, result: &CheckResult) -> String {
     let text = match kind {
         GatewayKind::Istio => {
@@ -266,11 +267,11 @@ fn kept(kind: GatewayKind, result: &CheckResult) -> String {
             let which =
                 if list.is_empty() { "its Certificates".to_owned() } else { format!("Certificates {list}") };
             format!(
-                "accepted: the Gateway already had these problems. {which} will not change until they are fixed"
+                "existing_violations: accepted, because the Gateway already had these problems. {which} will not change until they are fixed."
             )
         }
         GatewayKind::GatewayApi | GatewayKind::ListenerSet => {
-            "accepted: the object already had these problems. cert-manager keeps issuing what it can"
+            "existing_violations: accepted, because the object already had these problems. cert-manager keeps issuing what it can."
                 .to_owned()
         }
     };

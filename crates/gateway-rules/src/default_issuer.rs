@@ -20,7 +20,7 @@ use crate::settings::{DefaultIssuer, DefaultWhen, Settings};
 use crate::tenancy::Tenancy;
 use crate::text;
 
-/// Asks for the default issuer, or refuses it; cert-manager reads it on Ingresses only.
+/// The annotation that asks for the default issuer or rejects it. cert-manager reads it on Ingresses only.
 pub const TLS_ACME: &str = "kubernetes.io/tls-acme";
 
 /// Whether `kubernetes.io/tls-acme` asks for the default issuer.
@@ -28,8 +28,8 @@ pub fn is_asked_for(annotations: &BTreeMap<&str, &str>) -> bool {
     annotations.get(TLS_ACME).and_then(|value| go_bool(value)) == Some(true)
 }
 
-/// Whether the annotations alone let a Gateway have the default issuer. It looks at nothing else, so
-/// that most requests are accepted without reading their spec.
+/// Whether the annotations allow the default issuer. Nothing else is read, so that most requests are
+/// accepted without reading their spec.
 pub fn is_wanted(default: &DefaultIssuer, annotations: &BTreeMap<&str, &str>) -> bool {
     let asked = match (annotations.get(TLS_ACME).and_then(|value| go_bool(value)), default.when) {
         (Some(asked), _) => asked,
@@ -39,7 +39,7 @@ pub fn is_wanted(default: &DefaultIssuer, annotations: &BTreeMap<&str, &str>) ->
     asked && !annotations.keys().any(|key| names_issuer(key))
 }
 
-/// Whether an annotation names an issuer, or was meant to.
+/// Whether an annotation names an issuer, or looks as if it was meant to.
 fn names_issuer(key: &str) -> bool {
     const KEYS: [&str; 4] =
         [annotation::ISSUER, annotation::CLUSTER_ISSUER, annotation::ISSUER_KIND, annotation::ISSUER_GROUP];
@@ -56,11 +56,11 @@ fn go_bool(value: &str) -> Option<bool> {
 }
 
 /// The default issuer of a Gateway that would get a Certificate from it: its tenant's, or the global
-/// one. `None` if it would be of no use or do harm: it leaves a TLS server or listener without a
-/// Certificate, the tenant may not use it, or a Certificate of another owner writes one of the Secrets.
+/// one. `None` if it must not be added: a TLS server or listener would still get no Certificate, the
+/// tenant may not use it, or a Certificate of another owner writes one of the Secrets.
 ///
 /// # Errors
-/// The Namespace could not be looked up, on which a tenant depends.
+/// A tenant depends on the Namespace, which could not be looked up.
 pub fn of<'s>(
     gateway: &Gateway<'_>,
     candidate: &DefaultIssuer,
@@ -83,7 +83,7 @@ pub fn of<'s>(
         }),
         Tenancy::Undetermined(error) => return Err(error),
     };
-    // Where the lookup fails, secret-owner-unknown says so of the Gateway with its issuer.
+    // If the lookup fails, secret-owner-unknown reports that for the Gateway with its issuer.
     let is_free = |secret: SecretName| match known.get(&certificate_of(&secret)) {
         Some(Ok(certificate)) => owner(&certificate, gateway) == Owner::ThisGateway,
         _ => true,
@@ -92,9 +92,12 @@ pub fn of<'s>(
     Ok(default.filter(|_| secrets.take(settings.lookups.max).all(is_free)))
 }
 
-/// The note beside a rejection of a Gateway that asked for the default issuer.
+/// The note next to the rejection of a Gateway that asked for the default issuer.
 pub fn note(default: &DefaultIssuer) -> String {
-    format!("{} is the default issuer of the policy's settings", text::issuer(&default.issuer))
+    let issuer = text::issuer(&default.issuer);
+    format!(
+        "default_issuer: the Gateway was checked with {issuer}, because {TLS_ACME} asks for a default issuer."
+    )
 }
 
 /// The warning that the default issuer was not added because of a finding about the result.
@@ -129,7 +132,7 @@ fn annotate(object: &mut Value, issuer: &IssuerRef) {
     }
 }
 
-/// The object below `parent`, made where it is absent or null. The caller has read both as objects.
+/// The object below `parent`, created if it is absent or null. The caller has read both as objects.
 fn child<'v>(parent: &'v mut Value, name: &str) -> &'v mut Value {
     if parent.is_null() {
         *parent = Value::Object(Map::new());
@@ -158,7 +161,7 @@ mod tests {
     #[rstest]
     #[case::asked("true", true, true)]
     #[case::asked_as_go_reads_it("1", true, true)]
-    #[case::refused("false", false, false)]
+    #[case::rejected("false", false, false)]
     #[case::neither("yes", false, true)]
     #[case::empty("", false, true)]
     fn tls_acme(#[case] value: &str, #[case] when_asked: bool, #[case] always: bool) {
@@ -170,7 +173,7 @@ mod tests {
     #[rstest]
     #[case::nothing(&[], true)]
     #[case::another_annotation(&["cert-manager.io/duration"], true)]
-    #[case::somebody_elses(&["example.com/issuer"], true)]
+    #[case::another_issuer_annotation(&["example.com/issuer"], true)]
     #[case::issuer(&["cert-manager.io/issuer"], false)]
     #[case::cluster_issuer(&["cert-manager.io/cluster-issuer"], false)]
     #[case::kind(&["cert-manager.io/issuer-kind"], false)]
@@ -179,7 +182,7 @@ mod tests {
     #[case::upper_case(&["cert-manager.io/Issuer"], false)]
     #[case::legacy(&["certmanager.k8s.io/issuer"], false)]
     #[case::legacy_cluster_issuer(&["certmanager.k8s.io/cluster-issuer"], false)]
-    fn always_but_where_an_issuer_is_spoken_of(#[case] keys: &[&str], #[case] expected: bool) {
+    fn always_unless_an_annotation_mentions_an_issuer(#[case] keys: &[&str], #[case] expected: bool) {
         let annotations = keys.iter().map(|key| (*key, "x")).collect();
         assert_eq!(is_wanted(&default(DefaultWhen::Always), &annotations), expected);
     }
@@ -205,7 +208,7 @@ mod tests {
     #[case::external_cluster_issuer("ClusterIssuer", "example.com", json!({
         "cert-manager.io/issuer": "x", "cert-manager.io/issuer-kind": "ClusterIssuer", "cert-manager.io/issuer-group": "example.com"
     }))]
-    fn what_names_the_issuer_resolves_to_it(
+    fn the_added_annotations_resolve_to_the_issuer(
         #[case] kind: &str,
         #[case] group: &str,
         #[case] expected: Value,

@@ -1,4 +1,4 @@
-//! A finding: one rule's complaint about one subject of one Gateway.
+//! A finding: one rule's report about one subject of one Gateway.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use certificate_shim::plan::SecretName;
 
 use crate::lookup::ObjectRef;
 
-/// How much weight a rule's findings have.
+/// The effect of a rule's findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// The rule does not run.
@@ -18,7 +18,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The word in settings and audit annotations.
+    /// The word for it in settings and audit annotations.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Off => "off",
@@ -27,39 +27,39 @@ impl Level {
         }
     }
 
-    /// The level of that word.
+    /// The level for a word.
     pub fn parse(word: &str) -> Option<Self> {
         [Level::Off, Level::Warn, Level::Reject].into_iter().find(|level| level.as_str() == word)
     }
 }
 
-/// Why a finding rejects a request, hence the HTTP code of the response.
+/// The reason why a finding rejects a request, which determines the HTTP code of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The object asks for something that cannot be issued or served: 422.
     Invalid,
-    /// The object asks for something that its owner may not have: 403.
+    /// The object asks for something that its tenant or user may not have: 403.
     Forbidden,
-    /// The question could not be answered, so the request is rejected to be safe: 500.
+    /// A lookup failed, so the request is rejected to be safe: 500.
     Undetermined,
 }
 
-/// One rule's complaint about one subject.
+/// One rule's report about one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The rule's id.
     pub rule: &'static str,
     /// The level that settings give the rule, or `Warn` if the ratchet or an exception lowered it.
     pub level: Level,
-    /// Why it rejects.
+    /// The reason why it rejects.
     pub cause: Cause,
-    /// Where in the object: `metadata.annotations[cert-manager.io/issuer]`. Empty if `is_cut`.
+    /// The path in the object: `metadata.annotations[cert-manager.io/issuer]`. Empty if `is_cut`.
     pub path: String,
-    /// What it is about: the issuer, the host, the value. The ratchet compares it, whole.
+    /// The subject: the issuer, the host, the value. The ratchet compares it in full.
     pub subject: String,
-    /// What is wrong, as a clause without a full stop. Empty if `is_cut`.
+    /// The problem, as a clause without a full stop. Empty if `is_cut`.
     pub problem: String,
-    /// The fix, as a sentence. Empty if `is_cut`.
+    /// The help, as a sentence. Empty if `is_cut`.
     pub help: String,
     /// The one Certificate that it is about; `None` if it is about every Certificate.
     pub certificate: Option<SecretName>,
@@ -67,18 +67,18 @@ pub struct Finding {
     pub rests_on: Option<ObjectRef>,
     /// The reason why an exception of the settings lowered it to a warning.
     pub exception: Option<String>,
-    /// The rule had found so much before that this one has no texts; it counts all the same.
+    /// Whether it has no texts, because the rule had reported many before. It counts like the others.
     pub is_cut: bool,
 }
 
 impl Finding {
-    /// Sets what it is about: the issuer, the host, the value.
+    /// Sets the subject: the issuer, the host, the value.
     pub fn subject(&mut self, subject: impl Into<String>) -> &mut Self {
         self.subject = subject.into();
         self
     }
 
-    /// Sets the fix: a sentence of at most 120 characters.
+    /// Sets the help: a sentence of at most 120 characters.
     pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
         if !self.is_cut {
             self.help = help.into();
@@ -98,7 +98,7 @@ impl Finding {
         self
     }
 
-    /// Sets why it rejects, if that is not the rule's own cause.
+    /// Sets the reason why it rejects, if it differs from the rule's.
     pub fn cause(&mut self, cause: Cause) -> &mut Self {
         self.cause = cause;
         self

@@ -1,4 +1,4 @@
-//! Test objects and a test cluster, built by chained names.
+//! Test objects and a test cluster, built by chained methods.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::response::Response;
 use crate::rule::Caller;
 use crate::settings::Settings;
 
-/// A cluster of a few answers that remembers what it was asked for.
+/// A cluster with a few answers that records the lookups.
 #[derive(Default, Debug)]
 pub struct TestCluster {
     answers: BTreeMap<ObjectRef, Result<Value, LookupError>>,
@@ -26,19 +26,19 @@ pub struct TestCluster {
 }
 
 impl TestCluster {
-    /// Responses like that for the object; anything else is not found.
+    /// Sets the answer for an object. Other objects are not found.
     pub fn answer(mut self, object: &ObjectRef, answer: Result<Value, LookupError>) -> Self {
         self.answers.insert(object.clone(), answer);
         self
     }
 
-    /// Responses like that for the object when it is asked past the cache.
+    /// Sets the answer for an object if the lookup bypasses the cache.
     pub fn fresh_answer(mut self, object: &ObjectRef, answer: Result<Value, LookupError>) -> Self {
         self.fresh_answers.insert(object.clone(), answer);
         self
     }
 
-    /// Holds the object, under its own kind, namespace and name.
+    /// Adds an object, under its own kind, namespace and name.
     pub fn object(self, object: impl Into<Value>) -> Self {
         let object = object.into();
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -51,8 +51,7 @@ impl TestCluster {
         self.answer(&reference, Ok(object))
     }
 
-    /// Responses like that when asked whether the user may create Certificates in the namespace;
-    /// anybody else may not.
+    /// Sets whether the user may create Certificates in the namespace. Other users may not.
     pub fn may_create(
         mut self,
         user: &'static str,
@@ -69,13 +68,13 @@ impl TestCluster {
         self
     }
 
-    /// What was asked for, in order: `Issuer team-a/ca`, with ` fresh` where past the cache. The
-    /// Certificates of the planned Secrets, which nearly every request asks for, are left out.
+    /// The lookups in order: `Issuer team-a/ca`, with ` fresh` if they bypass the cache. Lookups of the
+    /// Certificates of planned Secrets, which nearly every request makes, are left out.
     pub fn asked(&self) -> Vec<String> {
         self.asked_for(false)
     }
 
-    /// The Certificates that were asked for, in order.
+    /// The lookups of Certificates, in order.
     pub fn asked_for_certificates(&self) -> Vec<String> {
         self.asked_for(true)
     }
@@ -121,7 +120,7 @@ impl Cluster for TestCluster {
     }
 }
 
-/// A Gateway under construction, with the settings it is judged under.
+/// A builder for a Gateway, with the settings for its check.
 #[derive(Clone, Debug)]
 pub struct GatewayFixture {
     kind: GatewayKind,
@@ -219,7 +218,7 @@ impl GatewayFixture {
         self.with("/spec/selector", selector)
     }
 
-    /// With another value at a JSON pointer that is there.
+    /// With another value at an existing JSON pointer.
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
         *self.object.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
         self
@@ -243,7 +242,7 @@ impl GatewayFixture {
         self
     }
 
-    /// Judged under these settings.
+    /// Checked with these settings.
     pub fn settings(mut self, settings: Value) -> Self {
         self.settings = settings;
         self
@@ -255,7 +254,7 @@ impl GatewayFixture {
         self
     }
 
-    /// Under a tenant `a` that has the namespace and may have anything, but for these fields.
+    /// With a tenant `a` that owns the namespace and may have anything, except for these fields.
     pub fn tenant(self, fields: Value) -> Self {
         let mut tenant = json!({
             "name": "a", "namespaces": ["team-a"], "dns_names": ["**"], "wildcards": true,
@@ -279,12 +278,12 @@ impl GatewayFixture {
         self.object.clone()
     }
 
-    /// What the rules find, as text, in order, whatever its level.
+    /// The findings as text, in order, at any level.
     pub fn findings(&self, cluster: &TestCluster) -> Vec<String> {
         self.checked(cluster, Caller::Admission).findings.iter().map(Finding::to_string).collect()
     }
 
-    /// What the rules find, in order: `rule level path | subject`.
+    /// The findings, in order: `rule level path | subject`.
     pub fn found(&self, cluster: &TestCluster) -> Vec<String> {
         let brief = |finding: &Finding| {
             format!("{} {} {} | {}", finding.rule, finding.level.as_str(), finding.path, finding.subject)
@@ -292,7 +291,7 @@ impl GatewayFixture {
         self.checked(cluster, Caller::Admission).findings.iter().map(brief).collect()
     }
 
-    /// What one rule finds, in order: `level path | subject`.
+    /// The findings of one rule, in order: `level path | subject`.
     pub fn found_by(&self, rule: &str, cluster: &TestCluster) -> Vec<String> {
         let start = format!("{rule} ");
         self.found(cluster)
@@ -301,13 +300,13 @@ impl GatewayFixture {
             .collect()
     }
 
-    /// What the rules find, in order: `rule level`.
+    /// The findings, in order: `rule level`.
     pub fn rules(&self, cluster: &TestCluster) -> Vec<String> {
         let brief = |finding: &Finding| format!("{} {}", finding.rule, finding.level.as_str());
         self.checked(cluster, Caller::Admission).findings.iter().map(brief).collect()
     }
 
-    /// Everything that the check finds.
+    /// The result of the check.
     pub fn checked(&self, cluster: &TestCluster, asker: Caller) -> CheckResult {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
@@ -315,14 +314,14 @@ impl GatewayFixture {
         check(&gateway, &settings, &lookups, asker)
     }
 
-    /// What a rule makes of its context.
+    /// Calls a function with the context.
     pub fn in_context<T>(&self, cluster: &TestCluster, see: impl FnOnce(&Context<'_>) -> T) -> T {
         let settings = Settings::read(&self.settings).unwrap();
         let gateway = Gateway::read(self.kind, "team-a", &self.object).unwrap();
         see(&Context::new(&gateway, &gateway, None, &settings, &Lookups::new(cluster, settings.lookups)))
     }
 
-    /// What one rule finds, as text after its id, in order.
+    /// The findings of one rule, as text after its id, in order.
     pub fn findings_of(&self, rule: &str, cluster: &TestCluster) -> Vec<String> {
         let own = |finding: String| finding.strip_prefix(&format!("{rule}: ")).map(str::to_owned);
         self.findings(cluster).into_iter().filter_map(own).collect()
@@ -334,17 +333,17 @@ impl GatewayFixture {
         self
     }
 
-    /// The answer to its creation.
+    /// The response to its creation.
     pub fn create(&self, cluster: &TestCluster) -> Response {
         self.request(cluster, "CREATE", Value::Null)
     }
 
-    /// The answer to its update from an old state.
+    /// The response to its update from an old state.
     pub fn update_from(&self, old: &GatewayFixture, cluster: &TestCluster) -> Response {
         self.request(cluster, "UPDATE", old.object())
     }
 
-    /// The answer to any request about it.
+    /// The response to any request about it.
     pub fn request(&self, cluster: &TestCluster, operation: &str, old_object: Value) -> Response {
         let payload = json!({
             "settings": self.settings,
@@ -366,7 +365,7 @@ pub fn namespace(name: &str, labels: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
-/// An issuer under construction.
+/// A builder for an issuer.
 #[derive(Clone)]
 pub struct IssuerFixture(Value);
 
@@ -412,7 +411,7 @@ impl IssuerFixture {
         self
     }
 
-    /// At that generation, its condition being about another.
+    /// At a generation, with a condition about another one.
     pub fn generations(mut self, generation: i64, observed: i64) -> Self {
         self.0["metadata"]["generation"] = json!(generation);
         self.0["status"]["conditions"][0]["observedGeneration"] = json!(observed);
@@ -426,11 +425,11 @@ impl From<IssuerFixture> for Value {
     }
 }
 
-/// A Certificate under construction.
+/// A builder for a Certificate.
 #[derive(Clone)]
 pub struct CertificateFixture(Value);
 
-/// A Certificate that belongs to nobody.
+/// A Certificate without owner.
 pub fn certificate(namespace: &str, name: &str) -> CertificateFixture {
     CertificateFixture(json!({
         "apiVersion": "cert-manager.io/v1",
@@ -449,7 +448,7 @@ impl CertificateFixture {
         self
     }
 
-    /// That writes a Secret of another name.
+    /// With a Secret of another name.
     pub fn writes(mut self, secret: &str) -> Self {
         self.0["spec"]["secretName"] = json!(secret);
         self

@@ -1,5 +1,5 @@
-//! Issuances: the Certificates of one namespace, the issuer that they find there, and the names that
-//! it has to sign.
+//! Issuances: the Certificates of one namespace, the issuer that they use there, and the names that it
+//! has to sign.
 
 use certificate_shim::Certificate;
 use certificate_shim::annotation;
@@ -16,12 +16,12 @@ use crate::issuer::solver::Picker;
 use crate::lookup::ObjectRef;
 use crate::settings::Settings;
 
-/// The Certificates of one namespace, and the issuer that they find there.
+/// The Certificates of one namespace, and the issuer that they use there.
 pub struct Issuance<'c> {
     /// The issuer as it was looked up for that namespace; `None` if its kind is not known or the
     /// annotations do not agree on one.
     pub issuer: Option<&'c FoundIssuer>,
-    /// What the Certificates have in common.
+    /// The part that all Certificates share.
     pub template: &'c Template,
     /// The Certificates, at least one.
     pub certificates: &'c [Certificate],
@@ -86,7 +86,7 @@ pub fn acme_issuances<'c>(context: &'c Context<'_>) -> impl Iterator<Item = Acme
 
 /// Requests a temporary certificate for those of an Istio Gateway's Certificates that an issuer with
 /// an HTTP-01 solver signs: without one the gateway does not listen with TLS, and a challenge that is
-/// redirected to HTTPS fails. cert-manager itself does so only for what it edits in place.
+/// redirected to HTTPS fails. cert-manager itself does so only for Ingresses that it edits in place.
 pub fn ask_for_temporary(context: &mut Context<'_>) {
     if context.gateway.kind != GatewayKind::Istio {
         return;
@@ -125,7 +125,7 @@ impl<'c> Issuance<'c> {
     /// The names of the Certificates: each one's hosts, then, once for all of them, those that
     /// annotations add to `dnsNames` and `ipAddresses`. Together they are the identifiers of the ACME
     /// Orders (`createOrder` in pkg/controller/acmeorders/sync.go). Those have the common name too, but
-    /// it has to be one of these.
+    /// it must be one of these.
     pub fn names(&self) -> impl Iterator<Item = Name<'c>> {
         let hosts = self.certificates.iter().flat_map(|certificate| {
             certificate.hosts.iter().map(move |host| Name {
@@ -147,7 +147,7 @@ impl<'c> Issuance<'c> {
     }
 
     /// The hosts that every Certificate of an Istio Gateway has. An alternative name that they cover
-    /// goes into none of the Certificates.
+    /// is in none of the Certificates.
     fn covering_hosts(&self) -> Names {
         if self.template.owner.kind != GatewayKind::Istio || self.template.alt_names.is_empty() {
             return Names::default();

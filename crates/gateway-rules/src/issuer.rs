@@ -1,6 +1,5 @@
-//! What an issuer says about itself: its status (`IssuerCondition` in
-//! pkg/apis/certmanager/v1/types_issuer.go; external issuers follow the same shape), and its kind of
-//! signing.
+//! The status of an issuer (`IssuerCondition` in pkg/apis/certmanager/v1/types_issuer.go; external
+//! issuers have the same form), and how it signs.
 
 pub mod acme;
 pub mod solver;
@@ -8,8 +7,8 @@ pub mod solver;
 use certificate_shim::read::{Malformed, Node};
 use serde_json::Value;
 
-/// The fields of an issuer that rules read; its metadata comes along. The whole spec, since every
-/// kind of issuer keeps its settings under a key of its own.
+/// The fields of an issuer that rules read, in addition to its metadata. The whole spec is included,
+/// because every kind of issuer has its settings under a different key.
 pub const FIELDS: &[&str] = &["spec", "status.conditions"];
 
 /// Whether one of cert-manager's issuers signs that way: `acme`, `ca`, `vault`, `selfSigned`,
@@ -21,11 +20,11 @@ pub fn signs_by(issuer: &Value, way: &str) -> bool {
 /// The `Ready` condition of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ready<'a> {
-    /// `True`, `False` or `Unknown`; empty where there is no such condition.
+    /// `True`, `False` or `Unknown`; empty if there is no such condition.
     pub status: &'a str,
-    /// A word for machines.
+    /// The reason, for programs.
     pub reason: &'a str,
-    /// A sentence for people.
+    /// The message, for people.
     pub message: &'a str,
     /// The generation of the issuer that the condition is about.
     pub observed_generation: Option<i64>,

@@ -1,19 +1,20 @@
-//! The rules of gateway-issuer-policy: settings, lookups and a Gateway in, the verdict out.
+//! The rules of gateway-issuer-policy: from settings, lookups and a Gateway to a decision.
 //!
 //! The crate is pure: it asks for cluster objects through [`Cluster`], and knows no SDK, no
-//! client, no I/O and no clock. The policy calls [`decide`]; the controller calls [`judge`]. Read
+//! client, no I/O and no clock. The policy calls [`decide()`]; the controller calls [`check()`]. Read
 //! it in this order:
 //!
-//! * [`mod@decide`]: one request from payload to answer, step by step;
-//! * [`request`], [`settings`]: what comes in;
+//! * [`mod@decide`]: one request from payload to response, step by step;
+//! * [`request`], [`settings`]: the input;
 //! * [`default_issuer`]: the one mutation;
-//! * [`mod@judge`], [`context`], [`rules`]: what is found out, one file a rule;
-//! * [`tenancy`], [`named`]: whose a Gateway is, and what it names;
-//! * [`lookup`], [`issuer`], [`certificates`], [`parent`]: cluster objects, what an issuer says about
-//!   itself, whom a Certificate belongs to, and what a ListenerSet inherits;
-//! * [`issuance`]: which issuer is asked for which names;
-//! * [`mod@ratchet`]: what an update is not refused for;
-//! * [`finding`], [`answer`]: what goes out.
+//! * [`mod@check`], [`context`], [`rule`], [`rules`]: the check of one Gateway, one file per rule;
+//! * [`tenancy`], [`named`], [`servers`]: the tenant that owns a Gateway, the Secrets that it names, and
+//!   why a server gets no Certificate;
+//! * [`lookup`], [`issuer`], [`ownership`], [`parent`]: cluster objects, the status and kind of an issuer,
+//!   the owner of a Certificate, and what a ListenerSet inherits;
+//! * [`issuance`]: which issuer signs which names;
+//! * [`mod@ratchet`]: why an update is not rejected for problems that the object already had;
+//! * [`finding`], [`response`], [`text`]: the output.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,

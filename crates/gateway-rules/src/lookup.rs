@@ -1,5 +1,5 @@
-//! Lookups of cluster objects: one small trait, why a lookup can fail, and a memory that asks for
-//! each object once per request.
+//! Lookups of cluster objects: one small trait, the errors of a lookup, and a memory, so that each
+//! object is looked up once per request.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub struct ObjectRef {
     pub api_version: String,
     /// The kind.
     pub kind: String,
-    /// The namespace; none for objects of the whole cluster.
+    /// The namespace; `None` for cluster-scoped objects.
     pub namespace: Option<String>,
     /// The name.
     pub name: String,
@@ -37,14 +37,14 @@ impl ObjectRef {
         resource(self.group(), &self.kind)
     }
 
-    /// Whether name and namespace are ones that an object can have. A host pastes them unescaped
-    /// into a URL, where `ca/status` and `ca?x` find other things than an object of that name.
+    /// Whether an object can have this name and namespace. A host inserts them unescaped into a URL,
+    /// where `ca/status` and `ca?x` would find something else than an object of that name.
     fn is_askable(&self) -> bool {
         is_subdomain(&self.name) && self.namespace.as_deref().is_none_or(is_label)
     }
 }
 
-/// The resource of a kind with its group, as RBAC and the API server's refusals name it:
+/// The resource of a kind with its group, as in RBAC and in the API server's errors:
 /// `issuers.cert-manager.io`, `namespaces`.
 pub fn resource(group: &str, kind: &str) -> String {
     let dot = if group.is_empty() { "" } else { "." };
@@ -81,24 +81,24 @@ impl ListRef {
     }
 }
 
-/// Why a lookup found nothing.
+/// The reason why a lookup returned nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupError {
     /// There is no such object, or no such namespace.
     NotFound,
     /// The API server does not serve that kind.
     KindNotServed,
-    /// RBAC does not let the asking service account read it.
+    /// RBAC does not allow the ServiceAccount to read it.
     Forbidden,
-    /// The policy may not look such objects up: what it was not granted.
+    /// The policy was not granted this lookup: the missing grant.
     NotGranted(Grant),
-    /// The API server could not be reached or did not answer: what it said.
+    /// The API server could not be reached or did not answer: the error.
     Unavailable(String),
-    /// An answer that fits nothing that is known: what it said.
+    /// The answer is unknown or invalid: its text.
     Undetermined(String),
 }
 
-/// What a Kubewarden policy has to be granted for a lookup.
+/// A grant that a Kubewarden policy needs for a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
     /// The host capability `kubernetes/get_resource`.
@@ -112,7 +112,7 @@ pub enum Grant {
 }
 
 impl LookupError {
-    /// What went wrong with the lookup of `object`, as a clause.
+    /// The problem with the lookup of `object`, as a clause.
     pub fn problem(&self, object: &ObjectRef) -> String {
         match self {
             LookupError::NotFound => format!("there is no {object}"),
@@ -141,7 +141,7 @@ impl LookupError {
         }
     }
 
-    /// What went wrong with a list, as a clause.
+    /// The problem with a list, as a clause.
     pub fn problem_of_list(&self, list: &ListRef) -> String {
         let kind = &list.kind;
         let place = list.namespace.as_ref().map(|namespace| format!(" of namespace {}", quote(namespace)));
@@ -153,13 +153,13 @@ impl LookupError {
                 format!("the API server did not list {kind}s{place} ({})", shorten(&one_line(said), 120))
             }
             LookupError::Undetermined(said) => {
-                format!("the list of {kind}s{place} is not usable ({})", shorten(&one_line(said), 120))
+                format!("the list of {kind}s{place} cannot be used ({})", shorten(&one_line(said), 120))
             }
             LookupError::KindNotServed | LookupError::NotGranted(_) => self.problem(&list.object()),
         }
     }
 
-    /// The fix for whoever runs the policy, as a sentence.
+    /// The help for the operator of the policy, as a sentence.
     pub fn help_of_policy(&self, object: &ObjectRef) -> String {
         let ObjectRef { api_version, kind, .. } = object;
         match self {
@@ -182,7 +182,7 @@ impl LookupError {
     }
 }
 
-/// Who makes a request, as in the API server's `userInfo`.
+/// The user who makes a request, as in the API server's `userInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The user's name, not empty.
@@ -192,7 +192,7 @@ pub struct User {
 }
 
 impl User {
-    /// The review of what the user may do in a namespace, for messages about it.
+    /// The access review for the user in a namespace, for messages about it.
     pub fn review(&self, namespace: &str) -> ObjectRef {
         ObjectRef {
             api_version: "authorization.k8s.io/v1".to_owned(),
@@ -203,19 +203,19 @@ impl User {
     }
 }
 
-/// Where objects are looked up: the policy's host, the controller's caches, manifests, a test's table.
+/// The source of objects: the policy's host, the controller's caches, manifests, or a test's table.
 pub trait Cluster {
-    /// Gets one object, at least its `metadata` and the `fields` (dotted paths). `fresh` asks for
-    /// the API server's own answer rather than a cached one.
+    /// Gets one object, at least its `metadata` and the `fields` (dotted paths). With `fresh`, the answer
+    /// comes from the API server, not from a cache.
     ///
     /// # Errors
-    /// Why the object could not be fetched.
+    /// The object could not be fetched.
     fn get(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Result<Value, LookupError>;
 
     /// Lists objects, each at least with its `metadata` and the `fields`.
     ///
     /// # Errors
-    /// Why they could not be listed.
+    /// The objects could not be listed.
     fn list(&self, _list: &ListRef, _fields: &[&str]) -> Result<Vec<Value>, LookupError> {
         Err(LookupError::NotGranted(Grant::List))
     }
@@ -228,26 +228,26 @@ pub trait Cluster {
         Err(LookupError::Undetermined("no access review here".to_owned()))
     }
 
-    /// Whether Namespaces can be missing here although the cluster has them, as among manifests: then
-    /// tenants that select a missing one by its labels are left out.
+    /// Whether Namespaces can be missing here although the cluster has them, as in manifests. In that
+    /// case, tenants that would select a missing one by its labels are skipped.
     fn lacks_namespaces(&self) -> bool {
         false
     }
 
-    /// The fix for a failed lookup, as a sentence for whoever runs this front end.
+    /// The help for a failed lookup, as a sentence for the operator of this front end.
     fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
         error.help_of_policy(object)
     }
 }
 
-/// The fields that are asked for beyond `metadata`, which always comes along; no field at all would
-/// mean every field. One mask for each kind, so that what is remembered serves every rule.
+/// The fields that are requested in addition to `metadata`, which is always included. An empty list would
+/// mean all fields. There is one mask per kind, so that a remembered object serves every rule.
 fn fields(api_version: &str, kind: &str) -> &'static [&'static str] {
     match (api_version, kind) {
         ("cert-manager.io/v1", "Certificate") | ("v1", "Namespace") | (GATEWAY_API_VERSION, _) => {
             &["metadata"]
         }
-        // An issuer: its whole spec, since every kind keeps its settings under a key of its own.
+        // An issuer: its whole spec, because every kind has its settings under a different key.
         _ => &["spec", "status.conditions"],
     }
 }
@@ -269,12 +269,12 @@ pub type Outcome = Result<Rc<Value>, LookupError>;
 /// The result of a list.
 pub type Listed = Result<Rc<Vec<Value>>, LookupError>;
 
-/// What is known of the cluster. `None` means that it is not known and may not be asked for.
+/// The known part of the cluster. `None` means unknown, and not to be looked up.
 pub trait Known {
-    /// An object. If there is one, it has that kind and name.
+    /// An object. If found, it has that kind and name.
     fn get(&self, object: &ObjectRef) -> Option<Outcome>;
 
-    /// The objects of a kind, if settings let it be listed.
+    /// The objects of a kind, if settings allow listing it.
     fn list(&self, list: &ListRef) -> Option<Listed>;
 
     /// The user of the request and whether they may create Certificates in a namespace.
@@ -283,15 +283,15 @@ pub trait Known {
     /// Whether Namespaces can be missing although the cluster has them.
     fn lacks_namespaces(&self) -> bool;
 
-    /// The fix for a failed lookup.
+    /// The help for a failed lookup.
     fn help(&self, error: &LookupError, object: &ObjectRef) -> String;
 }
 
-/// The lookups of one request. Every object is asked for once.
+/// The lookups of one request. Every object is looked up once.
 pub struct Lookups<'c> {
     cluster: &'c dyn Cluster,
     lists_allowed: Lists,
-    /// Whether what is asked for the first time bypasses caches.
+    /// Whether the first request for an object bypasses caches.
     fresh: Cell<bool>,
     seen: RefCell<BTreeMap<ObjectRef, Seen>>,
     lists: RefCell<Vec<(ListRef, Listed)>>,
@@ -301,7 +301,7 @@ pub struct Lookups<'c> {
 
 struct Seen {
     outcome: Outcome,
-    /// It may be older than the API server's own state.
+    /// It can be older than the API server's state.
     cached: bool,
 }
 
@@ -324,13 +324,13 @@ impl<'c> Lookups<'c> {
         Lookups { user, ..self }
     }
 
-    /// What these lookups brought so far, without the means to ask for more.
+    /// The results of these lookups so far, without the ability to make new ones.
     pub fn remembered(&self) -> Remembered<'_, 'c> {
         Remembered(self)
     }
 
-    /// Asks once more, past all caches, for the objects that came from a cache; whether there was
-    /// any. From then on, whatever is asked for the first time bypasses caches too.
+    /// Requests the objects that came from a cache once more, bypassing all caches. Returns whether there
+    /// were any. Later first requests for an object bypass caches too.
     pub fn refresh<'o>(&self, objects: impl Iterator<Item = &'o ObjectRef>) -> bool {
         let mut any = false;
         for object in objects {
@@ -407,7 +407,7 @@ impl Known for Lookups<'_> {
     }
 }
 
-/// What the lookups of a request brought. The old state of an object is checked with it: nothing is
+/// The results of a request's lookups. The old state of an object is checked with them: nothing is
 /// looked up for that state alone.
 pub struct Remembered<'l, 'c>(&'l Lookups<'c>);
 

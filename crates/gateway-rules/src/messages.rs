@@ -1,5 +1,5 @@
-//! Whole answers as the person at the terminal reads them, in `tests/messages.txt`: to be read from
-//! top to bottom whenever a text changes (`make update`).
+//! Complete responses as a user sees them, in `tests/messages.txt`. Read that file whenever a text changes
+//! (`make update`).
 
 use std::fmt::Write;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn web() -> GatewayFixture {
     encrypted(gateway_api("web"))
 }
 
-/// A letsencrypt with these solvers.
+/// A cluster with a ClusterIssuer `letsencrypt` that has these solvers.
 fn solving(solvers: Value) -> TestCluster {
     TestCluster::default().object(cluster_issuer("letsencrypt").ready().solvers(solvers))
 }
@@ -77,7 +77,7 @@ fn gateways_elsewhere() -> Value {
     json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]})
 }
 
-/// What the tenant of team-a may have.
+/// The settings of the tenant of team-a.
 fn tenant() -> Value {
     json!({
         "issuers": [{"kind": "ClusterIssuer", "name": "letsencrypt"}],
@@ -87,27 +87,27 @@ fn tenant() -> Value {
     })
 }
 
-/// What happens, and what is answered.
+/// Each situation with the response.
 fn situations() -> Vec<(&'static str, Response)> {
     let none = TestCluster::default();
     vec![
-        ("nothing to complain about", shop().create(&dns01())),
+        ("no problems", shop().create(&dns01())),
         ("two issuers at once", shop().cert_manager("issuer", "ca").create(&none)),
         ("an issuer without a name", istio("shop").cert_manager("issuer", "").create(&none)),
-        ("a kind beside cluster-issuer", shop().cert_manager("issuer-kind", "Issuer").create(&none)),
+        ("issuer-kind together with cluster-issuer", shop().cert_manager("issuer-kind", "Issuer").create(&none)),
         ("a duration in days", shop().cert_manager("duration", "90d").create(&dns01())),
-        ("addresses with a blank", web().cert_manager("ip-sans", "192.0.2.1, 192.0.2.2").create(&http01())),
+        ("IP addresses with a space", web().cert_manager("ip-sans", "192.0.2.1, 192.0.2.2").create(&http01())),
         (
-            "renewed before it is issued",
+            "a renewal before the certificate is issued",
             shop().cert_manager("duration", "24h").cert_manager("renew-before", "48h").create(&letsencrypt(
                 cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}})),
             )),
         ),
         (
-            "a Secret's name that no Secret can have",
+            "an invalid name of a Secret",
             web().with("/spec/listeners/0/tls/certificateRefs/0/name", json!("Web_TLS")).create(&dns01()),
         ),
-        ("a gateway that nobody knows", {
+        ("an unknown gateway", {
             shop().selector(json!({"istio": "preview"})).settings(gateways_elsewhere()).create(&dns01())
         }),
         ("a typo in the issuer's name", web().create(&none)),
@@ -115,7 +115,7 @@ fn situations() -> Vec<(&'static str, Response)> {
             "an Issuer that is a ClusterIssuer",
             istio("shop").cert_manager("issuer", "letsencrypt").create(&dns01()),
         ),
-        ("an Issuer beside the Gateway, while its Secrets are read elsewhere", {
+        ("an Issuer in the Gateway's namespace, while its Secrets are read elsewhere", {
             let cluster = TestCluster::default().object(issuer("team-a", "ca").ready());
             istio("shop").cert_manager("issuer", "ca").settings(gateways_elsewhere()).create(&cluster)
         }),
@@ -127,9 +127,9 @@ fn situations() -> Vec<(&'static str, Response)> {
             );
             shop().create(&letsencrypt(failed))
         }),
-        ("an issuer that was created just now", shop().create(&letsencrypt(cluster_issuer("letsencrypt")))),
+        ("an issuer that was just created", shop().create(&letsencrypt(cluster_issuer("letsencrypt")))),
         (
-            "an issuer that was edited just now",
+            "an issuer that was just edited",
             shop().create(&letsencrypt(cluster_issuer("letsencrypt").ready().generations(3, 2))),
         ),
         ("an issuer of another group", {
@@ -138,11 +138,11 @@ fn situations() -> Vec<(&'static str, Response)> {
             gateway.cert_manager("issuer-group", "awspca.cert-manager.io").create(&none)
         }),
         (
-            "a policy without the grant",
+            "a policy without the grant for lookups",
             shop().create(&failing("ClusterIssuer", "letsencrypt", LookupError::NotGranted(Grant::Resource))),
         ),
         (
-            "a policy server without RBAC",
+            "a policy server without the right to read issuers",
             shop().create(&failing("ClusterIssuer", "letsencrypt", LookupError::Forbidden)),
         ),
         ("an API server that is down", {
@@ -150,7 +150,7 @@ fn situations() -> Vec<(&'static str, Response)> {
             shop().create(&failing("ClusterIssuer", "letsencrypt", error))
         }),
         ("a wildcard and HTTP-01", host(shop(), "*.shop.example.com").create(&http01())),
-        ("a host in no zone of the solvers", {
+        ("a host outside the zones of the solvers", {
             let zone = |zone| json!({"selector": {"dnsZones": [zone]}, "dns01": {"cloudDNS": {}}});
             shop().create(&solving(json!([zone("example.org"), zone("example.net")])))
         }),
@@ -158,9 +158,9 @@ fn situations() -> Vec<(&'static str, Response)> {
             "a solver for other labels",
             shop().create(&solving(json!([{"selector": {"matchLabels": {"team": "a"}}, "dns01": {}}]))),
         ),
-        ("a common name that is no host", web().cert_manager("common-name", "My Shop").create(&dns01())),
-        ("a wildcard over a top-level domain", host(shop(), "*.com").create(&dns01())),
-        ("the same of a CA of one's own", {
+        ("a common name that is not a host", web().cert_manager("common-name", "My Shop").create(&dns01())),
+        ("a wildcard for a top-level domain", host(shop(), "*.com").create(&dns01())),
+        ("a wildcard for a top-level domain, signed by a private CA", {
             let ca = cluster_issuer("letsencrypt").ready().spec(json!({"ca": {"secretName": "ca"}}));
             host(shop(), "*.corp").create(&letsencrypt(ca))
         }),
@@ -168,7 +168,7 @@ fn situations() -> Vec<(&'static str, Response)> {
             let hosts: Vec<String> = (0..101).map(|i| format!("h{i}.example.com")).collect();
             shop().with("/spec/servers/0/hosts", json!(hosts)).create(&dns01())
         }),
-        ("what Let's Encrypt leaves out", {
+        ("annotations that Let's Encrypt ignores", {
             let gateway =
                 shop().cert_manager("duration", "2400h").cert_manager("subject-organizations", "Shop");
             gateway.cert_manager("usages", "server auth,client auth").create(&dns01())
@@ -178,7 +178,7 @@ fn situations() -> Vec<(&'static str, Response)> {
             "HTTP-01 through another controller",
             shop().create(&solving(json!([{"http01": {"ingress": {"class": "nginx"}}}]))),
         ),
-        ("a self-signed issuer where that is refused", {
+        ("a self-signed issuer, with the rule on", {
             let own = cluster_issuer("letsencrypt").ready().spec(json!({"selfSigned": {}}));
             shop().settings(json!({"rules": {"self-signed": "reject"}})).create(&letsencrypt(own))
         }),
@@ -196,19 +196,19 @@ fn situations() -> Vec<(&'static str, Response)> {
             let cluster = dns01().answer(&gateway("team-a", "web"), Err(LookupError::Forbidden));
             listener_set("extra").create(&cluster)
         }),
-        ("several faults at once", {
+        ("several problems at once", {
             let gateway = host(shop(), "*.shop.example.com").cert_manager("common-name", "Shop");
             redirecting(gateway).cert_manager("privatekey-size", "4096").create(&http01())
         }),
-        ("an update that leaves an old fault", {
+        ("an update that keeps an existing problem", {
             let old = host(shop(), "*.shop.example.com");
             old.clone().annotation("a", "b").update_from(&old, &http01())
         }),
-        ("the same for Gateway API", {
+        ("an update that keeps an existing problem, Gateway API", {
             let old = web().with("/spec/listeners/0/hostname", json!("*.shop.example.com"));
             old.clone().annotation("a", "b").update_from(&old, &http01())
         }),
-        ("an update that brings a new one", {
+        ("an update with a new problem", {
             host(shop(), "*.shop.example.com").update_from(&shop(), &http01())
         }),
         ("a server without mode", shop().with("/spec/servers/0/tls", json!({"credentialName": "shop-tls"})).create(&dns01())),
@@ -222,11 +222,11 @@ fn situations() -> Vec<(&'static str, Response)> {
             "a credential on a server without TLS",
             shop().push("/spec/servers", server(80, "HTTP", json!({"credentialName": "b-tls"}))).create(&dns01()),
         ),
-        ("a credential of client CAs", named("shop-cacert").create(&dns01())),
+        ("a credential that is a client CA", named("shop-cacert").create(&dns01())),
         ("a credential in another namespace", named("kubernetes://team-b/shop-tls").create(&dns01())),
-        ("a credential of istiod's own", named("cacerts").create(&dns01())),
-        ("a credential from a socket", named("sds://vault").create(&dns01())),
-        ("no host but any", host(shop(), "*").create(&dns01())),
+        ("a credential that istiod uses itself", named("cacerts").create(&dns01())),
+        ("a credential of an external SDS provider", named("sds://vault").create(&dns01())),
+        ("only the host *", host(shop(), "*").create(&dns01())),
         (
             "client certificates and an ACME issuer",
             shop().with("/spec/servers/0/tls/mode", json!("MUTUAL")).create(&dns01()),
@@ -238,7 +238,7 @@ fn situations() -> Vec<(&'static str, Response)> {
             web().push("/spec/listeners", listener).create(&dns01())
         }),
         (
-            "nothing that could be issued",
+            "a Gateway that needs no certificate",
             web().with("/spec/listeners/0/tls/mode", json!("Passthrough")).create(&dns01()),
         ),
         ("a Secret of another Gateway", {
@@ -246,26 +246,26 @@ fn situations() -> Vec<(&'static str, Response)> {
             shop().create(&dns01().object(taken))
         }),
         (
-            "a Secret of nobody's, Gateway API",
+            "a Secret of a Certificate without owner, Gateway API",
             web().create(&dns01().object(certificate("team-a", "web-tls"))),
         ),
         (
-            "Certificates that may not be read",
+            "Certificates that the policy may not read",
             shop().create(&dns01().answer(
                 &certificate("team-a", "shop-tls").reference(),
                 Err(LookupError::NotGranted(Grant::Resource)),
             )),
         ),
         (
-            "an annotation that steers the solver",
+            "an annotation that configures the solver",
             shop().annotation("acme.cert-manager.io/http01-override-ingress-name", "other").create(&http01()),
         ),
         (
-            "an annotation of Istio's own",
+            "an annotation that is internal to Istio",
             shop().annotation("internal.istio.io/gateway-semantics", "gateway").create(&dns01()),
         ),
         (
-            "a tenant that asks for too much",
+            "a tenant that asks for more than it may have",
             host(shop(), "shop.team-b.example.com")
                 .with("/spec/servers/0/tls/credentialName", json!("team-b-tls"))
                 .cert_manager("private-key-algorithm", "Ed25519")
@@ -286,7 +286,7 @@ fn situations() -> Vec<(&'static str, Response)> {
                 .create(&dns01()),
         ),
         (
-            "a tenant without certificates that serves another one's Secret",
+            "a Gateway without issuer that serves another tenant's Secret",
             istio("shop").with("/spec/servers/0/tls/credentialName", json!("team-b-tls")).tenant(tenant()).create(&none),
         ),
         (
@@ -299,7 +299,7 @@ fn situations() -> Vec<(&'static str, Response)> {
                 .settings(json!({"tenants": [{"name": "b", "namespaces": ["team-b"], "issuers": [], "dns_names": []}]}))
                 .create(&dns01()),
         ),
-        ("a tenant that cannot be told", {
+        ("a tenant that cannot be determined", {
             let selected = json!({"match_labels": {"tenant": "b"}});
             let tenant = json!({"name": "b", "namespace_selector": selected, "issuers": [], "dns_names": []});
             let namespace = ObjectRef {
@@ -311,19 +311,19 @@ fn situations() -> Vec<(&'static str, Response)> {
             let cluster = dns01().answer(&namespace, Err(LookupError::Forbidden));
             shop().settings(json!({"tenants": [tenant]})).create(&cluster)
         }),
-        ("another namespace's Issuer without tenants", {
+        ("an Issuer in another namespace, without tenants", {
             let cluster = TestCluster::default().object(issuer("istio-system", "ca").ready());
             istio("shop").cert_manager("issuer", "ca").settings(gateways_elsewhere()).create(&cluster)
         }),
         (
-            "a name that the Gateway does not serve, where that is refused",
+            "a name that the Gateway does not serve, with the rule on",
             shop()
                 .cert_manager("alt-names", "www.example.com")
                 .settings(json!({"rules": {"name-not-served": "reject"}}))
                 .create(&dns01()),
         ),
         (
-            "a user who may not create Certificates, where that is refused",
+            "a user who may not create Certificates, with the rule on",
             shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&dns01()),
         ),
         (
@@ -393,12 +393,12 @@ fn situations() -> Vec<(&'static str, Response)> {
                 .with("/spec/listeners/0/tls/certificateRefs/0/group", json!("core"))
                 .create(&dns01())
         }),
-        ("a field of another type", shop().with("/spec/servers", json!("all")).create(&none)),
+        ("a field of the wrong type", shop().with("/spec/servers", json!("all")).create(&none)),
         (
-            "settings with two mistakes",
+            "settings with two problems",
             shop().settings(json!({"acme_wildcards": "http01", "rule": {}})).create(&none),
         ),
-        ("an issuer's name that no issuer can have", istio("shop").cert_manager("issuer", "CA").create(&none)),
+        ("an invalid name of an issuer", istio("shop").cert_manager("issuer", "CA").create(&none)),
         ("a ClusterIssuer that is an Issuer", {
             let cluster = TestCluster::default().object(issuer("team-a", "letsencrypt").ready());
             shop().create(&cluster)
@@ -417,7 +417,7 @@ fn situations() -> Vec<(&'static str, Response)> {
             let cluster = dns01().may_create("jane", "team-a", Err(LookupError::Forbidden));
             shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&cluster)
         }),
-        ("an access review without answer", {
+        ("an access review without an answer", {
             let error = LookupError::Unavailable("connection refused".into());
             let cluster = dns01().may_create("jane", "team-a", Err(error));
             shop().user("jane").settings(json!({"rules": {"issuer-no-permission": "reject"}})).create(&cluster)
@@ -494,7 +494,7 @@ fn situations() -> Vec<(&'static str, Response)> {
                 )
                 .create(&dns01())
         }),
-        ("names that a tenant may not have", {
+        ("names that a tenant may not use", {
             let hosts = ["*", "192.0.2.1", "a.example.com,b.example.com", "*.x.example.com"];
             let gateway = shop().with("/spec/servers/0/hosts", json!(hosts));
             let gateway = gateway.cert_manager("common-name", "Team B");
@@ -504,13 +504,13 @@ fn situations() -> Vec<(&'static str, Response)> {
                 .collect();
             gateway.tenant(json!({"dns_names": dns_names, "common_names": ["Team A *"]})).create(&dns01())
         }),
-        ("a credential from which istiod reads no Secret", {
+        ("a credential that is not a Secret", {
             istio("shop")
                 .with("/spec/servers/0/tls/credentialName", json!("vault://shop-tls"))
                 .tenant(json!({}))
                 .create(&none)
         }),
-        ("certificate files and a tenant with Secrets", {
+        ("certificate files, with a tenant that has a list of Secrets", {
             let tls = json!({"mode": "SIMPLE", "serverCertificate": "/tls.crt", "privateKey": "/tls.key"});
             istio("shop").with("/spec/servers/0/tls", tls).tenant(tenant()).create(&none)
         }),
@@ -625,11 +625,11 @@ fn situations() -> Vec<(&'static str, Response)> {
 fn written(situations: &[(&str, Response)]) -> String {
     let mut text = String::from("Generated from crates/gateway-rules/src/messages.rs (`make update`).\n");
     for (situation, answer) in situations {
-        let verdict = match answer.code {
+        let result = match answer.code {
             None => "accepted".to_owned(),
             Some(code) => format!("rejected, code {code}"),
         };
-        writeln!(text, "\n## {situation}\n{verdict}").unwrap();
+        writeln!(text, "\n## {situation}\n{result}").unwrap();
         for line in answer.message.iter().flat_map(|message| message.lines()) {
             writeln!(text, "  {line}").unwrap();
         }
@@ -641,7 +641,7 @@ fn written(situations: &[(&str, Response)]) -> String {
 }
 
 #[test]
-fn messages_are_as_they_were_read() {
+fn messages_are_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages.txt");
     let text = written(&situations());
     if std::env::var_os("UPDATE_MESSAGES").is_some() {
@@ -649,7 +649,7 @@ fn messages_are_as_they_were_read() {
     }
     let read = std::fs::read_to_string(&path).unwrap_or_default();
     for (read, written) in read.split("\n## ").zip(text.split("\n## ")) {
-        assert_eq!(written, read, "read it, then: make update");
+        assert_eq!(written, read, "tests/messages.txt is not up to date: make update, then read the diff");
     }
     assert_eq!(text.lines().count(), read.lines().count(), "a situation is missing in tests/messages.txt");
 }

@@ -1,8 +1,8 @@
 //! The Secrets that a Gateway names, and the hosts that it serves with them.
 //!
-//! For an Istio Gateway these are the ones of every server that names a credential or a certificate
-//! file, annotated or not: it serves any Secret in its gateway's namespace by naming it. For the
-//! other kinds they are the ones of every listener that some version of cert-manager, under some
+//! For an Istio Gateway, these are those of every server that names a credential or a certificate file,
+//! with or without an issuer annotation: it serves any Secret in its gateway's namespace by naming it.
+//! For the other kinds, they are those of every listener that any version of cert-manager, with any
 //! flags, issues for.
 
 use std::collections::BTreeSet;
@@ -16,11 +16,11 @@ use certificate_shim::plan::SecretName;
 
 use crate::context::Context;
 
-/// The most credentials of one server that its hosts are counted for: a pair of certificates and a
-/// CA. Istio's CRD rejects more.
+/// The maximum number of credentials of one server for which its hosts are counted: two certificates
+/// and a CA. Istio's CRD rejects more.
 const OF_ONE_SERVER: usize = 3;
 
-/// The longest DNS name, in bytes.
+/// The maximum length of a DNS name, in bytes.
 pub const LONGEST_NAME: usize = 253;
 
 /// Hosts, lower-cased, each with a Secret that it is served with, as [`served_with`] writes them.
@@ -45,7 +45,7 @@ fn names_certificate(server: &Server<'_>) -> bool {
         || server.tls.as_ref().is_some_and(|tls| !tls.certificate_files.is_empty())
 }
 
-/// The credentials that a server names, with their fields, whatever its protocol and mode.
+/// The credentials that a server names, with their fields, for any protocol and mode.
 fn credentials<'a>(server: &Server<'a>) -> Vec<(String, &'a str)> {
     let mut named = Vec::new();
     let Some(tls) = &server.tls else { return named };
@@ -91,7 +91,7 @@ fn secrets_of_listener<'g>(
 pub enum Named<'a> {
     /// A Secret of that name, in one of these namespaces.
     Secret(&'a str, Vec<SecretName>),
-    /// A text from which istiod reads no Secret, nor anything else that is known.
+    /// A text from which istiod reads neither a Secret nor anything else that is known.
     Unreadable(&'a str),
 }
 
@@ -122,8 +122,8 @@ pub fn each_secret(context: &Context<'_>, report: &mut dyn FnMut(&dyn fmt::Displ
     }
 }
 
-/// Calls `report` with every host, lower-cased: its place, and the Secrets that it is served with.
-/// `*` of an Istio Gateway is among them.
+/// Calls `report` with every host, lower-cased: its place, and the Secrets that it is served with. This
+/// includes `*` of an Istio Gateway.
 pub fn each_host(context: &Context<'_>, report: &mut dyn FnMut(&str, Place, &[SecretName])) {
     let gateway = context.gateway;
     let Spec::Servers { servers, .. } = &gateway.spec else {
@@ -159,14 +159,14 @@ pub fn served(context: &Context<'_>) -> Served {
     served
 }
 
-/// Whether a common name reads as a host: at least two labels of the characters of hosts.
+/// Whether a common name looks like a host: at least two labels with valid characters.
 pub fn is_host_like(name: &str) -> bool {
     let in_hosts = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
     name.contains('.') && name.chars().all(in_hosts)
 }
 
-/// Whether `has` has the name or a wildcard above it: at any depth, as Gateways serve them. `*` covers
-/// every name.
+/// Whether `has` is true for the name or a wildcard above it, at any depth, as Gateways serve them. `*`
+/// covers every name.
 pub fn covers(has: &dyn Fn(&str) -> bool, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let mut rest = name.as_str();

@@ -10,9 +10,9 @@ use crate::text::{one_line, quote, shorten};
 /// The owner of a Certificate, as seen from a Gateway that asks for its Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// The Gateway, or an earlier one of the same name: uids are not compared.
+    /// This Gateway, or an earlier one of the same name: uids are not compared.
     ThisGateway,
-    /// Another object, described for messages.
+    /// Another object, as described in messages.
     Other(String),
     /// None.
     None,

@@ -1,4 +1,4 @@
-//! The parent of a ListenerSet: the Gateway that it takes its issuer over from.
+//! The parent of a ListenerSet: the Gateway that it inherits its issuer from.
 
 use certificate_shim::gateway::{Gateway, GatewayKind, Metadata};
 use certificate_shim::listener_set::inherit;
@@ -7,14 +7,14 @@ use crate::lookup::{GATEWAY_API_VERSION, Known, LookupError, ObjectRef, Outcome}
 
 /// The parent as one state of the ListenerSet sees it.
 pub struct Parent {
-    /// What was looked up.
+    /// The object that was looked up.
     pub object: ObjectRef,
     /// The result; `None` if this is the old state and the new one did not ask.
     pub outcome: Option<Outcome>,
 }
 
-/// The parent that a ListenerSet names, if this is one. cert-manager goes by namespace and name
-/// alone, whatever group and kind the reference has (`ProcessItem` in
+/// The parent that a ListenerSet names, if this is one. cert-manager uses only the namespace and name of
+/// the reference, and ignores its group and kind (`ProcessItem` in
 /// certificate-shim/listenerset/controller.go).
 pub fn reference(set: &Gateway<'_>) -> Option<ObjectRef> {
     let named = set.parent_ref.as_ref();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_inherited_even_beside_an_issuer_of_its_own() {
+    fn the_kind_is_inherited_even_with_its_own_issuer() {
         let parent = with(gateway_api("web"), &[("issuer-kind", "ClusterIssuer")]);
         let cluster = TestCluster::default().object(cluster_issuer("le").ready()).object(parent);
         let set = with(listener_set("extra"), &[("issuer", "le"), ("issuer-kind", "Issuer")]);

@@ -1,4 +1,4 @@
-//! The ratchet: an update is not rejected for what the object already had.
+//! The ratchet: an update is not rejected for problems that the object already had.
 //!
 //! A finding becomes a warning only if the old object has a finding of the same rule about the same
 //! subject, for the same Certificate and under the same issuer. A finding that names no Certificate
@@ -18,7 +18,7 @@ use crate::finding::{Finding, Level};
 use crate::named::Served;
 use crate::rules;
 
-/// Lowers to warnings what the old object already had; whether there was anything to lower.
+/// Turns findings that the old object already had into warnings. Returns whether there were any.
 pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
     if new.issuer != old.issuer {
         return false;
@@ -68,8 +68,8 @@ fn is_served_within(new: &Served, old: &Served) -> bool {
     })
 }
 
-/// Whether each Certificate has one in the old plan that asks for at least the same names and for
-/// the same of everything else. Labels and places do not count.
+/// Whether each Certificate has one in the old plan with at least the same names, and with the same
+/// values in all other fields. Labels and places are not compared.
 fn is_within(new: &Plan, old: &Plan) -> bool {
     let Some((new_template, old_template)) = new.template().zip(old.template()) else {
         return new.certificates.is_empty();
@@ -208,7 +208,7 @@ mod tests {
         gateway_api("web").cert_manager("cluster-issuer", "le").settings(settings)
     }
 
-    /// What is wrong with the object as a whole stays a warning only while nothing new is asked for.
+    /// A finding about the object as a whole stays a warning only if the update asks for nothing new.
     #[rstest]
     #[case::a_label(json!({"/metadata/labels": {"app.kubernetes.io/version": "2"}}), true)]
     #[case::a_name_less(json!({"cert-manager.io/alt-names": "a.example.com"}), true)]

@@ -1,4 +1,4 @@
-//! The admission request that a Kubewarden host hands to a policy, read leniently and no further than
+//! The admission request that a Kubewarden host passes to a policy, read leniently and no further than
 //! needed: most requests are about objects that no rule checks.
 
 use std::fmt;
@@ -12,17 +12,17 @@ use serde_json::value::RawValue;
 
 use crate::lookup::User;
 
-/// Why a payload cannot be checked. Its text names a place, and repeats nothing of the payload.
+/// The reason why a payload cannot be checked. Its text names a place, and repeats nothing of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// Not JSON: the line and column where it ends to be.
+    /// Not JSON: the line and column of the first error.
     Json {
         /// Counted from 1.
         line: usize,
         /// Counted from 1.
         column: usize,
     },
-    /// A field of another type than the API gives it.
+    /// A field of another type than the API defines.
     Field(Malformed),
     /// A CREATE or UPDATE without an object.
     NoObject,
@@ -59,7 +59,7 @@ impl From<Utf8Error> for Unreadable {
     }
 }
 
-/// What is asked of the API server.
+/// The operation of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// CREATE.
@@ -71,13 +71,13 @@ pub enum Operation {
 /// The part of an admission request that the policy reads.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The kind; `None` if it is not ours.
+    /// The kind; `None` if the policy does not check it.
     pub kind: Option<GatewayKind>,
     /// The operation; `None` for DELETE and CONNECT, which are not checked.
     pub operation: Option<Operation>,
     /// The request is about a subresource such as `status`.
     pub is_subresource: bool,
-    /// The namespace; the object may leave its own out.
+    /// The namespace; the object can omit its own.
     pub namespace: String,
     /// The new state of the object.
     pub object: Option<Object<'a>>,
@@ -128,7 +128,7 @@ impl<'a> Request<'a> {
     /// The user; `None` if the request does not name one, as in background audits.
     ///
     /// # Errors
-    /// `userInfo` has another type than the API gives it.
+    /// `userInfo` has another type than the API defines.
     pub fn user(&self) -> Result<Option<User>, Unreadable> {
         let user = self.request.user()?;
         let read = || {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_is_not_ours() {
+    fn absent_fields_are_not_checked() {
         let request = Request::decode(b"{}").unwrap();
         assert_eq!((request.kind, request.operation, request.settings), (None, None, ""));
     }

@@ -1,4 +1,4 @@
-//! The response to a request: what the API client reads, and what audit logs and tools read.
+//! The response to a request: for the API client, for audit logs and for tools.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -14,13 +14,13 @@ use crate::text::shorten;
 const LINE: usize = 1024;
 /// The most bytes of the findings in the message.
 const MESSAGE: usize = 8 * 1024;
-/// The most characters of one warning: what the API server passes on whole.
+/// The most characters of one warning that the API server does not truncate.
 pub const WARNING: usize = 256;
-/// The most warnings; the API server drops what exceeds 4 KiB together.
+/// The most warnings; the API server drops those beyond 4 KiB in total.
 pub const WARNINGS: usize = 15;
 /// The most bytes of one audit annotation.
 const AUDIT: usize = 4 * 1024;
-/// The fewest characters that are left of a problem, however long its path and help are.
+/// The fewest characters of a problem that are shown, however long its path and help are.
 const PROBLEM: usize = 24;
 
 /// The page that documents the rules, each under its id.
@@ -32,7 +32,7 @@ pub const RULES: &str =
 pub struct Response {
     /// Whether the request is accepted.
     pub accepted: bool,
-    /// Why not: one line for each finding.
+    /// The reason of a rejection: one line for each finding.
     pub message: Option<String>,
     /// The HTTP code of a rejection.
     pub code: Option<u16>,
@@ -40,7 +40,7 @@ pub struct Response {
     pub mutated_object: Option<Value>,
     /// `findings`, `issuer`, `secrets` and `settings`; empty if nothing was checked.
     pub audit_annotations: Vec<(&'static str, String)>,
-    /// Warnings of an accepted request, and those beside a rejection.
+    /// Warnings, with an accepted or a rejected request.
     pub warnings: Vec<String>,
 }
 
@@ -144,8 +144,8 @@ fn lines<'f>(findings: impl Iterator<Item = &'f Finding>, most: usize) -> (Vec<S
     (lines, cut)
 }
 
-/// `rule: path: problem. Help.` If it is too long, the problem is shortened, never the help. What was
-/// accepted as an exception gives that reason instead of a help.
+/// `rule: path: problem. Help.` If it is too long, the problem is shortened, never the help. A finding
+/// that an exception accepts has the exception's reason instead of a help.
 fn line(finding: &Finding, help: &str, most: usize) -> String {
     let rule = finding.rule;
     let end = match &finding.exception {
@@ -188,7 +188,7 @@ fn message(rejects: &[&Finding], help: &str) -> String {
     lines.join("\n")
 }
 
-/// Each warning once; if there are too many, the last one is kept, which can be about all.
+/// Each warning once. If there are too many, the last one is kept, because it can be about all of them.
 fn bounded(mut lines: Vec<String>) -> Vec<String> {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     lines.retain(|line| seen.insert(line.clone()));

@@ -1,4 +1,4 @@
-//! What a rule is, and how it reports what it finds.
+//! The definition of a rule, and how it reports its findings.
 
 use certificate_shim::plan::SecretName;
 
@@ -11,18 +11,18 @@ pub struct Rule {
     pub id: &'static str,
     /// Its level unless settings change it.
     pub level: Level,
-    /// Why its findings reject.
+    /// The reason why its findings reject.
     pub cause: Cause,
     /// Which Gateways it checks.
     pub applies_to: AppliesTo,
-    /// It needs what only a request has, so the controller leaves it out.
+    /// It needs data that only a request has, so the controller does not run it.
     pub is_for_admission: bool,
     /// Neither settings nor the state of an update's old object change its level.
     pub is_fixed: bool,
-    /// Its findings are about the object as a whole: an update keeps them only if it asks for
-    /// nothing new.
+    /// Its findings are about the object as a whole: in an update they become warnings only if it asks
+    /// for nothing new.
     pub is_about_whole: bool,
-    /// Reports what it finds.
+    /// Reports its findings.
     pub check: Check,
 }
 
@@ -34,18 +34,19 @@ pub type Check = fn(&Context<'_>, &mut Findings<'_>);
 pub enum AppliesTo {
     /// Those with an issuer annotation, their own or an inherited one.
     Annotated,
-    /// Those, and ListenerSets of tenants: a parent can name an issuer for them at any time.
+    /// Those with an issuer annotation, and ListenerSets of tenants: a parent can name an issuer for them at
+    /// any time.
     Planned,
-    /// All that reach the rules.
+    /// All Gateways that are checked.
     All,
 }
 
-/// Who runs the rules.
+/// The front end that runs the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// The policy, about an object on its way in.
+    /// The policy, for an object in an admission request.
     Admission,
-    /// The controller, about an object in the cluster.
+    /// The controller, for an object in the cluster.
     Controller,
 }
 
@@ -74,12 +75,12 @@ impl Rule {
         Rule { level: Level::Off, ..Rule::reject(id, check) }
     }
 
-    /// It rejects what the owner of the object may not have.
+    /// It rejects what the tenant or user may not have.
     pub const fn forbidden(self) -> Self {
         Rule { cause: Cause::Forbidden, ..self }
     }
 
-    /// It rejects because a question could not be answered.
+    /// It rejects because a lookup failed.
     pub const fn undetermined(self) -> Self {
         Rule { cause: Cause::Undetermined, ..self }
     }
@@ -120,7 +121,7 @@ impl Rule {
     }
 }
 
-/// The most findings of one rule that have texts. More say nothing new to a person.
+/// The most findings of one rule that have texts. More would not help a person.
 pub const TEXTS: usize = 100;
 
 /// Collects the findings of one rule.
@@ -157,13 +158,13 @@ impl<'f> Findings<'f> {
         })
     }
 
-    /// Whether further findings have no texts, so that making them is of no use.
+    /// Whether further findings have no texts, so that there is no need to make them.
     pub fn is_full(&self) -> bool {
         self.count >= TEXTS
     }
 
-    /// [`Findings::report_each`] with texts (path, problem, help) that are made only if they are shown:
-    /// for what a Gateway can have thousands of.
+    /// Like [`Findings::report_each`], but the texts (path, problem, help) are made only if they are shown:
+    /// for problems that a Gateway can have by the thousand.
     pub fn report_each_with(
         &mut self,
         secrets: &[SecretName],

@@ -1,5 +1,5 @@
-//! The credentials that an Istio Gateway's servers name, and why a server or listener of a Gateway
-//! gets no Certificate.
+//! The credentials that an Istio Gateway's servers name, and the reasons why a server or listener gets no
+//! Certificate.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl Named<'_> {
     }
 }
 
-/// Every credential that the servers of an Istio Gateway name; none for other Gateways.
+/// Every credential that the servers of an Istio Gateway name; empty for other Gateways.
 pub fn credentials<'a>(context: &Context<'a>) -> Vec<Named<'a>> {
     let Spec::Servers { servers, .. } = &context.gateway.spec else { return Vec::new() };
     servers.iter().enumerate().flat_map(|(index, server)| credentials_of(index, server)).collect()
@@ -75,27 +75,27 @@ pub fn faults<'c>(context: &'c Context<'_>, mut report: impl FnMut(&'c ServerFau
 pub struct Unissued {
     /// Its path.
     pub path: String,
-    /// What tells it from the others of the Gateway, wherever it is in the list.
+    /// Identifies it within the Gateway, independent of its position in the list.
     pub id: String,
-    /// `the listener "https"`
+    /// Its name in messages: `the listener "https"`
     pub label: String,
-    /// Why it gets none.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// Why a server or listener gets no Certificate.
+/// The reason why a server or listener gets no Certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It terminates TLS, and neither a Secret nor anything else provides its certificate.
+    /// It terminates TLS, but neither a Secret nor anything else provides its certificate.
     NoSecret,
     /// Another rule reports the reason.
     Reported,
-    /// It is not a mistake by itself: a clause about it.
+    /// The reason is not an error by itself: a clause that describes it.
     Clause(String),
 }
 
 /// Every server or listener of a Gateway that gets no Certificate at all. Empty for a manifest without
-/// `spec`, and for a placement that is not known: then `gateway-namespace-unknown` reports that.
+/// `spec`, and for an unknown placement, which `gateway-namespace-unknown` reports.
 pub fn unissued(context: &Context<'_>) -> Vec<Unissued> {
     let gateway = context.gateway;
     if context.placement.is_empty() || !context.plan.certificates.is_empty() {
@@ -173,8 +173,8 @@ fn unissued_listener(
     }
 }
 
-/// Whether a listener that terminates TLS has neither `certificateRefs` nor `options`, through which
-/// gateways offer other sources of certificates.
+/// Whether a listener that terminates TLS has neither `certificateRefs` nor `options`, which gateways
+/// use for other sources of certificates.
 pub fn names_no_certificate(listener: &Listener<'_>) -> bool {
     listener.tls.as_ref().is_none_or(|tls| {
         matches!(tls.mode, None | Some("Terminate"))

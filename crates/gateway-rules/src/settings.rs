@@ -1,4 +1,4 @@
-//! The policy's settings: what they may say, and everything that is wrong with them at once.
+//! The policy's settings. All problems in them are reported at once.
 
 mod fields;
 mod fingerprint;
@@ -25,29 +25,29 @@ use tenants::Tenant;
 
 pub use fingerprint::fingerprint;
 
-/// What this policy does with a request.
+/// The role of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {
-    /// Adds the default issuer, then judges.
+    /// Adds the default issuer, then checks.
     #[default]
     Both,
-    /// Adds the default issuer and judges nothing: for a mutating policy beside a validating one.
+    /// Adds the default issuer and checks nothing: for a mutating policy next to a validating one.
     Default,
-    /// Judges and never patches: for validating policies and policy groups, which refuse patches.
+    /// Checks and never patches: for validating policies and policy groups, which reject patches.
     Validate,
 }
 
 /// When an unannotated Gateway gets the default issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DefaultWhen {
-    /// Only where `kubernetes.io/tls-acme` is true.
+    /// Only if `kubernetes.io/tls-acme` is true.
     #[default]
     TlsAcme,
     /// Unless `kubernetes.io/tls-acme` is false.
     Always,
 }
 
-/// The issuer that Gateways get which name none.
+/// The issuer for Gateways that name none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefaultIssuer {
     /// The issuer.
@@ -58,7 +58,7 @@ pub struct DefaultIssuer {
     pub on_update: bool,
 }
 
-/// How an issuer kind is scoped.
+/// The scope of an issuer kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Its objects live in namespaces.
@@ -76,11 +76,11 @@ pub struct IssuerKind {
     pub kind: String,
     /// Group and version, as in an object's `apiVersion`.
     pub api_version: String,
-    /// Where its objects live.
+    /// The scope of its objects.
     pub scope: Scope,
 }
 
-/// How cert-manager's own issuers are looked up: the version that 1.21 serves.
+/// The version in which cert-manager's own issuers are looked up: the one that 1.21 serves.
 pub const CERT_MANAGER_API_VERSION: &str = "cert-manager.io/v1";
 
 /// How cluster objects are looked up.
@@ -94,14 +94,14 @@ pub struct LookupSettings {
     pub list: Lists,
 }
 
-/// The kinds that are listed, where the platform grants it. Without them no list call is ever made.
+/// The kinds that are listed. The platform must grant them. By default nothing is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lists {
-    /// Certificates, by namespace: whose Secret is it, whatever the Certificate's name.
+    /// Certificates, by namespace: to find the owner of a Secret even if the Certificate has another name.
     pub certificates: bool,
-    /// Istio Gateways, of the whole cluster: which hosts do others serve.
+    /// Istio Gateways of the whole cluster: to find the hosts that others serve.
     pub gateways: bool,
-    /// Issuers, by namespace, and ClusterIssuers: which one was meant.
+    /// Issuers, by namespace, and ClusterIssuers: to suggest a name that exists.
     pub issuers: bool,
 }
 
@@ -120,39 +120,39 @@ pub struct Exception {
     pub gateways: Globs,
     /// Ids of the rules.
     pub rules: Vec<String>,
-    /// Why; it is part of the warning.
+    /// The reason, which is part of the warning.
     pub reason: String,
 }
 
-/// All settings. `{}` is sound: the defaults of every field.
+/// All settings. `{}` is valid: every field has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// What the policy does.
+    /// The role of the policy.
     pub role: Role,
     /// The default issuer, if there is one.
     pub default_issuer: Option<DefaultIssuer>,
     /// Levels that differ from the rules' own, by rule id.
     pub levels: BTreeMap<String, Level>,
-    /// Findings that are warnings all the same.
+    /// Findings that become warnings.
     pub exceptions: Vec<Exception>,
-    /// The platform team's text or address at the end of every rejection; empty if there is none.
+    /// The platform team's line at the end of every rejection; empty for none.
     pub help: String,
-    /// Whether faults that an object already had refuse its update too.
+    /// Whether an update is rejected for problems that the object already had.
     pub reject_existing_violations: bool,
     /// How cluster objects are looked up.
     pub lookups: LookupSettings,
-    /// Whether the CA lets HTTP-01 validate a wildcard; most want DNS-01 for it.
+    /// Whether the CA accepts HTTP-01 for wildcards. Most CAs require DNS-01.
     pub http01_wildcards: bool,
     /// Issuers of other groups than cert-manager's that may be looked up.
     pub issuer_kinds: Vec<IssuerKind>,
-    /// The gateway Pods and their namespaces; absent means that each Istio Gateway's Secrets are
-    /// read in its own namespace.
+    /// The gateway Pods and their namespaces; if `None`, each Istio Gateway's Secrets are read in its own
+    /// namespace.
     pub gateway_namespaces: Option<Vec<GatewayNamespace>>,
-    /// How the platform runs cert-manager and the controller, as far as plans depend on it.
+    /// The configuration of cert-manager and the controller that plans depend on.
     pub plan: Options,
-    /// The tenants; the first one that has a Gateway's namespace counts.
+    /// The tenants; the first one that owns the Gateway's namespace counts.
     pub tenants: Vec<Tenant>,
-    /// Whether namespaces of no tenant may have certificates, where there are tenants.
+    /// Whether namespaces of no tenant may have certificates, if there are tenants.
     pub accept_other_namespaces: bool,
 }
 
@@ -160,7 +160,7 @@ impl Settings {
     /// Reads settings.
     ///
     /// # Errors
-    /// Every problem, each with the path of the setting and what may stand there.
+    /// All problems, each with the path of the setting and the fix.
     pub fn read(value: &Value) -> Result<Self, Vec<String>> {
         let problems = Problems::default();
         let mut root = Fields::root(value, &problems);
@@ -225,7 +225,7 @@ impl Settings {
         matches!(self.issuer_kind(reference), Some((_, Scope::Cluster)))
     }
 
-    /// How to look up issuers of that kind; none for a group and kind that nobody told us about.
+    /// How to look up issuers of that kind; `None` for a kind that is not configured.
     pub fn issuer_kind(&self, reference: &IssuerRef) -> Option<(&str, Scope)> {
         let kind = reference.effective_kind();
         if reference.is_own_group() {
@@ -251,7 +251,7 @@ fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
     if let Some(name) = name
         && !is_subdomain(name)
     {
-        fields.problem("name", format!("{} is no object name (RFC 1123 subdomain)", quote(name)));
+        fields.problem("name", format!("{} is not a valid object name (RFC 1123 subdomain)", quote(name)));
     }
     check_issuer_kind(fields, group, kind);
     Some(DefaultIssuer {
@@ -261,17 +261,17 @@ fn default_issuer(fields: &mut Fields<'_>) -> Option<DefaultIssuer> {
     })
 }
 
-/// Reports a kind that its group does not have, and a group that can be none.
+/// Reports a kind that its group does not have, and an invalid group.
 fn check_issuer_kind(fields: &Fields<'_>, group: &str, kind: &str) {
     if group == CERT_MANAGER_GROUP && kind != ISSUER_KIND && kind != CLUSTER_ISSUER_KIND {
         let kind = quote(kind);
         fields.problem(
             "kind",
-            format!("{kind} is no kind of {CERT_MANAGER_GROUP}; use {ISSUER_KIND} or {CLUSTER_ISSUER_KIND}, or give its group"),
+            format!("{kind} is not a kind of {CERT_MANAGER_GROUP}: use {ISSUER_KIND} or {CLUSTER_ISSUER_KIND}, or set group"),
         );
     }
     if !is_subdomain(group) {
-        fields.problem("group", format!("{} is no API group (RFC 1123 subdomain)", quote(group)));
+        fields.problem("group", format!("{} is not a valid API group (RFC 1123 subdomain)", quote(group)));
     }
 }
 
@@ -282,8 +282,8 @@ macro_rules! names {
 }
 for_each_rule!(names);
 
-/// The rules whose level neither settings nor exceptions change: without an answer to their question
-/// the others cannot run.
+/// The rules whose level neither settings nor exceptions can change: if they report anything, the other
+/// rules cannot run.
 pub const FIXED: &[&str] = &["object-too-large", "lookup-failed"];
 
 /// The id of every rule.
@@ -291,10 +291,10 @@ pub fn rule_ids() -> impl Iterator<Item = String> {
     NAMES.iter().map(|name| name.replace('_', "-"))
 }
 
-/// What is wrong with the id of a rule in the settings.
+/// The problem with the id of a rule in the settings; `None` if it is valid.
 fn rule_fault(id: &str) -> Option<String> {
     if FIXED.contains(&id) {
-        return Some("its level cannot be set".to_owned());
+        return Some("the level of this rule cannot be changed".to_owned());
     }
     let settable: Vec<String> = rule_ids().filter(|id| !FIXED.contains(&id.as_str())).collect();
     if settable.iter().any(|known| known == id) {
@@ -303,7 +303,7 @@ fn rule_fault(id: &str) -> Option<String> {
     let settable: Vec<&str> = settable.iter().map(String::as_str).collect();
     Some(match nearest(id, &settable) {
         Some(rule) => format!("unknown rule; did you mean {rule}?"),
-        None => format!("unknown rule; known are {}", settable.join(", ")),
+        None => format!("unknown rule; known rules: {}", settable.join(", ")),
     })
 }
 
@@ -313,7 +313,7 @@ fn levels(root: &mut Fields<'_>) -> BTreeMap<String, Level> {
         let path = format!("rules.{}", shorten(id, 80));
         match (rule_fault(id), Level::parse(level)) {
             (Some(fault), _) => root.problem(&path, fault),
-            (None, None) => root.problem(&path, format!("{} is not one of reject, warn, off", quote(level))),
+            (None, None) => root.problem(&path, format!("{} is not one of: reject, warn, off", quote(level))),
             (None, Some(level)) => {
                 levels.insert(id.to_owned(), level);
             }
@@ -347,7 +347,7 @@ fn help(root: &mut Fields<'_>) -> String {
     help.to_owned()
 }
 
-/// Reports a text that is not one printable line of at most so many characters.
+/// Reports a text that is not one printable line of at most `most` characters.
 fn line_fault(fields: &Fields<'_>, name: &str, text: &str, most: usize) {
     if text.chars().count() > most || text.chars().any(is_unprintable) {
         fields.problem(name, format!("expected one printable line of at most {most} characters"));
@@ -366,7 +366,7 @@ fn lookups(fields: &mut Fields<'_>) -> Option<LookupSettings> {
 fn lists(fields: &mut Fields<'_>) -> Lists {
     let fault = |word: &str| {
         (!["certificates", "gateways", "issuers"].contains(&word))
-            .then_some("is not one of certificates, gateways, issuers")
+            .then_some("is not one of: certificates, gateways, issuers")
     };
     let words = fields.checked("list", fault).unwrap_or_default();
     let has = |word: &str| words.iter().any(|listed| listed == word);
@@ -383,13 +383,13 @@ fn issuer_kind(fields: &mut Fields<'_>) -> Option<IssuerKind> {
     }
     let group = group?;
     if group == CERT_MANAGER_GROUP {
-        fields.problem("group", "cert-manager's own issuers are always looked up; leave this entry out");
+        fields.problem("group", "cert-manager's own issuers are always looked up: remove this entry");
     }
     let api_version = match api_version?.split_once('/') {
         None => format!("{group}/{}", api_version?),
         Some((own, _)) if own == group => api_version?.to_owned(),
         Some((own, _)) => {
-            fields.problem("api_version", format!("{} is not of the group {}", quote(own), quote(group)));
+            fields.problem("api_version", format!("the group {} is not {}", quote(own), quote(group)));
             return None;
         }
     };
@@ -403,7 +403,8 @@ fn gateway_namespace(fields: &mut Fields<'_>) -> Option<GatewayNamespace> {
     }
     let namespace = fields.required("namespace")?;
     if !is_label(namespace) {
-        fields.problem("namespace", format!("{} is no namespace (RFC 1123 label)", quote(namespace)));
+        fields
+            .problem("namespace", format!("{} is not a valid namespace (RFC 1123 label)", quote(namespace)));
     }
     let mut pods = BTreeMap::new();
     for (key, value) in labels? {
@@ -479,11 +480,11 @@ mod tests {
     #[case::camel_case_key(json!({"defaultIssuer": {}}), &["defaultIssuer: unknown setting; did you mean default_issuer?"])]
     #[case::misspelt_key(json!({"gateway_namespace": []}), &["gateway_namespace: unknown setting; did you mean gateway_namespaces?"])]
     #[case::unknown_nested_key(json!({"lookups": {"frsh": true}}), &["lookups.frsh: unknown setting; did you mean fresh?"])]
-    #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is not one of both, default, validate"])]
+    #[case::role(json!({"role": "mutate"}), &["role: \"mutate\" is not one of: both, default, validate"])]
     #[case::role_type(json!({"role": 1}), &["role: expected one of both, default, validate, found a number"])]
     #[case::unknown_rule(json!({"rules": {"issuer-not-redy": "warn"}}), &["rules.issuer-not-redy: unknown rule; did you mean issuer-not-ready?"])]
-    #[case::fixed_level(json!({"rules": {"lookup-failed": "warn"}}), &["rules.lookup-failed: its level cannot be set"])]
-    #[case::level(json!({"rules": {"issuer-not-ready": "deny"}}), &["rules.issuer-not-ready: \"deny\" is not one of reject, warn, off"])]
+    #[case::fixed_level(json!({"rules": {"lookup-failed": "warn"}}), &["rules.lookup-failed: the level of this rule cannot be changed"])]
+    #[case::level(json!({"rules": {"issuer-not-ready": "deny"}}), &["rules.issuer-not-ready: \"deny\" is not one of: reject, warn, off"])]
     #[case::level_type(json!({"rules": {"issuer-not-ready": true}}), &["rules.issuer-not-ready: expected a string, found true or false"])]
     #[case::on_without_quotes(
         json!({"default_issuer": {"name": "a", "true": "create"}}),
@@ -492,9 +493,9 @@ mod tests {
     #[case::rules_as_list(json!({"rules": ["issuer-not-ready"]}), &["rules: expected an object, found a list"])]
     #[case::default_without_name(json!({"default_issuer": {}}), &["default_issuer.name: is required"])]
     #[case::default_with_empty_name(json!({"default_issuer": {"name": ""}}), &["default_issuer.name: is required"])]
-    #[case::default_with_bad_name(json!({"default_issuer": {"name": "a/b"}}), &["default_issuer.name: \"a/b\" is no object name (RFC 1123 subdomain)"])]
+    #[case::default_with_bad_name(json!({"default_issuer": {"name": "a/b"}}), &["default_issuer.name: \"a/b\" is not a valid object name (RFC 1123 subdomain)"])]
     #[case::default_with_foreign_kind(json!({"default_issuer": {"name": "a", "kind": "MyIssuer"}}), &[
-        "default_issuer.kind: \"MyIssuer\" is no kind of cert-manager.io; use Issuer or ClusterIssuer, or give its group"
+        "default_issuer.kind: \"MyIssuer\" is not a kind of cert-manager.io: use Issuer or ClusterIssuer, or set group"
     ])]
     #[case::fresh_as_text(json!({"lookups": {"fresh": "yes"}}), &["lookups.fresh: expected true or false, found a string"])]
     #[case::no_lookups(json!({"lookups": {"max": 0}}), &["lookups.max: expected a whole number from 1 to 100"])]
@@ -503,7 +504,7 @@ mod tests {
     #[case::lookups_as_text(json!({"lookups": {"max": "8"}}), &["lookups.max: expected a whole number from 1 to 100"])]
     #[case::kind_of_another_group(
         json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "b.io/v1", "scope": "Cluster"}]}),
-        &["issuer_kinds[0].api_version: \"b.io\" is not of the group \"a.io\""]
+        &["issuer_kinds[0].api_version: the group \"b.io\" is not \"a.io\""]
     )]
     #[case::kind_without_scope(
         json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "v1"}]}),
@@ -511,13 +512,13 @@ mod tests {
     )]
     #[case::own_group(
         json!({"issuer_kinds": [{"group": "cert-manager.io", "kind": "Issuer", "api_version": "v1", "scope": "Namespaced"}]}),
-        &["issuer_kinds[0].group: cert-manager's own issuers are always looked up; leave this entry out"]
+        &["issuer_kinds[0].group: cert-manager's own issuers are always looked up: remove this entry"]
     )]
     #[case::gateway_namespace_alone(json!({"gateway_namespaces": [{"namespace": "x"}]}), &["gateway_namespaces[0].labels: the labels of the gateway Pods are required"])]
-    #[case::gateway_namespace_with_dots(json!({"gateway_namespaces": [{"labels": {}, "namespace": "a.b"}]}), &["gateway_namespaces[0].namespace: \"a.b\" is no namespace (RFC 1123 label)"])]
+    #[case::gateway_namespace_with_dots(json!({"gateway_namespaces": [{"labels": {}, "namespace": "a.b"}]}), &["gateway_namespaces[0].namespace: \"a.b\" is not a valid namespace (RFC 1123 label)"])]
     #[case::copy_labels(json!({"copy_labels": ["a", 1]}), &["copy_labels[1]: expected a string, found a number"])]
     #[case::all_reported(json!({"role": "x", "copy_labels": "a", "zzz": 1}), &[
-        "role: \"x\" is not one of both, default, validate",
+        "role: \"x\" is not one of: both, default, validate",
         "copy_labels: expected a list, found a string",
         "zzz: unknown setting; known here: role, default_issuer, rules, exceptions, help, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations, extra_protocols, tenants, other_namespaces",
     ])]

@@ -1,4 +1,4 @@
-//! Which tenant a Gateway belongs to: the first one that has its namespace.
+//! The tenant that owns a Gateway: the first one that owns its namespace.
 
 use certificate_shim::annotation;
 use certificate_shim::gateway::{Gateway, GatewayKind, Metadata};
@@ -10,8 +10,8 @@ use crate::settings::Settings;
 use crate::settings::tenants::Tenant;
 
 /// Whether a Gateway asks for anything that tenants decide about: it is annotated, or names a Secret
-/// that it could serve or get a Certificate for, or says how an issuer is inherited. `written` is
-/// the Gateway without what it inherits.
+/// that it could serve or get a Certificate for, or has annotations that change an inherited issuer.
+/// `written` is the Gateway without inherited annotations.
 pub fn is_asked(written: &Gateway<'_>, gateway: &Gateway<'_>) -> bool {
     asks_for_certificates(written, gateway)
         || (written.kind != GatewayKind::Istio && inherited_keys(written).next().is_some())
@@ -22,7 +22,7 @@ pub fn asks_for_certificates(written: &Gateway<'_>, gateway: &Gateway<'_>) -> bo
     written.is_annotated() || (written.kind != GatewayKind::GatewayApi && names_secret(gateway))
 }
 
-/// The annotations of a Gateway that say what kind of issuer a ListenerSet inherits.
+/// The annotations of a Gateway that change the kind or group of an inherited issuer.
 pub fn inherited_keys(gateway: &Gateway<'_>) -> impl Iterator<Item = &'static str> {
     [annotation::ISSUER_KIND, annotation::ISSUER_GROUP]
         .into_iter()
@@ -38,13 +38,13 @@ pub enum Tenancy<'a> {
     Tenant(&'a Tenant),
     /// No tenant owns it.
     Other,
-    /// A tenant selects namespaces by their labels, and this one could not be looked up. Never the
-    /// next tenant, which could be one that may have more.
+    /// A tenant selects namespaces by labels, and this namespace could not be looked up. The next tenant is
+    /// never used instead, because it could have more rights.
     Undetermined(LookupError),
 }
 
 impl<'a> Tenancy<'a> {
-    /// Whose the namespace is. It is looked up where a tenant needs its labels to decide.
+    /// The tenant that owns the namespace. The Namespace is looked up if a tenant selects by labels.
     pub fn of(namespace: &str, settings: &'a Settings, known: &dyn Known) -> Self {
         if settings.tenants.is_empty() {
             return Tenancy::Unasked;
@@ -83,7 +83,7 @@ pub fn object(namespace: &str) -> ObjectRef {
     }
 }
 
-/// Whether a Namespace has each of the labels; none where they cannot be read.
+/// Whether a Namespace has all of the labels; `None` if they cannot be read.
 fn has_labels(namespace: &Value, labels: &[(String, String)]) -> Option<bool> {
     let metadata = Metadata::read("", namespace).ok()?;
     Some(
@@ -112,7 +112,7 @@ mod tests {
         Settings::read(&json!({"tenants": tenants.iter().map(full).collect::<Vec<_>>()})).unwrap()
     }
 
-    /// The tenant's name, or what else came of it, and what was asked for.
+    /// The tenant's name or another result, and the lookups.
     fn tenant_of(tenants: &[Value], cluster: &TestCluster) -> (String, usize) {
         let settings = settings(tenants);
         let tenancy = Tenancy::of("team-a", &settings, &Lookups::new(cluster, settings.lookups));
@@ -131,7 +131,7 @@ mod tests {
     #[case::none(&[], "Unasked", 0)]
     #[case::by_name(&[json!({"name": "a", "namespaces": ["team-a"]})], "a", 0)]
     #[case::by_glob(&[json!({"name": "a", "namespaces": ["x", "team-*"]})], "a", 0)]
-    #[case::nobodys(&[json!({"name": "b", "namespaces": ["team-b"]})], "Other", 0)]
+    #[case::no_tenant(&[json!({"name": "b", "namespaces": ["team-b"]})], "Other", 0)]
     #[case::the_first_counts(&[json!({"name": "1", "namespaces": ["team-*"]}), json!({"name": "2", "namespaces": ["team-a"]})], "1", 0)]
     #[case::by_labels(&[json!({"name": "l", "namespace_selector": labelled()})], "l", 1)]
     #[case::other_labels(&[json!({"name": "l", "namespace_selector": {"match_labels": {"team": "b"}}}), json!({"name": "a", "namespaces": ["*"]})], "a", 1)]
@@ -160,7 +160,7 @@ mod tests {
         assert!(tenant_of(&tenants, &cluster).0.starts_with("Undetermined("));
     }
 
-    /// Among manifests, a Namespace that is not there says nothing about the cluster.
+    /// A Namespace that is not in the manifests can exist in the cluster.
     #[test]
     fn tenants_by_label_are_left_out_where_namespaces_can_be_missing() {
         struct Files;
@@ -210,9 +210,9 @@ mod tests {
         assert_eq!(cluster.asked(), Vec::<String>::new());
     }
 
-    /// The labels may just have been given.
+    /// The labels can have been added just now.
     #[test]
-    fn a_refusal_looks_the_namespace_up_once_more() {
+    fn a_rejection_looks_the_namespace_up_again() {
         let cluster = TestCluster::default()
             .object(cluster_issuer("le").ready())
             .object(namespace("team-a", json!({})))

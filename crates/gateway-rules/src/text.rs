@@ -1,4 +1,4 @@
-//! Texts for a person at a terminal: quoted values and lists of bounded length.
+//! Texts for messages: quoted values and lists of bounded length.
 
 use std::fmt::Write;
 
@@ -59,7 +59,7 @@ pub fn shorten(text: &str, most: usize) -> String {
     }
 }
 
-/// The text on one line: every run of white space and control characters becomes one blank.
+/// The text on one line: every run of white space and control characters becomes one space.
 pub fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
@@ -108,7 +108,7 @@ pub fn issuer(reference: &IssuerRef) -> String {
     }
 }
 
-/// The candidate that is closest to a written word, if any is close: one edit for short words, two for
+/// The candidate that is closest to a word, if any is close: at most one edit for short words, two for
 /// longer ones.
 pub fn nearest<'c>(written: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let allowed = if written.len() < 5 { 1 } else { 2 };

@@ -1,5 +1,5 @@
-//! What is generated from the rules: docs/rules.md, the enum of rules in the settings' schema, and the
-//! lists of rules in README.md and docs/settings.md (`make update`).
+//! The texts that are generated from the rules (`make update`): docs/rules.md, the enum of rules in the
+//! settings' schema, and the lists of rules in README.md and docs/settings.md.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,23 @@ const INTRODUCTION: &str = "<!-- Generated from crates/gateway-rules/src/rules (
 
 # Rules
 
-In the order in which their findings are shown. The level of each can be changed by its id:
+In the order in which findings are shown. Settings change a rule's level by its id:
 
 ```yaml
 rules:
   issuer-not-ready: warn   # reject | warn | off
 ```
+
+Annotated Gateways have an issuer annotation; a ListenerSet can inherit it. Rules for all Gateways also
+check ListenerSets, Gateways with any other key of cert-manager, and, if there are tenants, Istio Gateways
+that name a Secret or a certificate file. The controller checks annotated Gateways only.
 ";
 
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Fails unless the file holds the text; with UPDATE_DOCS it is written.
+/// Fails unless the file contains the text. With UPDATE_DOCS, the file is written.
 fn in_step(path: &str, text: &str) {
     let file = root(path);
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -78,7 +82,7 @@ fn rules_md() -> String {
         let checked = match rule.applies_to {
             AppliesTo::Annotated => "annotated Gateways",
             AppliesTo::Planned => "annotated Gateways, and ListenerSets of tenants",
-            AppliesTo::All => "all Gateways that name a Secret or carry a key of cert-manager",
+            AppliesTo::All => "all Gateways",
         };
         let place =
             if rule.is_for_admission { "at admission only" } else { "at admission and in the controller" };

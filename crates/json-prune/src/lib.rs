@@ -1,7 +1,7 @@
 //! The JSON of admission requests, read no further than needed: most requests are about objects that
 //! no rule checks, and most of an object are fields that no rule reads.
 //!
-//! A crate of its own, so that the module's profile can compile it for speed and the rules for size.
+//! This is a separate crate, so that the module's profile can compile it for speed and the rules for size.
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 /// The payload of a `validate` call.
 #[derive(Debug, Default)]
 pub struct Payload<'a> {
-    /// `request`; absent is empty.
+    /// `request`; empty if absent.
     pub request: Request<'a>,
     /// `settings`, if they are there, unread: most requests are decided without them.
     pub settings: Option<&'a RawValue>,
@@ -24,22 +24,22 @@ pub struct Payload<'a> {
 /// `request` of an AdmissionReview.
 #[derive(Debug, Default)]
 pub struct Request<'a> {
-    /// What is small and read of it: `kind`, `operation`, `subResource` and `namespace`. If the request
-    /// is not an object, that value.
+    /// Its small fields: `kind`, `operation`, `subResource` and `namespace`. If the request is not an object,
+    /// that value.
     pub fields: Value,
-    /// `object`, if it is there.
+    /// `object`, if present.
     pub object: Option<Object<'a>>,
-    /// `oldObject`, if it is there.
+    /// `oldObject`, if present.
     pub old_object: Option<Object<'a>>,
     user: Option<&'a RawValue>,
 }
 
-/// `metadata` of an object, its larger parts unread.
+/// `metadata` of an object, without reading its larger parts.
 #[derive(Default)]
 struct Metadata<'a> {
-    /// The value if it is not an object; null if it is.
+    /// The value if it is not an object, otherwise null.
     other: Value,
-    /// What is neither labels nor annotations, as far as the head has it.
+    /// The fields of the head other than labels and annotations.
     fields: Map<String, Value>,
     labels: Option<&'a RawValue>,
     annotations: Option<&'a RawValue>,
@@ -48,7 +48,7 @@ struct Metadata<'a> {
 /// An object of a request.
 #[derive(Debug, Default, Clone)]
 pub struct Object<'a> {
-    /// Its value if it is not an object; null if it is.
+    /// The value if it is not an object, otherwise null.
     other: Value,
     metadata: Option<&'a RawValue>,
     spec: Option<&'a RawValue>,
@@ -62,7 +62,7 @@ pub fn payload(text: &str) -> serde_json::Result<Payload<'_>> {
     serde_json::from_str(text)
 }
 
-/// Reads `request.object` of a payload, whole.
+/// Reads `request.object` of a payload completely.
 ///
 /// # Errors
 /// It is not JSON, or too deeply nested.
@@ -81,25 +81,25 @@ impl Request<'_> {
     }
 }
 
-/// What decides whether anything else of an object is read.
+/// The part of an object that decides whether the rest is read.
 #[derive(Debug, Default)]
 pub struct Head {
-    /// An object with `metadata` alone, and of that the annotations that are asked for,
-    /// `deletionTimestamp` and keys that belong under annotations.
+    /// An object with only `metadata`: the wanted annotations, `deletionTimestamp`, and keys that belong
+    /// under annotations.
     pub object: Value,
-    /// How many values there are to read: in the spec, in labels and annotations, and in those
-    /// annotations that are lists. About right: whatever follows a comma counts.
+    /// The approximate number of values in the spec, in labels and in annotations, including items of
+    /// annotations that are lists: the number of commas.
     pub values: usize,
     /// The bytes of labels and annotations, escapes included.
     pub metadata_bytes: usize,
 }
 
-/// The most annotations of [`Head::object`].
+/// The maximum number of annotations in [`Head::object`].
 pub const HEAD_ANNOTATIONS: usize = 1000;
 
 impl Object<'_> {
-    /// The head, with at most [`HEAD_ANNOTATIONS`] of the annotations whose key is wanted, and with none
-    /// if labels and annotations have more than `max_bytes`.
+    /// The head, with at most [`HEAD_ANNOTATIONS`] annotations whose key is wanted, and without annotations
+    /// if they have more than `max_bytes` together with the labels.
     ///
     /// # Errors
     /// The metadata is too deeply nested.
@@ -131,12 +131,12 @@ impl Object<'_> {
     /// Whether labels, annotations and spec are the same text.
     ///
     /// # Errors
-    /// The metadata of one is too deeply nested.
+    /// The metadata of one object is too deeply nested.
     pub fn is_same_text(&self, other: &Object<'_>) -> serde_json::Result<bool> {
         Ok(self.texts()? == other.texts()?)
     }
 
-    /// The object without what is not read of it, which can be most of it: `status` and
+    /// The object without the fields that no rule reads, which can be most of it: `status` and
     /// `metadata.managedFields`.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ fn value(raw: &RawValue) -> serde_json::Result<Value> {
     serde_json::from_str(raw.get())
 }
 
-/// What is not an object, for the reader's complaint about its type. The items of a list are dropped.
+/// Keeps a value that is not an object, for the error about its type. The items of a list are dropped.
 macro_rules! other_types {
     ($result:ty, $other:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,7 +211,7 @@ macro_rules! other_types {
     };
 }
 
-/// Builds an object of the fields that are kept.
+/// Builds an object from the fields that are kept.
 struct Kept {
     keeps: fn(&str) -> bool,
     most: usize,
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept() {
+    fn kept_fields() {
         let object = json!({
             "apiVersion": "v1",
             "metadata": {"name": "a", "annotations": {"k": "v"}, "cert-manager.io/issuer": "x", "managedFields": [{}]},
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn other_types_are_kept_for_the_complaint() {
+    fn other_types_are_kept_for_the_error() {
         for other in [json!("x"), json!(1), json!(-1), json!(1.5), json!(true), json!([])] {
             assert_eq!(read(&other).0, other);
             assert_eq!(read(&json!({"object": other})).2, other);
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn escaped_keys_and_deep_values_that_nobody_reads() {
+    fn escaped_keys_and_deep_values_that_are_not_read() {
         let deep = "[".repeat(5000) + &"]".repeat(5000);
         let text = format!(r#"{{"request": {{"obj\u0065ct": {{"status": {deep}, "spec": {{"a": 1}}}}}}}}"#);
         let request = payload(&text).unwrap().request;

@@ -1,8 +1,9 @@
 //! Kubernetes objects in YAML and JSON files.
 //!
-//! Folders are read in alphabetical order. Hidden files and folders are skipped, and links are followed once. Lists
-//! (`kind: List` and typed ones) are split into their items. Documents without apiVersion and kind (values.yaml and the
-//! like) are skipped, but a file that is named explicitly and holds nothing else is an error.
+//! Folders are read in alphabetical order. Hidden files and folders are skipped, and links are followed once.
+//! Lists (`kind: List` and typed ones) are split into their items. Documents without apiVersion and kind
+//! (values.yaml and the like) are skipped, but a file that is named explicitly and holds nothing else is an
+//! error.
 
 use std::fmt;
 use std::io::Read;

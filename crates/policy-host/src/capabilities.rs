@@ -1,7 +1,7 @@
 //! The grants of a policy: host capabilities and context-aware resources.
 //!
-//! The patterns are those of `crates/policy-evaluator/src/host_capabilities.rs`, the check of resources is that of
-//! `evaluation_context.rs`.
+//! The patterns are those of `crates/policy-evaluator/src/host_capabilities.rs`, the check of resources is
+//! that of `evaluation_context.rs`.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,8 @@ pub struct ContextAwareResource {
     pub kind: String,
 }
 
-/// A list of patterns: `*`, a prefix that ends with `/*`, or a complete capability. An empty list allows nothing.
+/// A list of patterns: `*`, a prefix that ends with `/*`, or a complete capability. An empty list allows
+/// nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
     patterns: BTreeSet<String>,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::documents::ReadErrors;
 
-/// The reason why the host cannot run a policy. Failures of the policy itself (an error, a trap, an endless loop) are
-/// responses, as with the real host.
+/// The reason why the host cannot run a policy. Failures of the policy itself (an error, a trap, an endless
+/// loop) are responses, as with the real host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
@@ -16,7 +16,8 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The bytes are not a WebAssembly module, or the module imports functions other than those of waPC and WASI.
+    /// The bytes are not a WebAssembly module, or the module imports functions other than those of waPC and
+    /// WASI.
     #[error("{origin}: not a waPC policy: {reason}")]
     Module {
         /// The path of the file, or a description if the bytes are not from a file.

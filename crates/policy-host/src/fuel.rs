@@ -1,8 +1,8 @@
 //! Counts the wasm instructions of one call of a policy, for budgets in tests.
 //!
 //! wasmtime-provider does not expose fuel, so this is a separate waPC host on wasmtime, with the protocol of
-//! <https://wapc.io/docs/spec/>. The count is wasmtime's fuel, about one unit per instruction. It includes instantiation,
-//! `wapc_init` and the call, and does not depend on the machine.
+//! <https://wapc.io/docs/spec/>. The count is wasmtime's fuel, about one unit per instruction. It includes
+//! instantiation, `wapc_init` and the call, and does not depend on the machine.
 
 use std::sync::{Arc, Mutex};
 
@@ -72,8 +72,8 @@ impl Meter {
     /// Counts the evaluation of a request, with the same payload as [`crate::Host::validate`].
     ///
     /// # Errors
-    /// [`Error::Request`] if the request cannot be read, [`Error::Settings`] if the settings are not an object, and
-    /// [`Error::Start`] if the module cannot be instantiated or traps.
+    /// [`Error::Request`] if the request cannot be read, [`Error::Settings`] if the settings are not an
+    /// object, and [`Error::Start`] if the module cannot be instantiated or traps.
     pub fn validate(
         &self,
         request: &Value,

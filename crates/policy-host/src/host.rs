@@ -66,8 +66,8 @@ impl Host {
     /// A host with the grants in the metadata, as for a policy that is scaffolded from it.
     ///
     /// # Errors
-    /// [`Error::Metadata`] if the policy requires a newer host or another execution mode, and [`Error::Capability`] if
-    /// the metadata has an unknown host capability.
+    /// [`Error::Metadata`] if the policy requires a newer host or another execution mode, and
+    /// [`Error::Capability`] if the metadata has an unknown host capability.
     pub fn for_policy(
         module: Module,
         metadata: &Metadata,
@@ -97,8 +97,8 @@ impl Host {
         self
     }
 
-    /// Sets the evaluation limit in ticks of the module's clock, including lookups. An evaluation is interrupted at the
-    /// last of these ticks, so `2` is between one and two seconds, as with the real host.
+    /// Sets the evaluation limit in ticks of the module's clock, including lookups. An evaluation is
+    /// interrupted at the last of these ticks, so `2` is between one and two seconds, as with the real host.
     #[must_use]
     pub fn limit(mut self, ticks: u64) -> Self {
         self.limit = ticks;
@@ -115,9 +115,9 @@ impl Host {
     /// Evaluates an AdmissionReview or its `request` (for a raw policy: any JSON).
     ///
     /// # Errors
-    /// [`Error::Request`] if the request cannot be read, [`Error::Settings`] if the settings are not an object, and
-    /// [`Error::Start`] if the module cannot be instantiated. Later failures are responses with code 500, as with the
-    /// real host.
+    /// [`Error::Request`] if the request cannot be read, [`Error::Settings`] if the settings are not an
+    /// object, and [`Error::Start`] if the module cannot be instantiated. Later failures are responses with
+    /// code 500, as with the real host.
     pub fn validate(&self, request: &Value, settings: &Value) -> Result<Evaluation, Error> {
         let settings = settings_object(settings)?;
         let request = match self.policy_type {
@@ -134,7 +134,8 @@ impl Host {
     /// Validates settings with the policy.
     ///
     /// # Errors
-    /// [`Error::Settings`] if the settings are not an object, and [`Error::Start`] if the module cannot be instantiated.
+    /// [`Error::Settings`] if the settings are not an object, and [`Error::Start`] if the module cannot be
+    /// instantiated.
     pub fn validate_settings(&self, settings: &Value) -> Result<SettingsValidationResponse, Error> {
         let settings: Map<String, Value> = settings_object(settings)?;
         let payload = Value::Object(settings).to_string();
@@ -153,8 +154,8 @@ impl Host {
     /// The version of the protocol between host and policy: `v1`.
     ///
     /// # Errors
-    /// [`Error::ProtocolVersion`] if the policy fails or answers with anything else, and [`Error::Start`] if the module
-    /// cannot be instantiated.
+    /// [`Error::ProtocolVersion`] if the policy fails or answers with anything else, and [`Error::Start`] if
+    /// the module cannot be instantiated.
     pub fn protocol_version(&self) -> Result<String, Error> {
         match self.call("protocol_version", &[], &Arc::default()) {
             Ok(answer) => match serde_json::from_slice::<String>(&answer) {
@@ -185,8 +186,8 @@ impl Host {
         instance.call(operation, payload).map_err(CallError::Guest)
     }
 
-    /// Converts a result to a response, as `crates/policy-evaluator/src/runtimes/wapc/runtime.rs` and (for `wapc_init`)
-    /// policy-server's `api/service.rs` do.
+    /// Converts a result to a response, as `crates/policy-evaluator/src/runtimes/wapc/runtime.rs` and (for
+    /// `wapc_init`) policy-server's `api/service.rs` do.
     fn respond(
         &self,
         request: &ValidateRequest,

@@ -1,9 +1,10 @@
-//! Runs a Kubewarden policy (`executionMode: kubewarden-wapc`) locally and in tests, with the same responses as
-//! policy-server and kwctl.
+//! Runs a Kubewarden policy (`executionMode: kubewarden-wapc`) locally and in tests, with the same responses
+//! as policy-server and kwctl.
 //!
-//! [`Module`] is the compiled policy. [`Metadata`] is its metadata.yml, which contains the grants that it needs. [`Host`]
-//! evaluates each request on a new instance. A [`Cluster`] answers the policy's lookups: [`Manifests`] (objects in YAML
-//! and JSON files, and faults from fixtures) or [`Replay`] (a recording in kwctl's format).
+//! [`Module`] is the compiled policy. [`Metadata`] is its metadata.yml, which contains the grants that it
+//! needs. [`Host`] evaluates each request on a new instance. A [`Cluster`] answers the policy's lookups:
+//! [`Manifests`] (objects in YAML and JSON files, and faults from fixtures) or [`Replay`] (a recording in
+//! kwctl's format).
 //!
 //! ```no_run
 //! use policy_host::{Host, Manifests, Metadata, Module};

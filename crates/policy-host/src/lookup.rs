@@ -1,7 +1,8 @@
 //! Lookups: a policy's requests for information about the cluster.
 //!
-//! Names, fields and their order are those of `crates/policy-evaluator/src/callback_requests.rs` and the SDK's
-//! `host_capabilities/kubernetes.rs`. Recordings contain them in this form, and replay errors print their `Debug`.
+//! Names, fields and their order are those of `crates/policy-evaluator/src/callback_requests.rs` and the
+//! SDK's `host_capabilities/kubernetes.rs`. Recordings contain them in this form, and replay errors print
+//! their `Debug`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +23,8 @@ pub enum Lookup {
 }
 
 impl Lookup {
-    /// The apiVersion and kind that is read; `None` for `can_i`, which needs no entry in contextAwareResources.
+    /// The apiVersion and kind that is read; `None` for `can_i`, which needs no entry in
+    /// contextAwareResources.
     #[must_use]
     pub fn resource(&self) -> Option<(&str, &str)> {
         match self {

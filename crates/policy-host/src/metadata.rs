@@ -1,7 +1,8 @@
 //! metadata.yml: the requests that a policy handles, and the grants that it needs.
 //!
-//! The keys and rules are those of `crates/policy-evaluator/src/policy_metadata.rs`. The real host ignores unknown keys.
-//! Here they are errors, because a misspelt grant would otherwise be noticed only in the cluster.
+//! The keys and rules are those of `crates/policy-evaluator/src/policy_metadata.rs`. The real host ignores
+//! unknown keys. Here they are errors, because a misspelt grant would otherwise be noticed only in the
+//! cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

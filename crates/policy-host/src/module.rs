@@ -24,7 +24,8 @@ pub(crate) enum StartError {
 }
 
 impl Module {
-    /// The tick of the real host: policy-server counts the evaluation limit in seconds (`lib.rs`, `increment_epoch`).
+    /// The tick of the real host: policy-server counts the evaluation limit in seconds (`lib.rs`,
+    /// `increment_epoch`).
     pub const TICK: Duration = Duration::from_secs(1);
 
     /// Reads and compiles a module.
@@ -45,7 +46,8 @@ impl Module {
         Self::with_tick(bytes, Self::TICK)
     }
 
-    /// Like [`Module::from_bytes`], with another tick than the real host, so that tests of the evaluation limit are fast.
+    /// Like [`Module::from_bytes`], with another tick than the real host, so that tests of the evaluation
+    /// limit are fast.
     ///
     /// # Errors
     /// [`Error::Module`] if the bytes are not a waPC policy.
@@ -85,7 +87,8 @@ impl Module {
         );
         host.map_err(|error| {
             let text = error.to_string();
-            // policy-server detects this case by the same text (`api/service.rs`), because the error has no type.
+            // policy-server detects this case by the same text (`api/service.rs`), because the error has no
+            // type.
             if text.contains("init interrupted, execution deadline exceeded") {
                 StartError::Deadline
             } else {
@@ -101,8 +104,8 @@ impl std::fmt::Debug for Module {
     }
 }
 
-/// Starts the clock of an engine. As in policy-server, evaluations share it, so the first tick of an evaluation can be
-/// shorter. The clock stops when the engine is dropped.
+/// Starts the clock of an engine. As in policy-server, evaluations share it, so the first tick of an
+/// evaluation can be shorter. The clock stops when the engine is dropped.
 fn spawn_ticker(engine: EngineWeak, tick: Duration) {
     std::thread::spawn(move || {
         loop {

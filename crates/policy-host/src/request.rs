@@ -1,7 +1,7 @@
 //! The AdmissionRequest, as the host passes it to a policy.
 //!
-//! The host deserializes the API server's request and serializes it again. Unknown fields therefore do not reach the
-//! policy, and null is omitted (`crates/policy-evaluator/src/admission_request.rs`).
+//! The host deserializes the API server's request and serializes it again. Unknown fields therefore do not
+//! reach the policy, and null is omitted (`crates/policy-evaluator/src/admission_request.rs`).
 
 use std::collections::BTreeMap;
 

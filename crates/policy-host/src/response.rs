@@ -1,7 +1,7 @@
 //! The AdmissionResponse, in the format that kwctl prints and policy-server sends.
 //!
-//! It follows `crates/policy-evaluator/src/admission_response.rs` and `admission_response_handler.rs`, without the fields
-//! that a policy cannot set (status.reason and similar).
+//! It follows `crates/policy-evaluator/src/admission_response.rs` and `admission_response_handler.rs`,
+//! without the fields that a policy cannot set (status.reason and similar).
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! A corpus of Gateways with what cert-manager's own code made of them, and the comparison.
+//! A corpus of Gateways with the results of cert-manager's own code, and the comparison.
 //!
-//! One JSON object a line: `id`, `gateway`, `existing` Certificates where there are any, and
+//! One JSON object per line: `id`, `gateway`, `existing` Certificates if there are any, and
 //! `expected` with `error`, `error_key`, `events`, `create`, `update` and `webhook_errors`.
 
 use certificate_shim::fault::{AnnotationFault, FaultKind};
@@ -22,7 +22,7 @@ pub struct Case {
     expected: Value,
 }
 
-/// What this crate makes of a Gateway.
+/// The result of this crate for a Gateway.
 pub struct Outcome {
     /// The first annotation that cannot be read.
     error: Option<AnnotationFault>,
@@ -32,7 +32,7 @@ pub struct Outcome {
     certificates: Vec<Certificate>,
 }
 
-/// Reads a corpus; lines without content are none.
+/// Reads a corpus; empty lines are skipped.
 ///
 /// # Errors
 /// The first line that is not such an object, with its number.
@@ -52,7 +52,7 @@ pub fn read(text: &str) -> Result<Vec<Case>, String> {
 /// that exist.
 ///
 /// # Errors
-/// The first field of the Gateway that has another type than the API gives it.
+/// The first field of the Gateway that has another type than the API defines.
 pub fn outcome(case: &Case) -> Result<Outcome, Malformed> {
     let kind = match case.gateway["kind"].as_str() {
         Some("ListenerSet") => GatewayKind::ListenerSet,
@@ -96,7 +96,7 @@ impl Outcome {
     }
 }
 
-/// What this crate sees differently from cert-manager.
+/// The differences between this crate and cert-manager.
 pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: Value, found: Value| {
@@ -150,7 +150,7 @@ pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     differences
 }
 
-/// The annotation that cert-manager's error names: for one of them the wrong one.
+/// The annotation that cert-manager's error names, which is the wrong one in one case.
 fn upstream_key(fault: &AnnotationFault) -> &'static str {
     if fault.key == annotation::SUBJECT_ORGANIZATIONAL_UNITS {
         annotation::SUBJECT_ORGANIZATIONS
@@ -159,14 +159,14 @@ fn upstream_key(fault: &AnnotationFault) -> &'static str {
     }
 }
 
-/// Whether the fault is told in cert-manager's words, and always in the same: not so faults in JSON,
-/// where cert-manager names any one of several forbidden annotations.
+/// Whether the fault always has the same text as in cert-manager. Faults in JSON do not: cert-manager
+/// names any of several forbidden annotations.
 fn has_upstream_text(fault: &AnnotationFault) -> bool {
     !matches!(fault.kind, FaultKind::Template(_)) && upstream_key(fault) == fault.key
 }
 
-/// The texts that are compared: not those of mail addresses. cert-manager goes through labels and
-/// annotations in random order.
+/// The texts that are compared, which exclude those of email addresses. They are sorted, because
+/// cert-manager reads labels and annotations in random order.
 fn expected_texts(texts: &[Value]) -> Vec<&str> {
     let mut texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
     texts.retain(|text| !text.starts_with("spec.emailAddresses"));
@@ -175,8 +175,8 @@ fn expected_texts(texts: &[Value]) -> Vec<&str> {
 }
 
 fn found_texts(errors: &[FieldError]) -> Vec<&str> {
-    let told = errors.iter().filter(|error| !matches!(error.field, Field::EmailAddress(_)));
-    let mut texts: Vec<&str> = told.map(|error| error.text.as_str()).collect();
+    let compared = errors.iter().filter(|error| !matches!(error.field, Field::EmailAddress(_)));
+    let mut texts: Vec<&str> = compared.map(|error| error.text.as_str()).collect();
     texts.sort_unstable();
     texts
 }
@@ -185,7 +185,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text; absent, as an empty name is, it is the empty one.
+/// A text; empty if absent, because empty names are omitted.
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -44,7 +44,7 @@ fn unsupported(value: &str, supported: &str) -> String {
     format!("Unsupported value: {}: supported values: {supported}", json_quoted(value))
 }
 
-/// The text as Go's `json.Marshal` writes it, which apimachinery shows such values with.
+/// The text as written by Go's `json.Marshal`, which apimachinery uses for such values.
 fn json_quoted(text: &str) -> String {
     let mut quoted = serde_json::Value::from(text).to_string();
     for (character, code) in [

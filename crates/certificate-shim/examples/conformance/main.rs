@@ -1,8 +1,8 @@
-//! Runs a corpus of Gateways, judged by cert-manager's own code, through this crate.
+//! Compares this crate with a corpus of Gateways and the recorded results of cert-manager's own code.
 //!
 //! `cargo run --release -p certificate-shim --example conformance -- FILE.jsonl` prints a line for
-//! every difference and last `N passed, M failed`; the exit code is 1 where there is any. With
-//! `--dump` it prints what this crate makes of each case instead, one JSON object a line.
+//! every difference and at the end `N passed, M failed`; the exit code is 1 if there is any difference.
+//! With `--dump` it prints this crate's result for each case instead, one JSON object per line.
 
 mod corpus;
 mod event;
@@ -36,7 +36,7 @@ fn usage(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Prints the dump or the differences; whether there were none.
+/// Prints the dump or the differences. Returns whether there were no differences.
 fn run(file: &str, dump: bool) -> Result<bool, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string(file)?;
     let cases = corpus::read(&text)?;

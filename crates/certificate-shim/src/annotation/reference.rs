@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Annotation, DOCUMENTATION, Documentation, ReadFrom, TABLE};
 use crate::value::usage::USAGES;
 
-/// How the Certificates of Istio's Gateways differ.
+/// The differences for Certificates of Istio's Gateways.
 const ISTIO: &str = "\
 ## On Istio's Gateways
 
@@ -21,7 +21,7 @@ these differences:
 - Labels and annotations are copied only if `copy_labels` and `copy_annotations` list them.
 ";
 
-/// What other versions than the one of the tables do.
+/// The differences between versions of cert-manager.
 const VERSIONS: &str = "\
 ## Differences between cert-manager versions
 

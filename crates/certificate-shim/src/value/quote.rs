@@ -13,7 +13,8 @@ pub fn quoted(text: &str) -> String {
     })
 }
 
-/// Quotes a text like the errors of `ParseDuration` in package time: non-ASCII characters are escaped by byte.
+/// Quotes a text like the errors of `ParseDuration` in package time: non-ASCII characters are escaped by
+/// byte.
 pub fn time_quoted(text: &str) -> String {
     quote(text, |c| match c {
         '"' | '\\' => Form::Letter(c),

@@ -1,7 +1,8 @@
-//! The cost of a cluster with many Gateways. The numbers are printed and not checked. `make bench-cluster` runs it.
+//! The cost of a cluster with many Gateways. The numbers are printed and not checked. `make bench-cluster`
+//! runs it.
 //!
-//! The etcd of the tests does not wait for the disk, and everything shares one machine. The times are only useful
-//! to compare versions of the controller.
+//! The etcd of the tests does not wait for the disk, and everything shares one machine. The times are only
+//! useful to compare versions of the controller.
 
 use std::time::{Duration, Instant};
 

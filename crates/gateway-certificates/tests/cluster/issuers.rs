@@ -1,4 +1,4 @@
-//! Issuers that are created late, and refusals that withhold only one Certificate.
+//! Issuers that are created late, and rejections that withhold only one Certificate.
 
 use serde_json::json;
 
@@ -50,7 +50,7 @@ fn a_certificate_is_kept_when_its_issuer_is_deleted() {
 }
 
 #[test]
-fn a_refused_certificate_is_withheld_alone() {
+fn a_rejected_certificate_is_withheld_alone() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let settings = json!({"tenants": [{
@@ -72,7 +72,7 @@ fn a_refused_certificate_is_withheld_alone() {
 }
 
 #[test]
-fn a_refusal_of_the_gateway_withholds_all_and_keeps_existing_certificates() {
+fn a_rejection_of_the_gateway_withholds_all_and_keeps_existing_certificates() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
         let controller = s.controller().start().await;

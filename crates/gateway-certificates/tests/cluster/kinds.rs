@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 
-/// The patience for a kind that is installed late. The controller discovers it within seconds, but the API server's
-/// check of owner references updates its kinds every half minute, and rejected writes are retried later.
+/// The patience for a kind that is installed late. The controller discovers it within seconds, but the API
+/// server's check of owner references updates its kinds every half minute, and rejected writes are retried
+/// later.
 const LATE: Duration = Duration::from_secs(90);
 
 /// The CustomResourceDefinitions of a group.

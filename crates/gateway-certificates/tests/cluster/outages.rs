@@ -1,5 +1,5 @@
-//! The API server is killed, the controller is killed, or writes are rejected: in the end, every Certificate is
-//! created exactly once.
+//! The API server is killed, the controller is killed, or writes are rejected: in the end, every Certificate
+//! is created exactly once.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Requests from payload to answer.
+//! Requests, from payload to response.
 
 use super::*;
 use crate::fixtures::{
@@ -59,7 +59,7 @@ mod early_exits {
     }
 
     #[test]
-    fn the_request_itself_is_refused() {
+    fn the_request_is_rejected() {
         assert_eq!(decide_with(|_| {}).code, Some(422));
     }
 
@@ -72,7 +72,7 @@ mod early_exits {
     }
 
     /// istiod serves a Gateway that is being deleted until it is gone, and its owner's finalizer can
-    /// keep it for good.
+    /// keep it forever.
     #[rstest]
     #[case::finalizer_goes(annotated("absent").metadata("finalizers", json!(["x"])), annotated("absent"), true)]
     #[case::other_metadata(annotated("absent"), annotated("absent").metadata("generation", json!(2)), true)]
@@ -109,9 +109,9 @@ mod early_exits {
     }
 
     /// cert-manager leaves such a Gateway alone until the finalizer goes, and that update looks
-    /// like no change to us. Anybody can write the finalizer, so it excuses nothing.
+    /// like no change to us. Anyone can write the finalizer, so it excuses nothing.
     #[test]
-    fn a_finalizer_that_anybody_can_write_is_no_deletion() {
+    fn a_finalizer_that_anyone_can_write_is_not_a_deletion() {
         let finalizer =
             |request: &mut Value| request["object"]["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
         assert_eq!(decide_with(finalizer).code, Some(422));
@@ -136,7 +136,7 @@ mod early_exits {
         assert!(answer.accepted);
         assert_eq!(cluster.asked().is_empty(), left_alone);
         let answer = new.settings(json!({"existing_violations": "reject"})).update_from(&old, &cluster);
-        assert_eq!(answer.code, Some(422), "unless existing violations are to be refused");
+        assert_eq!(answer.code, Some(422), "unless existing violations are rejected");
     }
 
     #[rstest]
@@ -148,7 +148,7 @@ mod early_exits {
         assert_eq!(gateway.create(&cluster), Response::accept());
     }
 
-    /// A tenant's Istio Gateway serves whatever Secret it names.
+    /// A tenant's Istio Gateway serves every Secret that it names.
     #[rstest]
     #[case::a_credential(istio("shop"), true)]
     #[case::of_a_ca(istio("shop").with("/spec/servers/0/tls", json!({"caCertCredentialName": "ca"})), true)]
@@ -157,15 +157,15 @@ mod early_exits {
     #[case::gateway_api(gateway_api("shop"), false)]
     fn without_a_word_for_cert_manager_but_with_tenants(
         #[case] gateway: GatewayFixture,
-        #[case] judged: bool,
+        #[case] checked: bool,
     ) {
         let answer = gateway.clone().tenant(json!({})).create(&TestCluster::default());
-        assert_eq!((answer.accepted, answer.audit_annotations.is_empty()), (true, !judged));
+        assert_eq!((answer.accepted, answer.audit_annotations.is_empty()), (true, !checked));
         let answer = gateway
             .settings(json!({"role": "default"}))
             .tenant(json!({"secrets": []}))
             .create(&TestCluster::default());
-        assert_eq!(answer, Response::accept(), "role default judges nothing");
+        assert_eq!(answer, Response::accept(), "role default checks nothing");
     }
 
     #[test]
@@ -195,20 +195,20 @@ mod unreadable {
         r#"{"request": {"kind": {"group": "networking.istio.io", "kind": "Gateway"}, "operation": "CREATE", "object": {"metadata": {"annotations": {"cert-manager.io/issuer": "x"}}, "spec": {"servers": "s3cret"}}}}"#,
         "spec.servers: expected a list, found a string. Correct the object and apply it again."
     )]
-    fn refused_with_a_place(#[case] payload: &str, #[case] expected: &str) {
+    fn rejected_with_a_path(#[case] payload: &str, #[case] expected: &str) {
         let answer = decide(payload.as_bytes(), &TestCluster::default());
         assert_eq!((answer.code, answer.message.as_deref()), (Some(400), Some(expected)));
         assert!(!expected.contains("s3cret"));
     }
 
     #[test]
-    fn deep_nesting_is_refused_not_overrun() {
+    fn deep_nesting_is_rejected() {
         let payload = "[".repeat(100_000);
         assert_eq!(decide(payload.as_bytes(), &TestCluster::default()).code, Some(400));
     }
 
     #[test]
-    fn settings_that_nobody_validated() {
+    fn invalid_settings() {
         let settings = json!({"rule": {}, "role": "x"});
         let kind = json!({"group": "networking.istio.io", "kind": "Gateway"});
         let payload = |object: Value| {
@@ -222,7 +222,7 @@ mod unreadable {
         assert_eq!(answer.code, Some(500));
         assert_eq!(
             answer.message.unwrap(),
-            "the policy's settings: role: \"x\" is not one of both, default, validate; rule: unknown setting; did you mean role?"
+            "the policy's settings: role: \"x\" is not one of: both, default, validate; rule: unknown setting; did you mean role?"
         );
     }
 }
@@ -247,7 +247,7 @@ mod defaulting {
     #[case::a_listener_without_host("always", gateway_api("web").push("/spec/listeners", json!({
         "name": "b", "port": 8443, "protocol": "HTTPS", "tls": {"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": "b"}]}
     })), false)]
-    #[case::a_plain_listener_beside("always", gateway_api("web").push("/spec/listeners", json!({
+    #[case::with_a_plain_listener("always", gateway_api("web").push("/spec/listeners", json!({
         "name": "http", "port": 80, "protocol": "HTTP", "hostname": "web.team-a.example.com"
     })), true)]
     fn on_create(#[case] when: &str, #[case] gateway: GatewayFixture, #[case] expected: bool) {
@@ -274,7 +274,7 @@ mod defaulting {
         assert_eq!(answer.mutated_object.is_some(), expected);
     }
 
-    /// What is found about an issuer that nobody asked for rejects nothing.
+    /// Findings about an issuer that the Gateway did not ask for do not reject.
     #[test]
     fn a_default_issuer_that_cannot_issue() {
         let settings = |role: &str| json!({"role": role, "default_issuer": {"name": "broken", "kind": "ClusterIssuer", "when": "always"}});
@@ -356,7 +356,7 @@ mod defaulting {
     #[case::none_of_its_own(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-a"]})), Some("le"))]
     #[case::alone(of_tenant(json!({}), json!({"namespaces": ["team-a"], "default_issuer": other("always")})), Some("other"))]
     #[case::another_tenant_s(of_tenant(json!({}), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), None)]
-    #[case::another_tenant_s_beside(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), Some("le"))]
+    #[case::next_to_another_tenant_s(of_tenant(default_le("always", "create"), json!({"namespaces": ["team-b"], "default_issuer": other("always")})), Some("le"))]
     fn a_tenant_s_own(#[case] settings: Value, #[case] expected: Option<&str>) {
         for role in ["both", "default"] {
             let mut settings = settings.clone();
@@ -411,7 +411,7 @@ mod defaulting {
     }
 
     #[test]
-    fn a_placement_that_nobody_knows_gets_no_default() {
+    fn an_unknown_placement_gets_no_default() {
         let mut settings = default_le("always", "create");
         settings["gateway_namespaces"] = json!([{"labels": {"istio": "other"}, "namespace": "istio-system"}]);
         assert_eq!(istio("shop").settings(settings).create(&cluster()), Response::accept());
@@ -434,7 +434,7 @@ mod defaulting {
         })
     }
 
-    /// A Gateway without issuer, its surroundings, and the settings but for the default issuer.
+    /// A Gateway without issuer, its environment, and the settings except for the default issuer.
     fn any_situation() -> impl Strategy<Value = (GatewayFixture, Value, TestCluster)> {
         let host = prop::sample::select(
             &["shop.team-a.example.com", "*.team-a.example.com", "*", "x.team-b.example.com"][..],
@@ -487,7 +487,7 @@ mod defaulting {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1024))]
 
-        /// What is found about an issuer that nobody asked for rejects nothing.
+        /// Findings about an issuer that the Gateway did not ask for do not reject.
         #[test]
         fn a_default_issuer_rejects_nothing((gateway, settings, cluster) in any_situation(), update in any::<bool>()) {
             let with = |default: Option<&str>| {
@@ -595,7 +595,7 @@ mod updates {
     }
 
     #[test]
-    fn a_default_that_is_added_now_is_judged_anew() {
+    fn a_default_that_is_added_now_is_checked_again() {
         let settings = json!({"default_issuer": {"name": "broken", "kind": "ClusterIssuer", "when": "always", "on": "create-and-update"}});
         let new = istio("shop").annotation("a", "b").settings(settings);
         let response =
@@ -629,7 +629,7 @@ mod updates {
     }
 
     #[test]
-    fn what_is_new_is_refused_and_nothing_is_said_of_letting_through() {
+    fn new_problems_reject_without_the_warning_about_old_ones() {
         let old = annotated("broken");
         let answer = annotated("broken").cert_manager("issuer", "x").update_from(&old, &cluster());
         assert!(!answer.accepted);
@@ -641,7 +641,7 @@ mod caches {
     use super::*;
 
     #[test]
-    fn a_refusal_that_rests_on_a_cached_object_is_looked_up_once_more() {
+    fn a_rejection_that_rests_on_a_cached_object_is_looked_up_again() {
         let cluster =
             cluster().fresh_answer(&reference("broken"), Ok(cluster_issuer("broken").ready().into()));
         assert!(annotated("broken").create(&cluster).accepted);
@@ -649,7 +649,7 @@ mod caches {
     }
 
     #[test]
-    fn and_refused_where_that_fails() {
+    fn a_rejection_stays_if_the_new_lookup_fails() {
         let cluster =
             cluster().fresh_answer(&reference("broken"), Err(LookupError::Unavailable("503".into())));
         assert_eq!(annotated("broken").create(&cluster).code, Some(500));
@@ -684,7 +684,7 @@ mod levels {
     }
 
     #[test]
-    fn a_warning_rule_can_refuse() {
+    fn a_warning_rule_can_reject() {
         let cluster = TestCluster::default().object(issuer("team-a", "young"));
         let gateway = istio("shop").cert_manager("issuer", "young");
         assert!(gateway.create(&cluster).accepted);

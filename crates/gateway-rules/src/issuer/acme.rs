@@ -1,5 +1,4 @@
-//! What an ACME issuer's spec says about its solvers (`ACMEIssuer` in
-//! pkg/apis/acme/v1/types_issuer.go).
+//! The solvers in an ACME issuer's spec (`ACMEIssuer` in pkg/apis/acme/v1/types_issuer.go).
 
 use std::collections::BTreeMap;
 
@@ -9,33 +8,33 @@ use serde_json::Value;
 /// `spec.acme` of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Acme<'a> {
-    /// `solvers`. Empty where the CA knows beforehand whose names they are.
+    /// `solvers`. Empty if the CA knows the owners of the names in advance.
     pub solvers: Vec<Solver<'a>>,
     /// `enableDurationFeature`: whether the CA is asked for the Certificate's duration.
     pub asks_duration: bool,
-    /// `profile` of the CA; empty is the CA's own choice.
+    /// `profile` of the CA; if empty, the CA's default.
     pub profile: &'a str,
 }
 
-/// One entry of `solvers`. An absent `selector` and an empty one weigh the same.
+/// One entry of `solvers`. An absent `selector` is the same as an empty one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Solver<'a> {
     /// `http01`: whether and how it answers HTTP-01 challenges.
     pub http01: Option<Http01<'a>>,
     /// `dns01`: whether it answers DNS-01 challenges.
     pub dns01: bool,
-    /// `selector.matchLabels`: what the Certificate's labels have to hold.
+    /// `selector.matchLabels`: the labels that the Certificate must have.
     pub match_labels: BTreeMap<&'a str, &'a str>,
-    /// `selector.dnsNames`: the only names that it answers for; empty is any.
+    /// `selector.dnsNames`: the only names that it answers for; if empty, all.
     pub dns_names: Vec<&'a str>,
-    /// `selector.dnsZones`: the only zones that it answers for; empty is any.
+    /// `selector.dnsZones`: the only zones that it answers for; if empty, all.
     pub dns_zones: Vec<&'a str>,
 }
 
 /// How a solver answers HTTP-01 challenges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Http01<'a> {
-    /// With an Ingress of that class; empty where the issuer names none.
+    /// With an Ingress of that class; empty if the issuer names none.
     Ingress {
         /// `ingressClassName` or `class`.
         class: &'a str,
@@ -48,7 +47,7 @@ pub enum Http01<'a> {
 }
 
 impl<'a> Acme<'a> {
-    /// Reads `spec.acme`; none where there is no such field or it cannot be read.
+    /// Reads `spec.acme`; `None` if there is no such field or it cannot be read.
     pub fn of(issuer: &'a Value) -> Option<Self> {
         Self::read(issuer).ok().flatten()
     }

@@ -1,36 +1,37 @@
-//! Which solver of an ACME issuer answers for a name, as cert-manager chooses it
+//! The solver of an ACME issuer that answers for a name, as cert-manager selects it
 //! (pkg/util/solverpicker/solverpicker.go, pkg/controller/acmeorders/selectors).
 //!
-//! A solver fits where its challenge is offered for the name and its selector's labels, names and
-//! zones all match; what a selector leaves out matches and weighs nothing. Of those that fit the
-//! heaviest is taken: a listed name before the longest zone, and that before the number of labels. Of
-//! equals it is the first.
+//! A solver fits if its challenge is offered for the name and its selector's labels, names and zones
+//! all match. An omitted part of a selector matches everything and weighs nothing. The heaviest solver
+//! that fits is used: first by listed name, then by the longest zone, then by the number of labels. If
+//! several are equal, the first is used.
 
 use super::acme::{Acme, Solver};
 
 /// Chooses solvers for the names of Certificates that carry the same labels.
 pub struct Picker<'p, 'a> {
     solvers: &'p [Solver<'a>],
-    /// For each solver how many labels match; none where one does not.
+    /// For each solver, the number of labels that match; `None` if one does not.
     labels: Vec<Option<usize>>,
     http01_wildcards: bool,
 }
 
-/// How a solver fits a name: what each part of its selector weighs, none where it does not match.
+/// How well a solver fits a name: the weight of each part of its selector; `None` if the part does not
+/// match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fit {
-    /// Whether the CA offers the solver's challenge for such a name.
+    /// Whether the CA offers the solver's challenge for this name.
     pub offered: bool,
     /// The number of `matchLabels`.
     pub labels: Option<usize>,
-    /// One where `dnsNames` lists the name.
+    /// 1 if `dnsNames` lists the name.
     pub names: Option<usize>,
-    /// The labels of the longest zone in `dnsZones` that holds the name.
+    /// The number of labels of the longest zone in `dnsZones` that contains the name.
     pub zones: Option<usize>,
 }
 
 impl Fit {
-    /// Name, zone, labels; none where anything does not match.
+    /// The weights of name, zone and labels; `None` if any part does not match.
     fn weight(self) -> Option<(usize, usize, usize)> {
         match self {
             Fit { offered: true, labels: Some(labels), names: Some(names), zones: Some(zones) } => {
@@ -40,7 +41,7 @@ impl Fit {
         }
     }
 
-    /// How many of the four do not match.
+    /// The number of parts, of four, that do not match.
     fn misfits(self) -> usize {
         let missing = [!self.offered, self.labels.is_none(), self.names.is_none(), self.zones.is_none()];
         missing.into_iter().filter(|missing| *missing).count()
@@ -48,8 +49,8 @@ impl Fit {
 }
 
 impl<'p, 'a> Picker<'p, 'a> {
-    /// Solvers for Certificates of which `label` gives the labels by their keys. `http01_wildcards`
-    /// says whether the CA offers HTTP-01 for wildcards, too.
+    /// Solvers for Certificates; `label` returns the value of one of their labels. With
+    /// `http01_wildcards`, the CA also offers HTTP-01 for wildcards.
     pub fn new<'l>(
         acme: &'p Acme<'a>,
         label: &dyn Fn(&str) -> Option<&'l str>,
@@ -76,8 +77,8 @@ impl<'p, 'a> Picker<'p, 'a> {
         best.map(|(_, solver)| solver)
     }
 
-    /// The solver that lacks least to answer for a name: its index, itself and how it fits. Of
-    /// equals one whose challenge is offered, and the first.
+    /// The solver with the fewest parts that do not match a name: its index, itself and how it fits. If
+    /// several are equal, one whose challenge is offered, and then the first.
     pub fn closest(&self, name: &str, is_ip: bool) -> Option<(usize, &'p Solver<'a>, Fit)> {
         let mut closest: Option<((usize, bool), usize, &Solver<'a>, Fit)> = None;
         for (index, solver) in self.solvers.iter().enumerate() {
@@ -102,20 +103,20 @@ impl<'p, 'a> Picker<'p, 'a> {
     }
 }
 
-/// What the heaviest entry weighs: nothing where the list is empty, none where no entry matches.
+/// The weight of the heaviest entry: 0 if the list is empty, `None` if no entry matches.
 fn weight(entries: &[&str], weigh: impl Fn(&str) -> usize) -> Option<usize> {
     let heaviest = entries.iter().map(|entry| weigh(entry)).max();
     if heaviest == Some(0) { None } else { Some(heaviest.unwrap_or_default()) }
 }
 
-/// Whether an entry of `dnsNames` is the name as the CA writes it, which is in lower case (Boulder
-/// and Pebble do so); cert-manager compares it with case.
+/// Whether an entry of `dnsNames` is the name as the CA writes it, which is in lower case (as Boulder
+/// and Pebble do). cert-manager compares it case-sensitively.
 fn is_name(listed: &str, name: &str) -> bool {
     listed.eq_ignore_ascii_case(name) && !listed.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-/// The labels of a zone that holds the name, 0 where it does not (`CompareDomainName` and
-/// `CountLabel` of miekg/dns: without case, but a trailing dot counts).
+/// The number of labels of a zone that contains the name, otherwise 0 (`CompareDomainName` and
+/// `CountLabel` of miekg/dns: case-insensitive, but a trailing dot counts).
 fn zone_labels(zone: &str, name: &str) -> usize {
     let holds = match name.len().checked_sub(zone.len()) {
         Some(0) => name.eq_ignore_ascii_case(zone),
@@ -248,8 +249,8 @@ mod tests {
         assert_eq!(closest.map(|(index, ..)| index), Some(expected));
     }
 
-    /// What cert-manager's documentation says, taken word by word: each selector is asked by itself,
-    /// and the candidates meet in pairs.
+    /// The algorithm in cert-manager's documentation, implemented literally: each selector is checked on
+    /// its own, and the candidates are compared in pairs.
     mod reference {
         use super::*;
 
@@ -281,7 +282,7 @@ mod tests {
             answers && named && zoned && labelled
         }
 
-        /// Whether the later of two fitting solvers takes the place of the earlier.
+        /// Whether the later of two fitting solvers replaces the earlier one.
         fn replaces(later: &Solver<'_>, earlier: &Solver<'_>, name: &str) -> bool {
             let (new, old) = (!later.dns_names.is_empty(), !earlier.dns_names.is_empty());
             if new != old {

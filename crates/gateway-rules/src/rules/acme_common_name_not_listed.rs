@@ -1,8 +1,8 @@
 //! The common name is not among the names of a Certificate of an ACME issuer.
 //!
-//! An ACME Order proves names, and the common name has to be one of them: the same text among the
-//! hosts, in `alt-names` or in `ip-sans`. Otherwise cert-manager fails the request for good. Each Secret
-//! of the Gateway has a Certificate of its own, and the common name goes into all of them.
+//! The common name must be one of the names in the ACME Order: the same text in the hosts, in
+//! `alt-names` or in `ip-sans`. Otherwise cert-manager fails the request permanently. Each Secret of the
+//! Gateway has a separate Certificate, and the common name is added to all of them.
 //!
 //! Rejected:
 //! ```yaml
@@ -31,13 +31,13 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in acme_issuances(context) {
         let template = found.issuance.template;
         let name = template.common_name.as_str();
-        // All that depends on the template is the same for every Certificate.
+        // The template is the same for every Certificate.
         let is_ip_san = template.ip_sans.iter().any(|added| is_address(added, name));
         if name.is_empty() || is_ip_san {
             continue;
         }
         let is_alt_name = template.alt_names.iter().any(|added| added == name);
-        // A Certificate of an Istio Gateway leaves out what another of its names covers.
+        // A Certificate of an Istio Gateway omits names that another of its names covers.
         let is_istio = template.owner.kind == GatewayKind::Istio;
         let wildcard = wildcard_over(&name.to_ascii_lowercase());
         let covers = |other: &&str| {

@@ -1,9 +1,9 @@
 //! The CA cannot find an HTTP-01 challenge of this Gateway.
 //!
 //! The CA requests the challenge on port 80 of the host. With `httpsRedirect` Istio redirects all paths of
-//! the host, so the challenge has to be answered on port 443 too. Istio serves only Ingresses of the class
-//! `istio`: those that a solver makes for another class belong to another controller. And cert-manager
-//! makes no HTTPRoute without `parentRefs`, which it fills in for Gateway API only.
+//! the host, so the challenge must be answered on port 443 too. Istio serves only Ingresses of the class
+//! `istio`; an Ingress that a solver creates with another class belongs to another controller. A solver
+//! with `gatewayHTTPRoute` needs `parentRefs`, which cert-manager adds for Gateway API only.
 //!
 //! Warned about, if the issuer solves by `http01`:
 //! ```yaml
@@ -67,7 +67,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             } else if let Some(class) = foreign_class(http01, template) {
                 (
                     format!("Istio does not serve the ingress class {}", quote(class)),
-                    "Use a solver of class istio or dns01, unless port 80 of the host is served elsewhere.",
+                    "Use an issuer with class istio or dns01, unless port 80 is served elsewhere.",
                 )
             } else if lacks_parents(http01, template) {
                 (

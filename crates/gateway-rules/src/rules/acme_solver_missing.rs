@@ -55,7 +55,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Why the closest solver does not answer for the name, and the fix.
+/// The reason why the closest solver does not answer for the name, and the help.
 fn misfit(
     context: &Context<'_>,
     issuance: &Issuance<'_>,

@@ -16,7 +16,7 @@
 //! ```yaml
 //! hosts: ["*.example.com"]
 //! ```
-//! So are the same hosts on two servers that have a Secret each.
+//! Also accepted: the same hosts on two servers with a Secret each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +60,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 /// The names that annotations add to every Certificate.
 struct Added<'c> {
     names: Names,
-    /// How many of the names a Certificate with that wildcard leaves out.
+    /// The number of names that a Certificate with that wildcard omits.
     covered: BTreeMap<String, usize>,
     addresses: BTreeSet<&'c str>,
 }

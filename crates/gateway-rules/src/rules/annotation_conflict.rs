@@ -32,8 +32,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 ("the issuer annotation of the parent Gateway is empty".to_owned(), of_parent())
             }
             IssuerFault::NoName => (
-                "it does not name an issuer".to_owned(),
-                "Name the issuer, or remove the annotation if no certificate is wanted.".to_owned(),
+                "it is empty".to_owned(),
+                "Set it to the name of the issuer, or remove it if no certificate is wanted.".to_owned(),
             ),
             IssuerFault::IssuerAndClusterIssuer if is_inherited => (
                 format!("the parent Gateway has {ISSUER} and {CLUSTER_ISSUER}, so cert-manager ignores both"),

@@ -1,8 +1,8 @@
 //! An Istio Gateway has an annotation that is internal to Istio.
 //!
-//! istiod sets `internal.istio.io/*` on the Gateways that it generates from Gateway API objects. On
-//! another Gateway they pretend that istiod generated it, which gives it more rights than a tenant's
-//! Gateway has. istiod itself rejects only two of them. Gateways without an issuer are checked too.
+//! istiod sets `internal.istio.io/*` on the Gateways that it generates from Gateway API objects. On another
+//! Gateway, these annotations make it look as if istiod had generated it, with more rights than a tenant's
+//! Gateway. istiod itself rejects only two of them. Gateways without an issuer are checked too.
 //!
 //! Rejected:
 //! ```yaml

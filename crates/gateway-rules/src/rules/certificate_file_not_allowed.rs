@@ -1,7 +1,7 @@
 //! A server uses certificate files of the gateway Pods, which all tenants share.
 //!
-//! `serverCertificate`, `privateKey` and `tlsCertificates` name files in the gateway Pods. Nothing tells
-//! which tenant a file belongs to, so a team could serve another team's certificate. A tenant that is
+//! `serverCertificate`, `privateKey` and `tlsCertificates` name files in the gateway Pods. The
+//! tenant that owns a file is unknown, so a team could serve another team's certificate. A tenant that is
 //! restricted to certain Secrets may not use files at all. Istio Gateways are checked with and without
 //! an issuer annotation.
 //!
@@ -39,8 +39,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 .subject(format!("{field} {subject}"))
                 .help("Remove it and name a Secret in credentialName.");
         };
-        // One line for the server, but a subject for each file and host: an update may reorder servers
-        // and drop hosts, but neither name other files nor serve more hosts from files.
+        // One line for the server, but a subject for each file and host: an update can reorder servers
+        // and remove hosts, but neither name other files nor serve more hosts from files.
         tls.certificate_files.iter().for_each(|(field, file)| report(field, file));
         server.hosts.iter().for_each(|host| report("host", &host_name(host)));
     }

@@ -1,7 +1,7 @@
 //! A credential is served by an external SDS provider.
 //!
 //! A provider next to the gateway or of the mesh answers for `sds://`, so no Certificate is issued
-//! for the credential, whatever the annotations request.
+//! for the credential, even if annotations request one.
 //!
 //! Warned about:
 //! ```yaml

@@ -53,8 +53,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether the fault is about the credential's name, and the name is not served all the same: by a
-/// provider, or from the workload's own certificate.
+/// Whether the fault is about the credential's name, and nothing else serves it, such as a provider or
+/// the workload's own certificate.
 fn is_about_name(fault: &ServerFault) -> bool {
     match fault {
         ServerFault::Credential(fault) => !matches!(fault, CredentialFault::Sds | CredentialFault::Builtin),
@@ -90,7 +90,7 @@ fn of_fault(fault: &ServerFault, text: &str, context: &Context<'_>) -> Option<(S
     })
 }
 
-/// The problem and the help; `None` for what is not a Secret and served all the same.
+/// The problem and the help; `None` for a credential that is not a Secret but is served.
 fn of_text(fault: CredentialFault, shown: &str) -> Option<(String, String)> {
     const ALONE: &str = "Use the name of a Secret alone.";
     const CHARACTERS: &str = "Use lower-case letters, digits, hyphens and dots.";

@@ -1,6 +1,6 @@
 //! A server names a credential that it never uses.
 //!
-//! Its port does not speak TLS, or its mode serves no certificate of its own: `PASSTHROUGH` and
+//! Its port does not use TLS, or its mode does not serve a certificate from a Secret: `PASSTHROUGH` and
 //! `AUTO_PASSTHROUGH` forward TLS as it is, and `ISTIO_MUTUAL` serves the certificate of the mesh. No
 //! Certificate is issued for the credential.
 //!

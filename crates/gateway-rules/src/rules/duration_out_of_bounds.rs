@@ -1,7 +1,7 @@
 //! The duration of the certificate is shorter or longer than its tenant may have.
 //!
 //! A CA issuer signs any duration. Without the annotation cert-manager requests 2160h (90 days), so this
-//! default has to be within the bounds, too. ACME servers choose the duration themselves: with an ACME
+//! default must be within the bounds, too. ACME servers choose the duration themselves: with an ACME
 //! issuer without `enableDurationFeature`, only the annotation is checked.
 //!
 //! Configured per tenant: `duration: {min, max}`, each a Go duration such as `720h`.
@@ -32,7 +32,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
     let (asked, source) = match template.duration {
         Some(duration) => (duration, ""),
-        // An annotation that cannot be read is annotation-invalid's finding.
+        // annotation-invalid reports an annotation that cannot be read.
         None if context.gateway.annotation(annotation::DURATION).is_some() => return,
         None if is_left_to_the_server(context) => return,
         None => (DEFAULT_DURATION, " (cert-manager's default)"),
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(subjects(gateway, &cluster), expected);
     }
 
-    /// Whether a ListenerSet keeps its ACME issuer whatever becomes of its parent.
+    /// Whether a ListenerSet keeps its ACME issuer if its parent changes.
     #[rstest]
     #[case::cluster_issuer_of_its_own("cluster-issuer", "", &[])]
     #[case::issuer_of_its_own("issuer", "", &["2160h"])]

@@ -1,15 +1,15 @@
-//! The Gateway could not be compared with others.
+//! The list of Istio Gateways could not be read.
 //!
-//! With `lookups: {list: [gateways]}` the policy compares the hosts of an Istio Gateway with those of
-//! all others. The list could not be had: it was not granted, the API server did not answer, or it
-//! is longer than 8 MiB. The rest of the Gateway is checked. With `reject`, whoever can create many
-//! Gateways can block all others.
+//! With `lookups: {list: [gateways]}` the policy lists the Istio Gateways of the cluster, to compare their
+//! hosts (this version only lists them, see [limits.md](limits.md)). The list was not granted, the API
+//! server did not answer, or the list is longer than 8 MiB. The rest of the Gateway is checked. With the
+//! level `reject`, anyone who can create many Gateways can block all others.
 //!
 //! Warned about, with `lookups: {list: [gateways]}` and a list that fails:
 //! ```yaml
 //! hosts: [shop.example.com]
 //! ```
-//! Accepted: Gateways of Gateway API, which have gateways of their own:
+//! Accepted: Gateways of Gateway API, each of which has its own gateway:
 //! ```yaml
 //! hostname: shop.example.com
 //! ```
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_there() {
+    fn a_list_that_succeeds() {
         let cluster = TestCluster::default().object(cluster_issuer("le").ready());
         assert_eq!(listing(istio("shop")).rules(&cluster), Vec::<String>::new());
         assert_eq!(cluster.asked(), ["ClusterIssuer le", "list Gateway"]);

@@ -1,10 +1,10 @@
 //! Hosts of this Gateway make Envoy reject the whole listener.
 //!
-//! istiod tells two TLS servers on one port apart by their hosts as text, Envoy by the lower-cased names
-//! without namespaces. Two servers whose hosts differ for the one and are equal for the other, such as
-//! `shop/x` and `x`, make Envoy reject the listener: no later change of any Gateway on that port is
-//! served, and after a restart of the gateway nothing is. A wildcard inside a label does the same.
-//! Only hosts within one Gateway are compared.
+//! To distinguish two TLS servers on one port, istiod compares their hosts as text, but Envoy compares
+//! the lower-cased names without namespaces. If the hosts of two servers are different for istiod and
+//! equal for Envoy, such as `shop/x` and `x`, Envoy rejects the listener: no later change of any Gateway on
+//! that port takes effect, and after a restart the gateway serves nothing there. A wildcard inside a label
+//! has the same effect. Only hosts within one Gateway are compared.
 //!
 //! Rejected:
 //! ```yaml
@@ -42,7 +42,7 @@ pub const RULE: Rule = Rule::reject("host-breaks-listener", check).of_all();
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Spec::Servers { servers, .. } = &context.gateway.spec else { return };
     let own = context.gateway.metadata.namespace;
-    // What Envoy sees of a host, and the first server with it and its host as istiod sees it.
+    // The host as Envoy sees it, the first server with it, and the host as istiod sees it.
     let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for (index, server) in servers.iter().enumerate().filter(|(_, s)| s.tls.is_some() && s.speaks_tls()) {
         for (position, host) in server.hosts.iter().enumerate() {

@@ -34,7 +34,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             findings
                 .report(context.issuer_path(), problem)
                 .subject(object.to_string())
-                .help("Use a ClusterIssuer (the platform team can restrict it with `tenants`).");
+                .help("Use a ClusterIssuer. Platform team: restrict its users with tenants.");
         }
     }
 }

@@ -32,7 +32,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if !reference.is_own_group() && context.settings.issuer_kind(reference).is_none() {
         let issuer = text::issuer(reference);
         findings
-            .report(context.issuer_path(), format!("{issuer} is not checked: issuer_kinds lacks its kind"))
+            .report(
+                context.issuer_path(),
+                format!("{issuer} was not checked: its kind is not listed in issuer_kinds"),
+            )
             .subject(issuer)
             .help("Make sure that it exists. Platform team: add its kind to issuer_kinds.");
     }

@@ -36,9 +36,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for key in inherited_keys(gateway) {
         let value = gateway.annotation(key).unwrap_or_default();
         let problem = if gateway.kind == GatewayKind::ListenerSet {
-            format!("this ListenerSet names no issuer, and {} applies to the one of its parent", quote(value))
+            format!(
+                "this ListenerSet names no issuer, so {} applies to the issuer of its parent",
+                quote(value)
+            )
         } else {
-            format!("this Gateway names no issuer, and its ListenerSets inherit {}", quote(value))
+            format!("this Gateway names no issuer, but its ListenerSets inherit the value {}", quote(value))
         };
         findings
             .report(annotation_path(key), problem)
@@ -63,7 +66,7 @@ mod tests {
         keys.iter().fold(gateway, |gateway, (key, value)| gateway.cert_manager(key, value))
     }
 
-    /// What is found below a Gateway with these annotations.
+    /// The findings for a ListenerSet below a Gateway with these annotations.
     fn found(gateway: &GatewayFixture, parent: Keys) -> Vec<String> {
         let cluster = TestCluster::default().object(with(gateway_api("web"), parent));
         gateway.found_by("issuer-kind-without-issuer", &cluster)
@@ -117,8 +120,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::gateway(gateway_api("web"), "its ListenerSets inherit \"ClusterIssuer\"")]
-    #[case::listener_set(listener_set("extra"), "\"ClusterIssuer\" applies to the one of its parent")]
+    #[case::gateway(gateway_api("web"), "its ListenerSets inherit the value \"ClusterIssuer\"")]
+    #[case::listener_set(listener_set("extra"), "\"ClusterIssuer\" applies to the issuer of its parent")]
     fn texts(#[case] gateway: GatewayFixture, #[case] text: &str) {
         let cluster = TestCluster::default().object(gateway_api("web"));
         let response = with(gateway, KIND).tenant(json!({})).create(&cluster);

@@ -43,7 +43,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 findings
                     .report(context.issuer_path(), problem)
                     .subject(subject)
-                    .help("Ask for create on certificates.cert-manager.io in that namespace.");
+                    .help("Ask the platform team for the right to create Certificates in that namespace.");
             }
             Err(error) => {
                 let (problem, help) = match error {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!((runs(Caller::Admission), runs(Caller::Controller)), (true, false));
     }
 
-    /// An update has to ask for nothing new.
+    /// The update must not ask for anything new.
     #[rstest]
     #[case::a_label("/metadata/labels/a", json!("b"), None)]
     #[case::another_host("/spec/servers/0/hosts/0", json!("b.example.com"), Some(403))]

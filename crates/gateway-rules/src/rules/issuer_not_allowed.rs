@@ -2,7 +2,7 @@
 //!
 //! The rule checks the issuer that the annotations result in, whichever of them name it. The tenant's
 //! `issuers` list the allowed ones, each with `kind` and `name` (`*` matches any text) and, for an
-//! external issuer, its `group`. An empty list allows none. A namespaced issuer has to be in the
+//! external issuer, its `group`. An empty list allows none. A namespaced issuer must be in the
 //! Gateway's own namespace unless its entry has a `namespace`: an Istio Gateway's Certificates are
 //! created next to its gateway Pods, for example in `istio-system`, and an Issuer is looked up there
 //! too. A kind of another group is namespaced unless `issuer_kinds` lists it with `scope: Cluster`.
@@ -10,7 +10,7 @@
 //! The `issuer` of a ListenerSet can become another one later: `issuer-kind` and `issuer-group` of its
 //! parent override those of the set, and the parent can get or lose them at any time. So that name is
 //! checked as written and as every kind that the tenant's `issuers` list. If the parent is in another
-//! namespace, it is checked as every cluster-wide kind too. A `cluster-issuer` stays what it is.
+//! namespace, it is checked as every cluster-wide kind too. The parent cannot change a `cluster-issuer`.
 //!
 //! Rejected, with `issuers: [{kind: ClusterIssuer, name: "letsencrypt*"}, {kind: Issuer, name: "*"}]`:
 //! ```yaml
@@ -79,7 +79,7 @@ fn not_allowed(context: &Context<'_>, tenant: &Tenant, reference: &IssuerRef) ->
     namespaces.map(|namespace| format!("{issuer} in namespace {}", quote(namespace))).collect()
 }
 
-/// What the `issuer` of a ListenerSet means if its parent has other annotations than now. The parent
+/// The issuers that the `issuer` of a ListenerSet can become if its parent changes. The parent
 /// overrides kind, group, both or neither.
 fn under_another_parent(context: &Context<'_>, tenant: &Tenant) -> Vec<IssuerRef> {
     let set = context.written;
@@ -109,7 +109,7 @@ fn under_another_parent(context: &Context<'_>, tenant: &Tenant) -> Vec<IssuerRef
             pairs.extend(Some((group, other_kind)).filter(is_known));
         }
     }
-    // Any other parent can name any issuer. A namespaced one is in the set's own namespace all the same.
+    // Any other parent can name any issuer. A namespaced one is still in the set's own namespace.
     if set.parent_ref.as_ref().is_some_and(|parent| parent.namespace != set.metadata.namespace) {
         pairs.insert((CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND));
         let cluster_wide = context.settings.issuer_kinds.iter().filter(|kind| kind.scope == Scope::Cluster);
@@ -246,7 +246,7 @@ mod tests {
     const GROUP: Keys = &[("issuer", "ca"), ("issuer-group", "example.com")];
     const BOTH: Keys = &[("issuer", "ca"), ("issuer-kind", "ClusterIssuer"), ("issuer-group", "example.com")];
 
-    /// What is found about the `issuer` or `cluster-issuer` of a ListenerSet.
+    /// The findings about the `issuer` or `cluster-issuer` of a ListenerSet.
     fn found_of_set(keys: Keys, parent: Value, allowed: &[&str], settings: &Value) -> Vec<String> {
         let path = if keys[0].0 == "issuer" { ISSUER } else { CLUSTER_ISSUER };
         let set = with(listener_set("extra"), keys).spec("parentRef", parent).settings(settings.clone());
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(found_of_set(keys, parent, allowed, &kinds(known)), subjects);
     }
 
-    /// What the parent overrides now is checked, and what was overridden, since the parent can drop it.
+    /// Both the overridden issuer and the resulting one are checked, because the parent can change.
     #[rstest]
     #[case::that_kind_is_not_allowed(
         KIND, &[("issuer", "ca")], &["Issuer *", "ClusterIssuer le"], &[CLUSTER_CA],
@@ -399,7 +399,7 @@ mod tests {
         assert_eq!(describe(&allowed), expected);
     }
 
-    /// An update has to ask for nothing new.
+    /// The update must not ask for anything new.
     #[rstest]
     #[case::a_label("/metadata/labels/a", json!("b"), None)]
     #[case::another_host("/spec/servers/0/hosts/0", json!("b.example.com"), Some(403))]

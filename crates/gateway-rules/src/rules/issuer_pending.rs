@@ -64,7 +64,7 @@ mod tests {
         assert!(findings.len() == 1 && findings[0].contains(expected), "{findings:?}");
     }
 
-    /// Where it rejects, a cached issuer can have become Ready since.
+    /// If the level is reject, a cached issuer can have become Ready since.
     #[test]
     fn a_rejection_reads_the_issuer_again() {
         let cluster = TestCluster::default().object(issuer("team-a", "ca"));

@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(gateway.found_by("issuer-stale", &TestCluster::default().object(issuer)), expected);
     }
 
-    /// Where it rejects, a cached issuer can be behind the API server's.
+    /// If the level is reject, a cached issuer can be older than the API server's.
     #[test]
     fn a_rejection_reads_the_issuer_again() {
         let cluster = TestCluster::default().object(ca(2, 1));

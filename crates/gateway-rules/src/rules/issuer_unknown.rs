@@ -2,7 +2,7 @@
 //!
 //! The policy is not granted the lookup, RBAC forbids it, the CRDs of the issuer are not installed, or
 //! the API server does not answer. To be safe, the request is rejected with code 500; the message says
-//! what the platform team has to change. An update that keeps the issuer and the Secrets of the Gateway
+//! what the platform team must change. An update that keeps the issuer and the Secrets of the Gateway
 //! is accepted.
 //!
 //! Rejected, if RBAC forbids the policy server to read Issuers:

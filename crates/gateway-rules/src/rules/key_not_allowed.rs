@@ -135,7 +135,7 @@ mod tests {
         with(istio("shop"), algorithm, size, key).with("/spec/servers/0/tls", tls)
     }
 
-    /// The key of the second credential is of the other algorithm, whatever the annotations say.
+    /// The key of the second credential has the other algorithm, for any annotations.
     #[rstest]
     #[case::both_allowed("", "", json!({"algorithms": ["RSA", "ECDSA"]}), &[])]
     #[case::second_algorithm(

@@ -55,8 +55,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Why cert-manager skips a listener, and the fix. A reference to something else than a Secret of the
-/// namespace can be what its owner wants, so the fix leaves it as it is.
+/// The reason why cert-manager skips a listener, and the help. A reference to something other than a Secret
+/// of the namespace can be intended, so the help does not suggest to change it.
 fn reason_and_help(fault: &ListenerFault) -> (String, &'static str) {
     const OTHER_SOURCE: &str =
         "List the listener in cert-manager.io/ignore-tls-listeners, or use a Secret of this namespace.";

@@ -3,9 +3,9 @@
 //! cert-manager requests a certificate for every name in the hosts and in the annotations `alt-names`,
 //! `common-name` and `ip-sans`, and an issuer that is responsible for a whole domain signs all of them.
 //! The hosts of an Istio Gateway are checked with and without an issuer annotation: a server that names
-//! a credential or a certificate file serves its hosts with whatever is in it. Hosts of Gateway API
+//! a credential or a certificate file serves its hosts with any existing certificate. Hosts of Gateway API
 //! listeners are checked even if this version of cert-manager skips the listener, because another
-//! version or flag may not. A name that is neither a DNS name nor an IP address is always rejected.
+//! version or flag can change that. A name that is neither a DNS name nor an IP address is always rejected.
 //!
 //! Configured per tenant; what is omitted or empty allows nothing, and case does not count:
 //!
@@ -56,7 +56,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(template) = context.template() else { return };
     let mut report = |key: &str, name: &str, fault: Option<Fault>| {
         if let Some(fault) = fault {
-            // Not the name alone: to have it in a certificate is not yet to serve it.
+            // The subject includes the annotation, because a name in a certificate is not yet served.
             let subject = format!("{key} {name}");
             findings.report_each_with(&[], &subject, || fault.texts(tenant, name, context.path_of(key)));
         }
@@ -66,7 +66,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         report(annotation::ALT_NAMES, &name, name_fault(tenant, &name, false));
     }
     for address in &template.ip_sans {
-        // A text that is not an address is certificate-invalid's finding.
+        // certificate-invalid reports a text that is not an address.
         let fault = address.parse().ok().and_then(|parsed| ip_fault(tenant, parsed));
         report(annotation::IP_SANS, address, fault);
     }
@@ -74,7 +74,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     report(annotation::COMMON_NAME, &name, common_name_fault(tenant, &name));
 }
 
-/// Why a tenant may not have a name.
+/// The reason why a tenant may not have a name.
 enum Fault {
     Wildcard,
     EveryHost,
@@ -156,7 +156,7 @@ mod tests {
         gateway.found_by("name-not-allowed", &cluster())
     }
 
-    /// What the tenant may have in most cases.
+    /// The names that the tenant may have in most tests.
     fn tenant() -> Value {
         json!({"dns_names": ["*.team-a.example.com"], "wildcards": false})
     }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(found(&annotated(gateway)), expected);
     }
 
-    /// Nothing but a DNS name, a wildcard or an IP address, whatever the tenant may have.
+    /// Only DNS names, wildcards and IP addresses are allowed, for any tenant.
     #[rstest]
     #[case::single_label("localhost", true)]
     #[case::underscore("_acme.example.com", true)]
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(found(&with_hosts(json!([host])).tenant(tenant)).is_empty(), is_allowed);
     }
 
-    /// A hostname `*` does not mean every host outside of Istio.
+    /// In Gateway API, the hostname `*` does not mean every host.
     #[rstest]
     #[case::of_a_listener(annotated(gateway_api("shop")).with("/spec/listeners/0/hostname", json!("*")))]
     #[case::of_an_annotation(annotated(istio("shop")).cert_manager("alt-names", "*"))]
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(found(&gateway), ["reject spec.servers[0].hosts[0] | x.org"; 2]);
     }
 
-    /// Those that cert-manager skips today are checked, too.
+    /// Listeners that this version of cert-manager skips are checked too.
     #[rstest]
     #[case::https(json!({}), true)]
     #[case::other_case(json!({"hostname": "X.org"}), true)]
@@ -362,7 +362,7 @@ mod tests {
         gateway.push("/spec/servers", json!({"hosts": [host], "tls": tls}))
     }
 
-    /// To serve a name is more than to have it in a certificate, and the reverse.
+    /// Serving a name and having it in a certificate are different findings.
     #[rstest]
     #[case::the_same(hosts(&["x.org"]), hosts(&["x.org"]), true)]
     #[case::another_host(hosts(&["x.org"]), hosts(&["y.org"]), false)]

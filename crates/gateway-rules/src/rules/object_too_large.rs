@@ -1,10 +1,11 @@
 //! The object is too large to be checked.
 //!
-//! A policy server gives each request a fixed time. Without a limit a tenant could apply an object that takes
-//! longer, and slow down the requests of all others. Counted are the values in the spec, in labels and annotations,
-//! and in annotations that are lists: every host is one, a server about ten. Only objects that rules
-//! check are rejected for their values. An update that leaves labels, annotations and spec as they are is accepted with
-//! a warning. The controller has no such limit.
+//! A policy server gives each request a fixed time. Without a limit, a tenant could apply an object that
+//! takes longer, and slow down all other requests. The policy counts the values in the spec, in labels and
+//! in annotations, including items of annotations that are lists: each host is one value, a server with
+//! one host about six. The annotation that `kubectl apply` adds counts too. Objects that no rule would
+//! check are accepted. An update that does not change labels, annotations and spec is accepted with a
+//! warning. The controller has no such limit.
 //!
 //! Rejected: an object with more than 3,500 values, or with more than 512 KiB of labels and annotations:
 //! ```yaml
@@ -24,12 +25,12 @@ use crate::rule::{Findings, Rule};
 /// `object-too-large`
 pub const RULE: Rule = Rule::reject("object-too-large", check).of_all().for_admission().fixed();
 
-/// The most values of an object.
+/// The maximum number of values in an object.
 pub const VALUES: usize = 3_500;
-/// The most bytes of labels and annotations together: twice what the API server stores as annotations.
+/// The maximum size of labels and annotations in bytes: twice the API server's limit for annotations.
 pub const METADATA_BYTES: usize = 512 * 1024;
 
-/// Whatever was read is not too large: the policy counts first.
+/// Reports nothing: the policy counts before it reads the object, see [`report`].
 fn check(_context: &Context<'_>, _findings: &mut Findings<'_>) {}
 
 /// Whether an object is too large to be read.
@@ -40,11 +41,11 @@ pub fn is_too_large(head: &Head) -> bool {
 /// Reports an object that is too large to be read.
 pub fn report(head: &Head, findings: &mut Vec<Finding>) {
     let problem = if head.values > VALUES {
-        format!("it has about {} values, and at most {VALUES} are checked", head.values)
+        format!("it has about {} values, but at most {VALUES} are checked", head.values)
     } else {
         let most = METADATA_BYTES / 1024;
         format!(
-            "its labels and annotations have {} KiB, and at most {most} KiB are checked",
+            "its labels and annotations have {} KiB, but at most {most} KiB are checked",
             head.metadata_bytes / 1024
         )
     };

@@ -1,7 +1,7 @@
 //! The Gateway names a Secret that its tenant may not use.
 //!
-//! Istio serves a TLS Secret in the namespace of the gateway Pods for every Gateway that names it,
-//! whatever namespace the Gateway is in. A team could serve another team's certificate that way, or have
+//! Istio serves a TLS Secret in the namespace of the gateway Pods for every Gateway that names it, in any
+//! namespace. A team could serve another team's certificate that way, or have
 //! its Secret overwritten. So every Istio Gateway that names a credential is checked, with and without
 //! an issuer annotation, CA credentials included. A credential from which istiod reads no Secret is
 //! rejected for every tenant.
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// A ConfigMap holds the CA of client certificates, nothing else.
+    /// A ConfigMap contains only the CA of client certificates.
     #[rstest]
     #[case::ca("caCertCredentialName", true)]
     #[case::certificate("credentialName", false)]
@@ -149,7 +149,7 @@ mod tests {
         );
     }
 
-    /// Those that cert-manager skips today are checked, too.
+    /// Listeners that this version of cert-manager skips are checked too.
     #[rstest]
     #[case::a_gateway(gateway_api("web"), &["0].name | web-tls"])]
     #[case::an_exempt_listener(

@@ -208,8 +208,8 @@ mod tests {
         gateway.with("/spec/servers/0/tls/credentialName", json!("other-tls"))
     }
 
-    /// An update that leaves the Certificate as it is does not look it up; one that names its Secret
-    /// newly does, and never looks up what only the old state names.
+    /// An update that does not change the Certificate does not look it up. An update that adds its Secret
+    /// does. Secrets that only the old state names are never looked up.
     #[rstest]
     #[case::the_same_secret(annotated(istio("shop")), &[])]
     #[case::another_secret(

@@ -1,6 +1,6 @@
 //! An Istio Gateway has no selector.
 //!
-//! Every gateway in the mesh then serves it, whatever namespace it runs in. With
+//! Every gateway in the mesh then serves it, in any namespace. With
 //! `gateway_namespaces`, its Certificates are created in the namespaces of all listed gateways.
 //!
 //! Warned about:

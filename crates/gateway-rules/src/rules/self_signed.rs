@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(gateway.level("self-signed", "reject").found_by("self-signed", &cluster()), expected);
     }
 
-    /// A cached issuer can sign by a CA by now.
+    /// A cached issuer can have been changed to a CA issuer since.
     #[test]
     fn a_rejection_reads_the_issuer_again() {
         let cluster = cluster();

@@ -1,7 +1,7 @@
 //! The certificate has subject fields or email addresses, and the tenant may not have any.
 //!
-//! CA issuers sign organizations, countries and email addresses without verifying them. Whoever reads
-//! them in a certificate takes them as confirmed by the CA.
+//! CA issuers sign organizations, countries and email addresses without verifying them. Readers
+//! of the certificate assume that the CA has confirmed them.
 //!
 //! Configured per tenant: `subject: deny`. It applies to the annotations `subject-*` and `email-sans`.
 //!

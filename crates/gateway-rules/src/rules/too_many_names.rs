@@ -1,7 +1,7 @@
 //! A Certificate has more names than its tenant may have in one.
 //!
 //! Certificates with many names are slow to issue, because an ACME server validates each name, and one
-//! name that fails holds up all others. Every DNS name and IP address counts once, without regard to
+//! name that fails delays all others. Every DNS name and IP address counts once, without regard to
 //! case, and the common name if it is not among them.
 //!
 //! Configured per tenant: `max_names`. Without it there is no limit.
@@ -58,8 +58,8 @@ struct Shared {
     dns_names: BTreeSet<String>,
     addresses: BTreeSet<String>,
     common_name: String,
-    /// How many of the DNS names each wildcard covers. Certificates of Istio Gateways leave those out if
-    /// the wildcard is one of their hosts; others keep them.
+    /// The number of the DNS names that each wildcard covers. Certificates of Istio Gateways leave those out
+    /// if the wildcard is one of their hosts; others keep them.
     covered: BTreeMap<String, usize>,
 }
 

@@ -1,5 +1,5 @@
-//! Reads one object of the settings field by field and collects every problem on the way, so that all
-//! can be fixed at once.
+//! Reads one object of the settings field by field and collects all problems, so that they can be fixed
+//! together.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::text::{nearest, quote, shorten};
 
-/// Everything that is wrong with the settings so far, in the order in which it was read.
+/// The problems with the settings so far, in the order in which they were found.
 #[derive(Default)]
 pub(super) struct Problems(RefCell<Vec<String>>);
 
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
         self.problems.add(&self.path(name), problem);
     }
 
-    /// Reports a problem at a path that [`Fields::texts`] gave.
+    /// Reports a problem at a path that [`Fields::texts`] returned.
     pub(super) fn problem_at(&self, path: &str, problem: impl AsRef<str>) {
         self.problems.add(path, problem);
     }
@@ -132,7 +132,7 @@ impl<'a> Fields<'a> {
         };
         let choice = choices.iter().find(|(word, _)| *word == text);
         if choice.is_none() {
-            self.problem(name, format!("{} is not one of {}", quote(text), words(choices)));
+            self.problem(name, format!("{} is not one of: {}", quote(text), words(choices)));
         }
         choice.map(|(_, choice)| *choice)
     }
@@ -158,7 +158,7 @@ impl<'a> Fields<'a> {
         Some(texts)
     }
 
-    /// The texts of a list, each with its path; what is not a text is reported and left out.
+    /// The texts of a list, each with its path; other items are reported and skipped.
     pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<(String, &'a str)>> {
         let mut texts = Vec::new();
         for (path, item) in self.items(name)? {
@@ -189,7 +189,7 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// A list of numbers out of a few; `None` if it is absent.
+    /// A list of numbers, each one of a few; `None` if it is absent.
     pub(super) fn integers(&mut self, name: &'static str, choices: &[i64]) -> Option<Vec<i64>> {
         let mut numbers = Vec::new();
         for (path, item) in self.items(name)? {
@@ -214,7 +214,7 @@ impl<'a> Fields<'a> {
         Self::read_object(self.path(name), value, self.problems, read)
     }
 
-    /// A list of objects; one that could not be read is left out. `None` if it is absent.
+    /// A list of objects; those that cannot be read are skipped. `None` if it is absent.
     pub(super) fn objects<T>(
         &mut self,
         name: &'static str,
@@ -229,8 +229,8 @@ impl<'a> Fields<'a> {
         Some(objects)
     }
 
-    /// [`Fields::entries`] whose texts are words; `false` is how YAML 1.1, which kubectl reads, has an
-    /// unquoted `off`.
+    /// Like [`Fields::entries`], for texts that are words. `false` is read as `off`, because that is how YAML
+    /// 1.1, which kubectl uses, reads an unquoted `off`.
     pub(super) fn words(&mut self, name: &'static str) -> Option<Vec<(&'a str, &'a str)>> {
         self.read_entries(
             name,

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 const LABELS: [&str; 2] = ["labels", "match_labels"];
 
-/// What decides neither placement nor tenants nor plans, at any depth.
+/// The keys that affect neither placement nor tenants nor plans, at any depth.
 const LEFT_OUT: [&str; 8] =
     ["role", "default_issuer", "rules", "exceptions", "check", "existing_violations", "lookups", "help"];
 
-/// The defaults that are not the same as an empty list or an absent field, by the key they belong to.
+/// The defaults that differ from an empty list and an absent field, by their key.
 const DEFAULTS: [(&str, &str); 5] = [
     ("acme_wildcards", "dns01"),
     ("group", "cert-manager.io"),
@@ -19,8 +19,8 @@ const DEFAULTS: [(&str, &str); 5] = [
     ("cluster_domain", "cluster.local"),
 ];
 
-/// 16 hexadecimal digits: FNV-1a 64 over the settings as compact JSON, keys sorted, without keys that
-/// are at their default and without what [`LEFT_OUT`] lists. A policy shows it in the audit
+/// 16 hexadecimal digits: the 64-bit FNV-1a hash of the settings as compact JSON with sorted keys, without
+/// keys that have their default value and those in `LEFT_OUT`. The policy writes it to the audit
 /// annotation `settings`.
 pub fn fingerprint(settings: &Value) -> String {
     let fields = settings.as_object().cloned().unwrap_or_default();
@@ -34,7 +34,7 @@ fn canonical(fields: Map<String, Value>) -> Map<String, Value> {
         if key == "default_issuer" || is_default(&key, &value) {
             continue;
         }
-        // Keys of labels are the platform's own.
+        // The keys of labels are not keys of settings.
         let value = if LABELS.contains(&key.as_str()) { value } else { value_of(value) };
         kept.insert(key, value);
     }

@@ -1,5 +1,5 @@
-//! Patterns of the settings: names of objects, DNS names and ranges of IP addresses. For each there is
-//! a list that allows or does not allow a value, and a function that finds the fault of an entry.
+//! Patterns in the settings: names of objects, DNS names and ranges of IP addresses. Each has a list that
+//! allows values or not, and a function that returns the fault of an entry.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ impl Globs {
 pub(crate) fn glob_allows(glob: &str, text: &str) -> bool {
     let Some((first, mut rest)) = glob.split_once('*') else { return glob == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
-    // Each inner part is matched as far left as possible, which leaves the most for the next ones.
+    // Each inner part is matched as far left as possible, which leaves the most text for the next ones.
     while let Some((part, after)) = rest.split_once('*') {
         let Some((_, left)) = text.split_once(part) else { return false };
         (text, rest) = (left, after);
@@ -313,12 +313,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn globs_are_what_backtracking_says(glob in "[ab*]{0,8}", text in "[ab]{0,10}") {
+        fn globs_agree_with_backtracking(glob in "[ab*]{0,8}", text in "[ab]{0,10}") {
             prop_assert_eq!(glob_allows(&glob, &text), naively(glob.as_bytes(), text.as_bytes()));
         }
 
         #[test]
-        fn dns_patterns_are_about_labels(
+        fn dns_patterns_match_labels(
             pattern in "(\\*\\*|((\\*\\*|\\*)\\.)?[ab]{1,2}(\\.[ab]{1,2}){0,2})",
             name in "(\\*\\.)?[ab]{1,2}(\\.[ab]{1,2}){0,4}",
         ) {

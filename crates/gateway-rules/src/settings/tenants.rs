@@ -29,11 +29,11 @@ pub struct Tenant {
     pub wildcards: bool,
     /// The IP addresses that it may have.
     pub ip_ranges: IpRanges,
-    /// The common names that it may have besides DNS names and IP addresses, lower-cased.
+    /// The common names that it may have in addition to DNS names and IP addresses, lower-cased.
     pub common_names: Globs,
     /// The Secrets that it may name.
     pub secrets: Option<Globs>,
-    /// The default issuer of its Gateways, instead of the one for all.
+    /// The default issuer of its Gateways, instead of the global one.
     pub default_issuer: Option<DefaultIssuer>,
     /// The most Certificates of one Gateway; each namespace of its placement counts.
     pub max_certificates: Option<usize>,
@@ -45,7 +45,7 @@ pub struct Tenant {
     pub key: KeyPolicy,
     /// The key usages that it may have.
     pub usages: Option<Vec<String>>,
-    /// Whether its Certificates may have neither subject fields nor mail addresses.
+    /// Whether subject fields and email addresses are denied.
     pub denies_subject: bool,
     /// The labels and annotations that it may give its Secrets.
     pub secret_metadata: SecretMetadata,
@@ -102,7 +102,7 @@ pub struct AllowedIssuer {
     pub kind: String,
     /// A glob for the name.
     pub name: String,
-    /// A glob for the namespace of a namespaced issuer; `None` is the Gateway's own.
+    /// A glob for the namespace of a namespaced issuer; if `None`, it must be the Gateway's own.
     pub namespace: Option<String>,
 }
 
@@ -168,7 +168,7 @@ fn tenant(fields: &mut Fields<'_>) -> Option<Tenant> {
     });
     fields.object("key", |fields| {
         let algorithm =
-            |word: &str| Algorithm::parse(word).is_none().then_some("is not one of RSA, ECDSA, Ed25519");
+            |word: &str| Algorithm::parse(word).is_none().then_some("is not one of: RSA, ECDSA, Ed25519");
         tenant.key = KeyPolicy {
             algorithms: fields.checked("algorithms", algorithm),
             rsa_min: fields.integer("rsa_min", 2048..=8192),
@@ -182,7 +182,7 @@ fn tenant(fields: &mut Fields<'_>) -> Option<Tenant> {
     });
     let usage = |word: &str| {
         (!usage::USAGES.contains(&word))
-            .then_some("is not one of cert-manager's key usages, like server auth")
+            .then_some("is not one of cert-manager's key usages, such as server auth")
     };
     tenant.usages = fields.checked("usages", usage);
     tenant.denies_subject = fields.one_of("subject", &[("allow", false), ("deny", true)]).unwrap_or_default();
@@ -271,7 +271,7 @@ mod tests {
     const NO_LABEL: &str = "namespace_selector.match_labels: at least one label is required; \
                             for all namespaces, write namespaces: [\"*\"]";
 
-    /// A sound tenant with one more field.
+    /// A valid tenant with one more field.
     fn tenant_with(field: &str, value: Value) -> Value {
         let mut tenant = json!({"name": "a", "namespaces": ["a"], "issuers": [], "dns_names": []});
         tenant[field] = value;
@@ -420,7 +420,7 @@ mod tests {
     #[case::algorithm(
         "key",
         json!({"algorithms": ["rsa"]}),
-        "key.algorithms[0]: \"rsa\" is not one of RSA, ECDSA, Ed25519"
+        "key.algorithms[0]: \"rsa\" is not one of: RSA, ECDSA, Ed25519"
     )]
     #[case::rsa_min(
         "key",
@@ -441,9 +441,9 @@ mod tests {
     #[case::usage(
         "usages",
         json!(["server-auth"]),
-        "usages[0]: \"server-auth\" is not one of cert-manager's key usages, like server auth"
+        "usages[0]: \"server-auth\" is not one of cert-manager's key usages, such as server auth"
     )]
-    #[case::subject("subject", json!("no"), "subject: \"no\" is not one of allow, deny")]
+    #[case::subject("subject", json!("no"), "subject: \"no\" is not one of: allow, deny")]
     #[case::secret_labels(
         "secret_template",
         json!({"labels": ["a**"]}),
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(problems(&[tenant_with(field, value)]), [format!("tenants[0].{expected}")]);
     }
 
-    /// The text is that of the default issuer's kind.
+    /// The message is the same as for the kind of the default issuer.
     #[test]
     fn a_kind_that_cert_manager_does_not_have() {
         let issuers = json!([{"kind": "VaultIssuer", "name": "x"}]);
@@ -468,7 +468,7 @@ mod tests {
         assert!(problems[0].starts_with("tenants[0].issuers[0].kind: \"VaultIssuer\" is "), "{problems:?}");
     }
 
-    /// Bounds that are equal are not in conflict.
+    /// Equal bounds are valid.
     #[rstest]
     #[case::duration("duration", json!({"min": "1h", "max": "60m"}))]
     #[case::rsa("key", json!({"rsa_min": 2048, "rsa_max": 2048}))]
@@ -521,7 +521,7 @@ mod tests {
     fn other_namespaces() {
         assert_eq!(
             Settings::read(&json!({"other_namespaces": "warn"})).unwrap_err(),
-            ["other_namespaces: \"warn\" is not one of reject, accept"]
+            ["other_namespaces: \"warn\" is not one of: reject, accept"]
         );
     }
 }

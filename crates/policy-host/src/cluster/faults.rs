@@ -139,8 +139,9 @@ impl LookupFault {
         Err(failure.render(self.tail.unwrap_or(tail)))
     }
 
-    /// The phase in which the fault occurs by default; `None` if there is no choice. Discovery already fails if the API
-    /// server is unreachable or the client is not authenticated. RBAC, load and etcd cause the request to fail.
+    /// The phase in which the fault occurs by default; `None` if there is no choice. Discovery already fails
+    /// if the API server is unreachable or the client is not authenticated. RBAC, load and etcd cause the
+    /// request to fail.
     fn default_during(&self) -> Option<During> {
         match self.fault {
             Fault::Unauthorized | Fault::Unavailable => Some(During::Discovery),

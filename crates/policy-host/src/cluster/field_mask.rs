@@ -1,7 +1,7 @@
 //! Field masks: prune an object to the dotted paths that a policy requests.
 //!
-//! As in `crates/policy-evaluator/src/callback_handler/kubernetes/field_mask.rs`, apiVersion, kind and metadata are never
-//! pruned.
+//! As in `crates/policy-evaluator/src/callback_handler/kubernetes/field_mask.rs`, apiVersion, kind and
+//! metadata are never pruned.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! The kinds that an API server serves, with plural and scope.
 //!
-//! The kinds of Istio, Gateway API and cert-manager, and those that policies about them use, are always served.
-//! CustomResourceDefinitions and objects in the manifests add more.
+//! The kinds of Istio, Gateway API and cert-manager, and those that policies about them use, are always
+//! served. CustomResourceDefinitions and objects in the manifests add more.
 
 use std::collections::BTreeMap;
 

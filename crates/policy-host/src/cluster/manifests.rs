@@ -18,10 +18,10 @@ use crate::{Error, KubernetesGetResource, Lookup};
 
 /// A cluster that contains the given objects. Fixtures can make its lookups fail.
 ///
-/// It serves the well-known kinds (Namespaces, Secrets, Pods and Services, and the kinds of cert-manager, Gateway API and
-/// Istio's gateways), the kinds of the CustomResourceDefinitions, and the kinds of the other objects. An object can be
-/// read in every served version of its group. If two objects have the same group, kind, namespace and name, the last one
-/// is used, as when both are applied.
+/// It serves the well-known kinds (Namespaces, Secrets, Pods and Services, and the kinds of cert-manager,
+/// Gateway API and Istio's gateways), the kinds of the CustomResourceDefinitions, and the kinds of the other
+/// objects. An object can be read in every served version of its group. If two objects have the same group,
+/// kind, namespace and name, the last one is used, as when both are applied.
 ///
 /// # Fixtures
 /// Documents of `apiVersion: policy-host/v1` are not objects of the cluster. They configure it.
@@ -59,8 +59,8 @@ use crate::{Error, KubernetesGetResource, Lookup};
 /// | `slow` | the real answer, after `delayMilliseconds` |
 /// | `text` | exactly the `text` of the fixture |
 ///
-/// An **AccessRule** allows operations in `can_i`, which otherwise denies. `*` covers everything. `namespaces` and `names`
-/// are optional.
+/// An **AccessRule** allows operations in `can_i`, which otherwise denies. `*` covers everything.
+/// `namespaces` and `names` are optional.
 /// ```yaml
 /// apiVersion: policy-host/v1
 /// kind: AccessRule
@@ -120,7 +120,8 @@ impl Manifests {
         Self::from_documents(&documents, "default")
     }
 
-    /// Creates a cluster of objects from files. Namespaced objects without a namespace are in `default_namespace`.
+    /// Creates a cluster of objects from files. Namespaced objects without a namespace are in
+    /// `default_namespace`.
     ///
     /// # Errors
     /// [`Error::Documents`] if fixtures are invalid.

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::{Cluster, HostError};
 use crate::{Error, Lookup};
 
-/// A recording. Each lookup must be equal to the next one in the recording. Errors are recorded without causes and
-/// backtrace, so the policy gets them without.
+/// A recording. Each lookup must be equal to the next one in the recording. Errors are recorded without
+/// causes and backtrace, so the policy gets them without.
 #[derive(Debug)]
 pub struct Replay {
     exchanges: Mutex<VecDeque<(Lookup, Response)>>,

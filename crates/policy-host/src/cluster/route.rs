@@ -1,4 +1,5 @@
-//! The URL of a lookup, and its interpretation by the API server. Names are inserted into the URL without escaping.
+//! The URL of a lookup, and its interpretation by the API server. Names are inserted into the URL without
+//! escaping.
 //!
 //! kube-rs builds the path, http checks its characters, and the API server parses it in
 //! `k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`.

@@ -13,7 +13,8 @@ pub(crate) fn labels_match(object: &Value, selector: Option<&str>) -> Result<boo
     Ok(true)
 }
 
-/// Whether an object's name and namespace match a field selector. Only these two fields are common to all kinds.
+/// Whether an object's name and namespace match a field selector. Only these two fields are common to all
+/// kinds.
 pub(crate) fn fields_match(object: &Value, selector: Option<&str>) -> Result<bool, String> {
     let Some(selector) = selector else { return Ok(true) };
     for requirement in selector.split(',').map(str::trim).filter(|requirement| !requirement.is_empty()) {

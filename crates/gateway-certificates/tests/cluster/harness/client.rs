@@ -37,8 +37,8 @@ impl Objects {
         }
     }
 
-    /// Creates or changes an object. Fields of an earlier call that are missing in this one are removed. Returns the
-    /// new object.
+    /// Creates or changes an object. Fields of an earlier call that are missing in this one are removed.
+    /// Returns the new object.
     pub async fn apply(&self, object: impl Into<Value>) -> Value {
         let object = object.into();
         self.try_apply(&object).await.unwrap_or_else(|error| panic!("{error}\nto apply: {object}"))
@@ -99,7 +99,8 @@ impl Objects {
         }
     }
 
-    /// The objects of a kind in a namespace; in all namespaces if it is empty. Empty if the kind is not served.
+    /// The objects of a kind in a namespace; in all namespaces if it is empty. Empty if the kind is not
+    /// served.
     pub async fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
         match self.api(kind, namespace).list(&ListParams::default()).await {
             Ok(list) => list.items.iter().map(|object| serde_json::to_value(object).unwrap()).collect(),

@@ -99,8 +99,8 @@ impl ControlPlane {
             start_api_server(&self.programs, &self.folder, self.port, &self.etcd_url);
     }
 
-    /// Starts or restarts the controller manager. Its garbage collector discovers the served kinds at the start, and
-    /// then only every half minute.
+    /// Starts or restarts the controller manager. Its garbage collector discovers the served kinds at the
+    /// start, and then only every half minute.
     pub fn start_controller_manager(&self) {
         let mut command = Command::new(self.programs.join("kube-controller-manager"));
         command

@@ -52,7 +52,8 @@ impl<'s> ControllerBuilder<'s> {
         self
     }
 
-    /// Starts the controller with the rights for its settings and flags, and waits until its caches are filled.
+    /// Starts the controller with the rights for its settings and flags, and waits until its caches are
+    /// filled.
     pub async fn start(self) -> Controller {
         let controller = self.start_at_once().await;
         controller.until_ready().await;

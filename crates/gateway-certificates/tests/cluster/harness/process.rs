@@ -27,8 +27,8 @@ impl Process {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        // If the tests are killed or call exit(), no destructor runs. The leash then reads the end of its input,
-        // because the pipe is closed with the process of the tests.
+        // If the tests are killed or call exit(), no destructor runs. The leash then reads the end of its
+        // input, because the pipe is closed with the process of the tests.
         let leash = Command::new("sh")
             .args([
                 "-c",

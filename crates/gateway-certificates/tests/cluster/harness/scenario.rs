@@ -27,8 +27,8 @@ pub fn scenario(body: impl AsyncFnOnce(&Scenario)) {
     run(body);
 }
 
-/// Runs a scenario that reads the audit log, stops the API server or changes kinds. It is skipped on an existing
-/// cluster.
+/// Runs a scenario that reads the audit log, stops the API server or changes kinds. It is skipped on an
+/// existing cluster.
 pub fn scenario_on_own_cluster(body: impl AsyncFnOnce(&Scenario)) {
     if cluster().own.is_some() {
         run(body);
@@ -126,8 +126,8 @@ impl Scenario {
         ControllerBuilder::new(self)
     }
 
-    /// Grants the rights in a file of `deploy/controller` to the controller, optionally with the Role in another
-    /// namespace. Waits until they are in force.
+    /// Grants the rights in a file of `deploy/controller` to the controller, optionally with the Role in
+    /// another namespace. Waits until they are in force.
     pub async fn grant(&self, file: &str, namespace: Option<&str>) {
         for mut object in deployed(file) {
             if let Some(namespace) = namespace {

@@ -4,8 +4,8 @@
 //! - `error: TEXT` returns an error, `trap: true` traps, `spin: true` never ends
 //! - `raw: TEXT` answers with exactly this text
 //! - `answer: JSON` answers with that ValidationResponse
-//! - `calls: [{binding, namespace, operation, payload}]` calls the host (default binding: `kubewarden`), and accepts with an
-//!   audit annotation for each call: `0: ok TEXT` or `0: error TEXT`
+//! - `calls: [{binding, namespace, operation, payload}]` calls the host (default binding: `kubewarden`), and
+//!   accepts with an audit annotation for each call: `0: ok TEXT` or `0: error TEXT`
 //! - no key: accepts, with the payload in the audit annotation `payload`
 //!
 //! `validate_settings` does the same with the value of the key `settings`.
