@@ -25,7 +25,7 @@ demo: toolchain ## Check examples/demo: accepted and rejected Gateways, with the
 	@target/debug/gateway-lint check --strict --settings examples/settings/demo.yaml examples/demo || test $$? -eq 1
 
 # The maximum size of the module, in bytes.
-MODULE_BYTES := 491520
+MODULE_BYTES := 460800
 
 policy.wasm: $(SOURCES) | toolchain wasm-opt ## The module, to publish
 	RUSTFLAGS="--remap-path-prefix=$(CARGO_HOME)/registry/src=registry" \

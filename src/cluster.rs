@@ -5,39 +5,25 @@
 //! the requested object. Any other text is undetermined, never "not found". The texts are those of
 //! `crates/policy-evaluator` in kubewarden/kubewarden-controller, and of kube-rs.
 
-use std::collections::BTreeSet;
-
 use gateway_rules::lookup::{Cluster, Grant, ListRef, LookupError, ObjectRef, User};
-use kubewarden_policy_sdk::Error;
-use kubewarden_policy_sdk::host_capabilities::kubernetes::{GetResourceRequest, get_resource};
 use serde_json::{Value, json};
 use wapc_guest::host_call;
 
-/// The maximum size in bytes of a list that is parsed, because parsing takes time and memory of the
+/// The maximum size in bytes of an answer that is parsed, because parsing takes time and memory of the
 /// request.
-const LIST_MAX: usize = 8 * 1024 * 1024;
+const ANSWER_MAX: usize = 8 * 1024 * 1024;
 
 /// The cluster, through lookups of the host.
 pub struct Host;
 
 impl Cluster for Host {
     fn get(&self, object: &ObjectRef, fields: &[&str], fresh: bool) -> Result<Value, LookupError> {
-        let mut field_masks = BTreeSet::new();
-        for field in fields {
-            field_masks.insert((*field).to_owned());
-        }
-        let request = GetResourceRequest {
-            api_version: object.api_version.clone(),
-            kind: object.kind.clone(),
-            name: object.name.clone(),
-            namespace: object.namespace.clone(),
-            disable_cache: fresh,
-            field_masks: Some(field_masks),
-        };
-        get_resource(&request).map_err(|error| match error {
-            Error::HostCall { source, .. } => classify(&source.to_string(), object),
-            _ => LookupError::Undetermined("the object is not JSON".to_owned()),
-        })
+        let ObjectRef { api_version, kind, namespace, name } = object;
+        let request = json!({
+            "api_version": api_version, "kind": kind, "namespace": namespace, "name": name,
+            "disable_cache": fresh, "field_masks": fields,
+        });
+        ask("get_resource", &request, object)
     }
 
     fn list(&self, list: &ListRef, fields: &[&str]) -> Result<Vec<Value>, LookupError> {
@@ -53,32 +39,35 @@ impl Cluster for Host {
             }
             None => "list_resources_all",
         };
-        let answer = host_call("kubewarden", "kubernetes", operation, request.to_string().as_bytes());
-        let answer = answer.map_err(|error| classify(&error.to_string(), &list.object()))?;
-        if answer.len() > LIST_MAX {
-            let size = format!("the list has {} bytes, more than {LIST_MAX}", answer.len());
-            return Err(LookupError::Undetermined(size));
-        }
-        let mut answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        match answer.get_mut("items").map(Value::take) {
+        match ask(operation, &request, &list.object())?.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => Ok(items),
             _ => Err(LookupError::Undetermined("the answer is not a list".to_owned())),
         }
     }
 
-    /// Unlike the SDK's `can_i`, this does not deserialize the complete status of a SubjectAccessReview.
     fn can_create_certificates(&self, user: &User, namespace: &str) -> Result<bool, LookupError> {
-        let [name, namespace_json] = [&user.name, namespace].map(Value::from);
-        let groups = Value::from(user.groups.as_slice());
-        let review = format!(
-            r#"{{"subject_access_review":{{"user":{name},"groups":{groups},"resource_attributes":{{"group":"cert-manager.io","resource":"certificates","verb":"create","namespace":{namespace_json}}}}},"disable_cache":true}}"#
-        );
-        let answer = host_call("kubewarden", "kubernetes", "can_i", review.as_bytes())
-            .map_err(|error| classify(&error.to_string(), &user.review(namespace)))?;
-        let status: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let resource = json!({
+            "group": "cert-manager.io", "resource": "certificates", "verb": "create", "namespace": namespace,
+        });
+        let review = json!({"user": user.name, "groups": user.groups, "resource_attributes": resource});
+        let request = json!({"subject_access_review": review, "disable_cache": true});
+        let status = ask("can_i", &request, &user.review(namespace))?;
         let allowed = status.get("allowed").and_then(Value::as_bool);
         allowed.ok_or_else(|| LookupError::Undetermined("the answer is not a SubjectAccessReview".to_owned()))
     }
+}
+
+/// The host's answer to a request about `object`. The SDK's functions would bring a type for each request and
+/// answer, and a second reader of JSON.
+fn ask(operation: &str, request: &Value, object: &ObjectRef) -> Result<Value, LookupError> {
+    let answer = host_call("kubewarden", "kubernetes", operation, request.to_string().as_bytes())
+        .map_err(|error| classify(&error.to_string(), object))?;
+    if answer.len() > ANSWER_MAX {
+        let size = format!("the answer has {} bytes, more than {ANSWER_MAX}", answer.len());
+        return Err(LookupError::Undetermined(size));
+    }
+    let answer = str::from_utf8(&answer).ok().and_then(|text| serde_json::from_str(text).ok());
+    answer.ok_or_else(|| LookupError::Undetermined("the answer is not JSON".to_owned()))
 }
 
 /// The error that the host's text reports for the lookup of `object`.

@@ -5,7 +5,7 @@ mod cluster;
 
 use gateway_rules::{Settings, decide};
 use kubewarden_policy_sdk::{protocol_version_guest, wapc_guest::register_function};
-use serde::Serialize;
+use serde_json::json;
 use wapc_guest::CallResult;
 
 use cluster::Host;
@@ -22,25 +22,21 @@ pub extern "C" fn wapc_init() {
 
 /// Checks one admission request.
 fn validate(payload: &[u8]) -> CallResult {
-    Ok(serde_json::to_vec(&decide(payload, &Host).into_json())?)
-}
-
-/// The answer to `validate_settings`.
-#[derive(Serialize)]
-struct SettingsAnswer {
-    valid: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    Ok(decide(payload, &Host).into_json().to_string().into_bytes())
 }
 
 /// Reports all problems of the settings. The SDK's function would stop at the first problem and repeat
 /// the complete payload.
 fn validate_settings(payload: &[u8]) -> CallResult {
-    let message = match serde_json::from_slice(payload) {
+    let message = match serde_json::from_str(str::from_utf8(payload)?) {
         Ok(settings) => Settings::read(&settings).err().map(|problems| problems.join("\n")),
         Err(error) => {
             Some(format!("the settings are not valid JSON: line {} column {}", error.line(), error.column()))
         }
     };
-    Ok(serde_json::to_vec(&SettingsAnswer { valid: message.is_none(), message })?)
+    let answer = match message {
+        None => json!({"valid": true}),
+        Some(message) => json!({"valid": false, "message": message}),
+    };
+    Ok(answer.to_string().into_bytes())
 }

@@ -13,7 +13,7 @@ use policy_host::fuel::Meter;
 use serde_json::{Value, json};
 
 /// The maximum size of the module, in bytes.
-const MOST_BYTES: u64 = 550 * 1024;
+const MOST_BYTES: u64 = 500 * 1024;
 
 /// A Gateway of a hundred servers with ten hosts each.
 fn large() -> Value {

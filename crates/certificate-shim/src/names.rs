@@ -35,9 +35,8 @@ impl Names {
 
     /// The names that are in both.
     #[must_use]
-    pub fn intersection(mut self, other: Names) -> Names {
-        self.0.retain(|name| other.0.contains(name));
-        self
+    pub fn intersection(self, other: &Names) -> Names {
+        Names(self.0.into_iter().filter(|name| other.0.contains(name)).collect())
     }
 
     /// The names in lower case, sorted.
@@ -91,7 +90,7 @@ mod tests {
 
     #[test]
     fn in_both() {
-        let both = names(&["a.example.com", "b.example.com"]).intersection(names(&["B.example.com", "c"]));
+        let both = names(&["a.example.com", "b.example.com"]).intersection(&names(&["B.example.com", "c"]));
         assert_eq!(both, names(&["b.example.com"]));
     }
 }

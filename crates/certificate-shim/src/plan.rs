@@ -1,6 +1,6 @@
 //! The plan: the Certificates that a Gateway requests, and the errors that prevent them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,11 +112,18 @@ impl Plan {
         self.certificates.first().map(|certificate| certificate.template.as_ref())
     }
 
+    /// The Certificates by the namespace and name of their Secret.
+    pub fn by_secret(&self) -> BTreeMap<(&str, &str), &Certificate> {
+        let mut by_secret = BTreeMap::new();
+        for certificate in &self.certificates {
+            by_secret.insert((certificate.namespace.as_str(), certificate.secret_name.as_str()), certificate);
+        }
+        by_secret
+    }
+
     /// The names of the Certificates' Secrets, sorted.
     pub fn secrets(&self) -> Vec<SecretName> {
-        let mut secrets: Vec<SecretName> = self.certificates.iter().map(Certificate::secret).collect();
-        secrets.sort_unstable();
-        secrets
+        self.by_secret().into_values().map(Certificate::secret).collect()
     }
 }
 

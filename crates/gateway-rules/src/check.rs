@@ -1,7 +1,5 @@
 //! The check of one Gateway: all findings about it. The policy and the controller both call it.
 
-use std::collections::BTreeMap;
-
 use certificate_shim::Certificate;
 use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::IssuerRef;
@@ -92,22 +90,15 @@ fn unchanged(new: &Plan, old: &Plan) -> Vec<SecretName> {
     if !template.is_alike(old_template) {
         return Vec::new();
     }
-    let mut before: BTreeMap<(&str, &str), &Certificate> = BTreeMap::new();
-    for certificate in &old.certificates {
-        before.insert((&certificate.namespace, &certificate.secret_name), certificate);
-    }
-    let is_same = |certificate: &&Certificate| {
-        let old = before.get(&(certificate.namespace.as_str(), certificate.secret_name.as_str()));
-        old.is_some_and(|old| {
+    let before = old.by_secret();
+    let is_same = |(secret, certificate): &(&(&str, &str), &&Certificate)| {
+        before.get(*secret).is_some_and(|old| {
             let (new_hosts, old_hosts) = (certificate.hosts.iter(), old.hosts.iter());
             certificate.private_key == old.private_key
                 && new_hosts.map(|host| &host.name).eq(old_hosts.map(|host| &host.name))
         })
     };
-    let mut secrets: Vec<SecretName> =
-        new.certificates.iter().filter(is_same).map(Certificate::secret).collect();
-    secrets.sort_unstable();
-    secrets
+    new.by_secret().iter().filter(is_same).map(|(_, certificate)| certificate.secret()).collect()
 }
 
 fn run(mut context: Context<'_>, caller: Caller) -> CheckResult {

@@ -165,7 +165,7 @@ fn check_request(
 
 /// The old state of an object, unless it is too large to be read.
 fn read_old(object: &Object<'_>) -> Option<Value> {
-    let head = object.head(|_| false, 0).ok()?;
+    let head = object.head(is_read_early, METADATA_BYTES).ok()?;
     if object_too_large::is_too_large(&head) { None } else { object.pruned().ok() }
 }
 

@@ -152,7 +152,8 @@ impl<'c> Issuance<'c> {
         if self.template.owner.kind != GatewayKind::Istio || self.template.alt_names.is_empty() {
             return Names::default();
         }
-        self.certificates.iter().map(Certificate::host_names).reduce(Names::intersection).unwrap_or_default()
+        let hosts = self.certificates.iter().map(Certificate::host_names);
+        hosts.reduce(|common, names| common.intersection(&names)).unwrap_or_default()
     }
 }
 

@@ -49,6 +49,7 @@ pub mod rule;
 pub mod rules;
 pub mod servers;
 pub mod settings;
+pub mod shared_names;
 pub mod tenancy;
 pub mod text;
 

@@ -7,16 +7,16 @@
 //! whole becomes a warning only if the update asks for nothing new.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use certificate_shim::Certificate;
-use certificate_shim::certificate::wildcard_over;
+use certificate_shim::certificate::{Host, wildcard_over};
 use certificate_shim::plan::{Plan, SecretName};
 
 use crate::check::CheckResult;
 use crate::finding::{Finding, Level};
 use crate::named::Served;
 use crate::rules;
+use crate::shared_names::{Hosts, SharedNames};
 
 /// Turns findings that the old object already had into warnings. Returns whether there were any.
 pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
@@ -80,45 +80,25 @@ fn is_within(new: &Plan, old: &Plan) -> bool {
     {
         return false;
     }
-    let mut before: BTreeMap<(&str, &str), &Certificate> = BTreeMap::new();
-    for certificate in &old.certificates {
-        before.insert((&certificate.namespace, &certificate.secret_name), certificate);
-    }
-    let shared = lower(old_template.alt_names.iter().chain([&old_template.common_name]));
-    let added: Vec<&String> =
-        new_template.alt_names.iter().filter(|name| !shared.contains(&name.to_ascii_lowercase())).collect();
-    let mut shared_addresses: BTreeSet<&String> = BTreeSet::new();
-    shared_addresses.extend(&old_template.ip_sans);
-    let added_addresses: Vec<&String> =
-        new_template.ip_sans.iter().filter(|address| !shared_addresses.contains(address)).collect();
+    let shared_before = SharedNames::of(old_template);
+    let shared = SharedNames::of(new_template);
+    let added = SharedNames::covered_by_wildcards(
+        shared.dns_names.iter().filter(|name| !shared_before.dns_names.covers(name)).collect(),
+        shared.addresses.iter().filter(|address| !shared_before.addresses.contains(address)).collect(),
+    );
+    let before = old.by_secret();
     new.certificates.iter().all(|certificate| {
         let key = (certificate.namespace.as_str(), certificate.secret_name.as_str());
         let Some(old) = before.get(&key) else { return false };
-        let hosts = lower(old.hosts.iter().map(|host| &host.name));
-        let has = |name: &String| {
-            let name = name.to_ascii_lowercase();
-            let wildcard = wildcard_over(&name);
-            [Some(&name), wildcard.as_ref()]
-                .into_iter()
-                .flatten()
-                .any(|n| shared.contains(n) || hosts.contains(n))
+        let hosts = Hosts::of(&old.hosts);
+        let has_host = |host: &Host| match host.is_ip {
+            true => hosts.addresses.contains(&host.name) || shared_before.addresses.contains(&host.name),
+            false => hosts.dns_names.covers(&host.name) || shared_before.dns_names.covers(&host.name),
         };
-        let has_address = |address: &String| shared_addresses.contains(address) || hosts.contains(address);
         certificate.private_key == old.private_key
-            && certificate
-                .hosts
-                .iter()
-                .all(|host| if host.is_ip { has_address(&host.name) } else { has(&host.name) })
-            && added.iter().all(|name| has(name))
-            && added_addresses.iter().all(|address| has_address(address))
+            && certificate.hosts.iter().all(has_host)
+            && added.covered_by(&hosts) == added.len()
     })
-}
-
-fn lower<'n>(names: impl Iterator<Item = &'n String>) -> BTreeSet<String> {
-    let mut lower = BTreeSet::new();
-    // Collecting would sort first, and the code of a stable sort is 20 KB of the module.
-    lower.extend(names.map(|name| name.to_ascii_lowercase()));
-    lower
 }
 
 #[cfg(test)]

@@ -87,8 +87,8 @@ pub struct Head {
     /// An object with only `metadata`: the wanted annotations, `deletionTimestamp`, and keys that belong
     /// under annotations.
     pub object: Value,
-    /// The approximate number of values in the spec, in labels and in annotations, including items of
-    /// annotations that are lists: the number of commas.
+    /// The approximate number of values: the commas in the spec, in labels and in the wanted annotations,
+    /// which can be lists, and the number of annotations.
     pub values: usize,
     /// The bytes of labels and annotations, escapes included.
     pub metadata_bytes: usize,
@@ -113,11 +113,12 @@ impl Object<'_> {
             let mut metadata: Metadata<'_> = serde_json::from_str(metadata.get())?;
             for part in [metadata.labels, metadata.annotations].into_iter().flatten() {
                 head.metadata_bytes += part.get().len();
-                head.values += commas(part.get());
             }
+            head.values += metadata.labels.map_or(0, |labels| commas(labels.get()));
             if let Some(annotations) = metadata.annotations.filter(|_| head.metadata_bytes <= max_bytes) {
                 let mut deserializer = serde_json::Deserializer::from_str(annotations.get());
-                let kept = deserializer.deserialize_any(Kept { keeps: wants, most: HEAD_ANNOTATIONS })?;
+                let kept = Kept { keeps: wants, most: HEAD_ANNOTATIONS, values: &mut head.values };
+                let kept = deserializer.deserialize_any(kept)?;
                 metadata.fields.insert("annotations".to_owned(), kept);
             }
             let is_object = metadata.other.is_null();
@@ -149,7 +150,7 @@ impl Object<'_> {
         if let Some(metadata) = self.metadata {
             let mut deserializer = serde_json::Deserializer::from_str(metadata.get());
             let keeps = |key: &str| key != "managedFields";
-            let kept = deserializer.deserialize_any(Kept { keeps, most: usize::MAX })?;
+            let kept = deserializer.deserialize_any(Kept { keeps, most: usize::MAX, values: &mut 0 })?;
             fields.insert("metadata".to_owned(), kept);
         }
         if let Some(spec) = self.spec {
@@ -212,12 +213,14 @@ macro_rules! other_types {
 }
 
 /// Builds an object from the fields that are kept.
-struct Kept {
+struct Kept<'v> {
     keeps: fn(&str) -> bool,
     most: usize,
+    /// Counts the fields, and the commas in kept texts.
+    values: &'v mut usize,
 }
 
-impl<'de> Visitor<'de> for Kept {
+impl<'de> Visitor<'de> for Kept<'_> {
     type Value = Value;
 
     other_types!(Value, |other| other);
@@ -225,8 +228,11 @@ impl<'de> Visitor<'de> for Kept {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(Key(key)) = map.next_key()? {
+            *self.values += 1;
             if fields.len() < self.most && (self.keeps)(&key) {
-                fields.insert(key.into_owned(), map.next_value()?);
+                let value: Value = map.next_value()?;
+                *self.values += value.as_str().map_or(0, commas);
+                fields.insert(key.into_owned(), value);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -415,6 +421,21 @@ mod tests {
         let request = payload(&text).unwrap().request;
         assert_eq!(request.object.unwrap().pruned().unwrap(), json!({"spec": {"a": 1}}));
         assert!(payload("{\"request\": {\"x\": ").is_err());
+    }
+
+    #[test]
+    fn the_number_of_values() {
+        let values = |object: Value| {
+            let text = json!({"request": {"object": object}}).to_string();
+            let object = payload(&text).unwrap().request.object.unwrap();
+            object.head(|key| key == "list", 1 << 20).unwrap().values
+        };
+        assert_eq!(values(json!({"spec": {"a": 1, "b": [1, 2, 3]}})), 3);
+        assert_eq!(values(json!({"metadata": {"labels": {"a": "b", "c": "d"}}})), 1);
+        // Annotations of others are one value each, however many commas their text has.
+        let annotations =
+            json!({"list": "a,b,c", "kubectl.kubernetes.io/last-applied-configuration": "1,2,3,4,5"});
+        assert_eq!(values(json!({"metadata": {"annotations": annotations}})), 4);
     }
 
     #[test]

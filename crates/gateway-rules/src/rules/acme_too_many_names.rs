@@ -18,17 +18,10 @@
 //! ```
 //! Also accepted: the same hosts on two servers with a Secret each.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use certificate_shim::certificate::{Host, wildcard_over};
-use certificate_shim::gateway::GatewayKind;
-use certificate_shim::names::Names;
-use certificate_shim::template::Template;
-use certificate_shim::value::ip;
-
 use crate::context::Context;
 use crate::issuance::acme_issuances;
 use crate::rule::{Findings, Rule};
+use crate::shared_names::{Hosts, SharedNames};
 
 /// `acme-too-many-names`
 pub const RULE: Rule = Rule::warn("acme-too-many-names", check);
@@ -39,9 +32,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             profile @ ("tlsserver" | "shortlived") => (format!("the profile {profile}"), 25),
             _ => ("an ACME CA".to_owned(), 100),
         };
-        let added = Added::of(found.issuance.template);
+        let shared = SharedNames::of(found.issuance.template);
         for certificate in found.issuance.certificates {
-            let count = added.count_with(&certificate.hosts);
+            let count = shared.count_with(&Hosts::of(&certificate.hosts));
             if count <= most {
                 continue;
             }
@@ -57,47 +50,13 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The names that annotations add to every Certificate.
-struct Added<'c> {
-    names: Names,
-    /// The number of names that a Certificate with that wildcard omits.
-    covered: BTreeMap<String, usize>,
-    addresses: BTreeSet<&'c str>,
-}
-
-impl<'c> Added<'c> {
-    fn of(template: &'c Template) -> Self {
-        let names: Names = template.alt_names.iter().collect();
-        let mut covered = BTreeMap::new();
-        if template.owner.kind == GatewayKind::Istio {
-            for wildcard in names.iter().filter_map(wildcard_over) {
-                *covered.entry(wildcard).or_default() += 1;
-            }
-        }
-        let addresses = template.ip_sans.iter().map(String::as_str).filter(|text| ip::is_ip(text)).collect();
-        Added { names, covered, addresses }
-    }
-
-    /// The number of different names of a Certificate that has these hosts.
-    fn count_with(&self, hosts: &[Host]) -> usize {
-        let left_out = |Host { name, is_ip, .. }: &Host| match is_ip {
-            true => usize::from(self.addresses.contains(name.as_str())),
-            false => {
-                usize::from(self.names.contains(name)) + self.covered.get(name).copied().unwrap_or_default()
-            }
-        };
-        let added = self.names.iter().len() + self.addresses.len();
-        (hosts.len() + added).saturating_sub(hosts.iter().map(left_out).sum())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::Added;
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
     use crate::issuance::acme_issuances;
+    use crate::shared_names::{Hosts, SharedNames};
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;
@@ -193,7 +152,7 @@ mod tests {
                     let certificate = &issuance.certificates[0];
                     let names = certificate.dns_names().into_iter().chain(certificate.ip_addresses());
                     let created: BTreeSet<String> = names.map(str::to_ascii_lowercase).collect();
-                    let counted = Added::of(issuance.template).count_with(&certificate.hosts);
+                    let counted = SharedNames::of(issuance.template).count_with(&Hosts::of(&certificate.hosts));
                     assert_eq!(counted, created.len());
                 });
             }

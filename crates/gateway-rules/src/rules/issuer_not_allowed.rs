@@ -115,10 +115,8 @@ fn under_another_parent(context: &Context<'_>, tenant: &Tenant) -> Vec<IssuerRef
         let cluster_wide = context.settings.issuer_kinds.iter().filter(|kind| kind.scope == Scope::Cluster);
         pairs.extend(cluster_wide.map(|kind| (kind.group.as_str(), kind.kind.as_str())));
     }
-    if let Some(now) = context.issuer_ref() {
-        pairs.remove(&(now.effective_group(), now.effective_kind()));
-    }
-    pairs.into_iter().map(reference).collect()
+    let now = context.issuer_ref().map(|now| (now.effective_group(), now.effective_kind()));
+    pairs.into_iter().filter(|pair| Some(*pair) != now).map(reference).collect()
 }
 
 /// `Issuer "*" in the Gateway's namespace`

@@ -1,11 +1,10 @@
 //! The object is too large to be checked.
 //!
 //! A policy server gives each request a fixed time. Without a limit, a tenant could apply an object that
-//! takes longer, and slow down all other requests. The policy counts the values in the spec, in labels and
-//! in annotations, including items of annotations that are lists: each host is one value, a server with
-//! one host about six. The annotation that `kubectl apply` adds counts too. Objects that no rule would
-//! check are accepted. An update that does not change labels, annotations and spec is accepted with a
-//! warning. The controller has no such limit.
+//! takes longer, and slow down all other requests. The policy counts the values in the spec, labels and
+//! annotations, and the items of cert-manager's annotations that are lists: each host is one value, a
+//! server with one host about six. Objects that no rule would check are accepted. An update that does not
+//! change labels, annotations and spec is accepted with a warning. The controller has no such limit.
 //!
 //! Rejected: an object with more than 3,500 values, or with more than 512 KiB of labels and annotations:
 //! ```yaml

@@ -15,15 +15,11 @@
 //! hosts: [shop.example.com, www.example.com]
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use certificate_shim::Certificate;
-use certificate_shim::certificate::wildcard_over;
-use certificate_shim::gateway::GatewayKind;
-use certificate_shim::template::Template;
 
 use crate::context::Context;
 use crate::rule::{Findings, Rule};
+use crate::shared_names::{Hosts, SharedNames};
 use crate::text::quote;
 
 /// `too-many-names`
@@ -32,9 +28,9 @@ pub const RULE: Rule = Rule::reject("too-many-names", check).forbidden().of_plan
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
     let Some(most) = tenant.max_names else { return };
-    let shared = Shared::of(template);
+    let shared = SharedNames::of(template);
     for certificate in &context.plan.certificates {
-        let count = shared.count(certificate);
+        let count = count(certificate, &shared);
         if count <= most {
             continue;
         }
@@ -52,69 +48,23 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The names that annotations give to every Certificate, lower-cased. They are counted once, and each
-/// Certificate only looks up its own hosts: the cost is linear in the size of the Gateway.
-struct Shared {
-    dns_names: BTreeSet<String>,
-    addresses: BTreeSet<String>,
-    common_name: String,
-    /// The number of the DNS names that each wildcard covers. Certificates of Istio Gateways leave those out
-    /// if the wildcard is one of their hosts; others keep them.
-    covered: BTreeMap<String, usize>,
-}
-
-impl Shared {
-    fn of(template: &Template) -> Self {
-        let lower = |names: &[String]| -> BTreeSet<String> {
-            names.iter().map(|name| name.to_ascii_lowercase()).collect()
-        };
-        let dns_names = lower(&template.alt_names);
-        let mut covered: BTreeMap<String, usize> = BTreeMap::new();
-        if template.owner.kind == GatewayKind::Istio {
-            for wildcard in dns_names.iter().filter_map(|name| wildcard_over(name)) {
-                *covered.entry(wildcard).or_default() += 1;
-            }
-        }
-        let common_name = template.common_name.to_ascii_lowercase();
-        Shared { dns_names, addresses: lower(&template.ip_sans), common_name, covered }
-    }
-
-    /// The distinct names of a Certificate.
-    fn count(&self, certificate: &Certificate) -> usize {
-        let mut hosts: BTreeSet<(String, bool)> = BTreeSet::new();
-        for host in &certificate.hosts {
-            hosts.insert((host.name.to_ascii_lowercase(), host.is_ip));
-        }
-        let left_out = |host: &(String, bool)| match host {
-            (address, true) => usize::from(self.addresses.contains(address)),
-            (name, false) => usize::from(self.dns_names.contains(name)) + self.covered_by(name),
-        };
-        let left_out: usize = hosts.iter().map(left_out).sum();
-        let has_host = |name: &str, is_ip| hosts.contains(&(name.to_owned(), is_ip));
-        let name = self.common_name.as_str();
-        let is_kept = || {
-            let wildcard = wildcard_over(name).filter(|wildcard| self.covered.contains_key(wildcard));
-            !wildcard.is_some_and(|wildcard| has_host(&wildcard, false))
-        };
-        let is_listed = name.is_empty()
-            || has_host(name, false)
-            || has_host(name, true)
-            || self.addresses.contains(name)
-            || (self.dns_names.contains(name) && is_kept());
-        let listed = hosts.len() + self.dns_names.len() + self.addresses.len();
-        listed.saturating_sub(left_out) + usize::from(!is_listed)
-    }
-
-    fn covered_by(&self, wildcard: &str) -> usize {
-        self.covered.get(wildcard).copied().unwrap_or_default()
-    }
+/// The number of distinct names of a Certificate.
+fn count(certificate: &Certificate, shared: &SharedNames) -> usize {
+    let hosts = Hosts::of(&certificate.hosts);
+    let name = certificate.template.common_name.to_ascii_lowercase();
+    let is_listed = name.is_empty()
+        || hosts.dns_names.contains(&name)
+        || hosts.addresses.contains(&name)
+        || shared.addresses.contains(&name)
+        || (shared.dns_names.contains(&name) && !shared.has_wildcard(&name, &hosts));
+    shared.count_with(&hosts) + usize::from(!is_listed)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::Shared;
+    use super::{SharedNames, count};
     use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use crate::rule::Caller;
     use certificate_shim::Certificate;
@@ -249,9 +199,9 @@ mod tests {
                     }
                 }
                 gateway.in_context(&cluster(), |context| {
-                    let shared = Shared::of(context.template().unwrap());
+                    let shared = SharedNames::of(context.template().unwrap());
                     for certificate in &context.plan.certificates {
-                        assert_eq!(shared.count(certificate), created(certificate));
+                        assert_eq!(count(certificate, &shared), created(certificate));
                     }
                 });
             }

@@ -24,11 +24,11 @@ const DEFAULTS: [(&str, &str); 5] = [
 /// annotation `settings`.
 pub fn fingerprint(settings: &Value) -> String {
     let fields = settings.as_object().cloned().unwrap_or_default();
-    let top = fields.into_iter().filter(|(key, _)| !LEFT_OUT.contains(&key.as_str())).collect();
+    let top = fields.into_iter().filter(|(key, _)| !LEFT_OUT.contains(&key.as_str()));
     fnv1a(Value::Object(canonical(top)).to_string().bytes())
 }
 
-fn canonical(fields: Map<String, Value>) -> Map<String, Value> {
+fn canonical(fields: impl IntoIterator<Item = (String, Value)>) -> Map<String, Value> {
     let mut kept = Map::new();
     for (key, value) in fields {
         if key == "default_issuer" || is_default(&key, &value) {
