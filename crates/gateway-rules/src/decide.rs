@@ -104,7 +104,7 @@ fn check_request(
     }
 
     if object_too_large::is_too_large(head) {
-        let is_same = old_object.as_ref().is_some_and(|old| object.is_same_text(old).unwrap_or(false));
+        let is_same = old_object.as_ref().is_some_and(|old| object.is_same_text(old));
         return Ok(respond_too_large(head, is_same, settings));
     }
     let pruned = object.pruned()?;

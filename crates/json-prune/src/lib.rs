@@ -34,15 +34,13 @@ pub struct Request<'a> {
     user: Option<&'a RawValue>,
 }
 
-/// `metadata` of an object, without reading its larger parts.
-#[derive(Default)]
+/// `metadata` of an object, its fields unread.
+#[derive(Debug, Default, Clone)]
 struct Metadata<'a> {
-    /// The value if it is not an object, otherwise null.
+    /// The value if it is not an object; null if it is.
     other: Value,
-    /// The fields of the head other than labels and annotations.
-    fields: Map<String, Value>,
-    labels: Option<&'a RawValue>,
-    annotations: Option<&'a RawValue>,
+    /// All fields but `managedFields`, which no rule reads and which can be most of the object.
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 /// An object of a request.
@@ -50,7 +48,7 @@ struct Metadata<'a> {
 pub struct Object<'a> {
     /// The value if it is not an object, otherwise null.
     other: Value,
-    metadata: Option<&'a RawValue>,
+    metadata: Option<Metadata<'a>>,
     spec: Option<&'a RawValue>,
 }
 
@@ -109,32 +107,27 @@ impl Object<'_> {
         }
         let mut head = Head { values: self.spec.map_or(0, |spec| commas(spec.get())), ..Head::default() };
         let mut fields = Map::new();
-        if let Some(metadata) = self.metadata {
-            let mut metadata: Metadata<'_> = serde_json::from_str(metadata.get())?;
-            for part in [metadata.labels, metadata.annotations].into_iter().flatten() {
-                head.metadata_bytes += part.get().len();
+        if let Some(metadata) = &self.metadata {
+            let [labels, annotations] = metadata.labels_and_annotations();
+            head.metadata_bytes = [labels, annotations].into_iter().flatten().map(str::len).sum();
+            head.values += labels.map_or(0, commas);
+            let mut kept = metadata.read(|key| key.contains('/') || key == "deletionTimestamp")?;
+            if let (Some(annotations), Some(kept)) = (annotations, kept.as_object_mut())
+                && head.metadata_bytes <= max_bytes
+            {
+                let wanted = Wanted { wants, values: &mut head.values };
+                let wanted = serde_json::Deserializer::from_str(annotations).deserialize_any(wanted)?;
+                kept.insert("annotations".to_owned(), wanted);
             }
-            head.values += metadata.labels.map_or(0, |labels| commas(labels.get()));
-            if let Some(annotations) = metadata.annotations.filter(|_| head.metadata_bytes <= max_bytes) {
-                let mut deserializer = serde_json::Deserializer::from_str(annotations.get());
-                let kept = Kept { keeps: wants, most: HEAD_ANNOTATIONS, values: &mut head.values };
-                let kept = deserializer.deserialize_any(kept)?;
-                metadata.fields.insert("annotations".to_owned(), kept);
-            }
-            let is_object = metadata.other.is_null();
-            let value = if is_object { Value::Object(metadata.fields) } else { metadata.other };
-            fields.insert("metadata".to_owned(), value);
+            fields.insert("metadata".to_owned(), kept);
         }
         head.object = Value::Object(fields);
         Ok(head)
     }
 
     /// Whether labels, annotations and spec are the same text.
-    ///
-    /// # Errors
-    /// The metadata of one object is too deeply nested.
-    pub fn is_same_text(&self, other: &Object<'_>) -> serde_json::Result<bool> {
-        Ok(self.texts()? == other.texts()?)
+    pub fn is_same_text(&self, other: &Object<'_>) -> bool {
+        self.texts() == other.texts()
     }
 
     /// The object without the fields that no rule reads, which can be most of it: `status` and
@@ -147,11 +140,8 @@ impl Object<'_> {
             return Ok(self.other.clone());
         }
         let mut fields = Map::new();
-        if let Some(metadata) = self.metadata {
-            let mut deserializer = serde_json::Deserializer::from_str(metadata.get());
-            let keeps = |key: &str| key != "managedFields";
-            let kept = deserializer.deserialize_any(Kept { keeps, most: usize::MAX, values: &mut 0 })?;
-            fields.insert("metadata".to_owned(), kept);
+        if let Some(metadata) = &self.metadata {
+            fields.insert("metadata".to_owned(), metadata.read(|_| true)?);
         }
         if let Some(spec) = self.spec {
             fields.insert("spec".to_owned(), value(spec)?);
@@ -159,10 +149,30 @@ impl Object<'_> {
         Ok(Value::Object(fields))
     }
 
-    fn texts(&self) -> serde_json::Result<[Option<&str>; 3]> {
-        let metadata: Metadata<'_> =
-            self.metadata.map_or(Ok(Metadata::default()), |metadata| serde_json::from_str(metadata.get()))?;
-        Ok([metadata.labels, metadata.annotations, self.spec].map(|part| part.map(RawValue::get)))
+    fn texts(&self) -> ([Option<&str>; 2], Option<&str>) {
+        let metadata = self.metadata.as_ref().map(Metadata::labels_and_annotations);
+        (metadata.unwrap_or_default(), self.spec.map(RawValue::get))
+    }
+}
+
+impl<'a> Metadata<'a> {
+    fn labels_and_annotations(&self) -> [Option<&'a str>; 2] {
+        ["labels", "annotations"].map(|key| {
+            let found = self.fields.iter().rfind(|(name, _)| name == key);
+            found.map(|(_, raw)| raw.get()).filter(|text| *text != "null")
+        })
+    }
+
+    /// The value, with those of its fields that are wanted.
+    fn read(&self, wants: fn(&str) -> bool) -> serde_json::Result<Value> {
+        if !self.other.is_null() {
+            return Ok(self.other.clone());
+        }
+        let mut fields = Map::new();
+        for (key, raw) in self.fields.iter().filter(|(key, _)| wants(key)) {
+            fields.insert(key.clone().into_owned(), value(raw)?);
+        }
+        Ok(Value::Object(fields))
     }
 }
 
@@ -212,15 +222,14 @@ macro_rules! other_types {
     };
 }
 
-/// Builds an object from the fields that are kept.
-struct Kept<'v> {
-    keeps: fn(&str) -> bool,
-    most: usize,
-    /// Counts the fields, and the commas in kept texts.
+/// Builds an object of the wanted annotations, at most [`HEAD_ANNOTATIONS`].
+struct Wanted<'v> {
+    wants: fn(&str) -> bool,
+    /// Counts the annotations, and the commas in those that are wanted.
     values: &'v mut usize,
 }
 
-impl<'de> Visitor<'de> for Kept<'_> {
+impl<'de> Visitor<'de> for Wanted<'_> {
     type Value = Value;
 
     other_types!(Value, |other| other);
@@ -229,7 +238,7 @@ impl<'de> Visitor<'de> for Kept<'_> {
         let mut fields = Map::new();
         while let Some(Key(key)) = map.next_key()? {
             *self.values += 1;
-            if fields.len() < self.most && (self.keeps)(&key) {
+            if fields.len() < HEAD_ANNOTATIONS && (self.wants)(&key) {
                 let value: Value = map.next_value()?;
                 *self.values += value.as_str().map_or(0, commas);
                 fields.insert(key.into_owned(), value);
@@ -312,13 +321,10 @@ impl<'de> Visitor<'de> for Of<Metadata<'de>> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata<'de>, A::Error> {
         let mut metadata = Metadata::default();
         while let Some(Key(key)) = map.next_key()? {
-            match &*key {
-                "labels" => metadata.labels = map.next_value()?,
-                "annotations" => metadata.annotations = map.next_value()?,
-                key if key.contains('/') || key == "deletionTimestamp" => {
-                    metadata.fields.insert(key.to_owned(), map.next_value()?);
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
+            if key == "managedFields" {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                metadata.fields.push((key, map.next_value()?));
             }
         }
         Ok(metadata)

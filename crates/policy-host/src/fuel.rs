@@ -1,4 +1,4 @@
-//! Counts the wasm instructions of one call of a policy, for budgets in tests.
+//! Counts the wasm instructions and the memory of one call of a policy, for budgets in tests.
 //!
 //! wasmtime-provider does not expose fuel, so this is a separate waPC host on wasmtime, with the protocol of
 //! <https://wapc.io/docs/spec/>. The count is wasmtime's fuel, about one unit per instruction. It includes
@@ -32,6 +32,8 @@ pub struct Meter {
 pub struct Count {
     /// The fuel that was used.
     pub instructions: u64,
+    /// The bytes of the instance's memory at the end. It never shrinks, so this is also the most that it used.
+    pub memory: usize,
     /// The policy's answer: the bytes, or its error.
     pub answer: Result<Vec<u8>, String>,
     /// The policy's lookups.
@@ -109,7 +111,7 @@ impl Meter {
             host_error: Vec::new(),
         };
         let mut store = Store::new(&self.engine, state);
-        let mut run = || -> Wasm<(bool, u64)> {
+        let mut run = || -> Wasm<(bool, u64, usize)> {
             store.set_fuel(FUEL)?;
             let instance = self.pre.instantiate(&mut store)?;
             for start in ["_start", "wapc_init"] {
@@ -120,16 +122,19 @@ impl Meter {
             let call = instance.get_typed_func::<(i32, i32), i32>(&mut store, "__guest_call")?;
             let lengths = (i32::try_from(operation.len())?, i32::try_from(payload.len())?);
             let succeeded = call.call(&mut store, lengths)? != 0;
-            Ok((succeeded, FUEL - store.get_fuel()?))
+            let instructions = FUEL - store.get_fuel()?;
+            let memory =
+                instance.get_memory(&mut store, "memory").map_or(0, |memory| memory.data_size(&store));
+            Ok((succeeded, instructions, memory))
         };
-        let (succeeded, instructions) = run().map_err(|error| Error::Start(format!("{error:#}")))?;
+        let (succeeded, instructions, memory) = run().map_err(|error| Error::Start(format!("{error:#}")))?;
         let state = store.into_data();
         let answer = match (succeeded, state.answer) {
             (true, Some(answer)) => Ok(answer),
             _ => Err(state.guest_error.unwrap_or_else(|| "no answer".to_owned())),
         };
         let lookups = std::mem::take(&mut *lookups.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        Ok(Count { instructions, answer, lookups })
+        Ok(Count { instructions, memory, answer, lookups })
     }
 }
 
