@@ -164,7 +164,12 @@ impl LookupError {
         let ObjectRef { api_version, kind, .. } = object;
         match self {
             LookupError::NotFound => format!("Create the {kind} first."),
-            LookupError::KindNotServed => format!("Platform team: install the CRD of {kind}, or correct its version in issuer_kinds."),
+            LookupError::KindNotServed if api_version.starts_with("cert-manager.io/") => {
+                "Platform team: install cert-manager with its CRDs.".to_owned()
+            }
+            LookupError::KindNotServed => {
+                format!("Platform team: install the CRD of {kind}, or correct its version in issuer_kinds.")
+            }
             LookupError::Forbidden => {
                 format!("Platform team: grant get on {} to the policy server (rbac.yaml).", object.resource())
             }

@@ -377,10 +377,10 @@ fn issuer_kind(fields: &mut Fields<'_>) -> Option<IssuerKind> {
     let group = fields.required("group");
     let kind = fields.required("kind");
     let api_version = fields.required("api_version");
-    let scope = fields.one_of("scope", &[("Namespaced", Scope::Namespaced), ("Cluster", Scope::Cluster)]);
-    if scope.is_none() {
+    if fields.is_absent("scope") {
         fields.problem("scope", "is required: Namespaced or Cluster");
     }
+    let scope = fields.one_of("scope", &[("Namespaced", Scope::Namespaced), ("Cluster", Scope::Cluster)]);
     let group = group?;
     if group == CERT_MANAGER_GROUP {
         fields.problem("group", "cert-manager's own issuers are always looked up: remove this entry");
@@ -509,6 +509,10 @@ mod tests {
     #[case::kind_without_scope(
         json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "v1"}]}),
         &["issuer_kinds[0].scope: is required: Namespaced or Cluster"]
+    )]
+    #[case::kind_with_another_scope(
+        json!({"issuer_kinds": [{"group": "a.io", "kind": "K", "api_version": "v1", "scope": "Global"}]}),
+        &["issuer_kinds[0].scope: \"Global\" is not one of: Namespaced, Cluster"]
     )]
     #[case::own_group(
         json!({"issuer_kinds": [{"group": "cert-manager.io", "kind": "Issuer", "api_version": "v1", "scope": "Namespaced"}]}),

@@ -71,7 +71,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 )
             } else if lacks_parents(http01, template) {
                 (
-                    "the solver has no parentRefs".to_owned(),
+                    "the solver has no valid parentRefs".to_owned(),
                     "Use another issuer. Platform team: add parentRefs to the solver.",
                 )
             } else {
@@ -119,11 +119,14 @@ fn foreign_class<'c>(http01: Http01<'c>, template: &'c Template) -> Option<&'c s
     Some(class).filter(|class| !class.is_empty() && *class != ISTIO_CLASS)
 }
 
-/// Whether the solver's HTTPRoute has no parents. Which ones it has does not matter: cert-manager adds
-/// the one of the annotation (`applyGatewayAPIAnnotationParentRefOverride` in the same file).
+/// Whether the solver's HTTPRoute has no valid parents. Which ones it has does not matter: cert-manager
+/// adds the one of the annotations, which need a name and a kind
+/// (`applyGatewayAPIAnnotationParentRefOverride` in pkg/controller/acmeorders/util.go).
 fn lacks_parents(http01: Http01<'_>, template: &Template) -> bool {
-    http01 == Http01::Route { has_parents: false }
-        && !template.annotations.contains_key(annotation::HTTP01_PARENT_REF_NAME)
+    let Http01::Route { has_parents } = http01 else { return false };
+    let [name, kind] = [annotation::HTTP01_PARENT_REF_NAME, annotation::HTTP01_PARENT_REF_KIND]
+        .map(|key| template.annotations.contains_key(key));
+    name != kind || !(name || has_parents)
 }
 
 #[cfg(test)]
@@ -169,7 +172,7 @@ mod tests {
     /// The first words of the reason, for a solver that answers for the host of the Gateway.
     fn reason(gateway: &GatewayFixture, solver: &Value) -> Option<&'static str> {
         let findings = gateway.findings_of(ID, &cluster(solver));
-        ["redirects port 80", "ingress class \"nginx\"", "no parentRefs"]
+        ["redirects port 80", "ingress class \"nginx\"", "no valid parentRefs"]
             .into_iter()
             .find(|reason| findings.iter().any(|finding| finding.contains(reason)))
     }
@@ -186,7 +189,7 @@ mod tests {
     #[case::the_redirect_comes_first(redirecting("*"), ingress("nginx"), "redirects port 80")]
     #[case::class(shop(), ingress("nginx"), "ingress class \"nginx\"")]
     #[case::old_field(shop(), json!({"http01": {"ingress": {"class": "nginx"}}}), "ingress class \"nginx\"")]
-    #[case::no_parents(shop(), route(json!(null)), "no parentRefs")]
+    #[case::no_parents(shop(), route(json!(null)), "no valid parentRefs")]
     fn unreachable(#[case] gateway: GatewayFixture, #[case] solver: Value, #[case] expected: &str) {
         assert_eq!(
             gateway.found(&cluster(&solver)),
@@ -229,7 +232,12 @@ mod tests {
         Some("ingress class \"nginx\"")
     )]
     #[case::class_name("http01-override-ingress-ingressclassname", "istio", ingress("nginx"), None)]
-    #[case::parent("http01-parentrefname", "web", route(json!([])), None)]
+    #[case::parent_without_kind(
+        "http01-parentrefname",
+        "web",
+        route(json!([{"name": "other"}])),
+        Some("no valid parentRefs")
+    )]
     fn overridden_by_annotations(
         #[case] key: &str,
         #[case] value: &str,
@@ -239,6 +247,14 @@ mod tests {
         let key = format!("acme.cert-manager.io/{key}");
         let gateway = shop().annotation(&key, value).settings(json!({"copy_annotations": [key]}));
         assert_eq!(reason(&gateway, &solver), expected);
+    }
+
+    #[test]
+    fn a_parent_with_name_and_kind() {
+        let keys = ["name", "kind"].map(|part| format!("acme.cert-manager.io/http01-parentref{part}"));
+        let gateway = shop().annotation(&keys[0], "web").annotation(&keys[1], "Gateway");
+        let gateway = gateway.settings(json!({"copy_annotations": keys}));
+        assert_eq!(reason(&gateway, &route(json!([]))), None);
     }
 
     #[test]

@@ -96,7 +96,7 @@ mod tests {
     #[case::forbidden(LookupError::Forbidden, "grant get on certificates.cert-manager.io")]
     #[case::not_granted(LookupError::NotGranted(Grant::Resource), "contextAwareResources")]
     #[case::no_capability(LookupError::NotGranted(Grant::Capability), "grant the capability")]
-    #[case::not_served(LookupError::KindNotServed, "install the CRD")]
+    #[case::not_served(LookupError::KindNotServed, "install cert-manager")]
     #[case::unavailable(LookupError::Unavailable("code 503".into()), "Try again")]
     fn an_error_is_reported_once(#[case] error: LookupError, #[case] help: &str) {
         let failing = |name| certificate("team-a", name).reference();

@@ -96,7 +96,8 @@ impl<'a> Fields<'a> {
         text.filter(|text| !text.is_empty())
     }
 
-    fn is_absent(&self, name: &str) -> bool {
+    /// Whether a field is absent or null.
+    pub(super) fn is_absent(&self, name: &str) -> bool {
         self.fields.is_none_or(|fields| fields.get(name).is_none_or(Value::is_null))
     }
 
