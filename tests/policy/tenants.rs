@@ -94,6 +94,20 @@ fn on_probation() {
     );
 }
 
+/// The permissive settings differ from the others in levels alone.
+#[test]
+fn both_examples_have_the_same_tenants() {
+    let read = |name: &str| -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/settings").join(name);
+        yaml_serde::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let (multi_tenant, permissive) = (read("multi-tenant.yaml"), read("permissive.yaml"));
+    for key in ["tenants", "gateway_namespaces"] {
+        assert!(multi_tenant[key].is_array(), "{key}");
+        assert_eq!(multi_tenant[key], permissive[key], "{key}");
+    }
+}
+
 /// A tenant that is selected by a label of its namespace.
 fn by_label() -> Value {
     json!({"tenants": [{
