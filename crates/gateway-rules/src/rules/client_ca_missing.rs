@@ -10,7 +10,7 @@
 //! ```
 //! Accepted:
 //! ```yaml
-//! tls: {mode: MUTUAL, credentialName: shop-tls, caCertCredentialName: clients-ca}
+//! tls: {mode: MUTUAL, credentialName: shop-tls, caCertCredentialName: shop-tls-cacert}
 //! ```
 //! No rule reads Secrets, so this one also warns if `NAME-cacert` exists: set it as `caCertCredentialName`,
 //! or turn the rule off.
@@ -40,8 +40,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if has_ca || !is_first {
             continue;
         }
-        let ca = format!("{}{CA_SUFFIX}", shorten(credential.name, 60));
-        let help = format!("Create the Secret {ca} or set caCertCredentialName.");
+        let ca = format!("{}{CA_SUFFIX}", shorten(credential.name, 55));
+        // istiod reads a CA from a Secret of such a name or from a ConfigMap, and from no other Secret.
+        let help = format!("Create the Secret {ca} with ca.crt, or name a configmap:// CA.");
         for found in context.issuers() {
             let Ok(issuer) = &found.outcome else { continue };
             let object = &found.object;
