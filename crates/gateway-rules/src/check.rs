@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use certificate_shim::Certificate;
+use certificate_shim::annotation::CLUSTER_ISSUER;
 use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::{IssuerRef, resolve};
 use certificate_shim::plan::{Plan, SecretName, secrets_named};
@@ -73,8 +74,15 @@ pub fn check_update(
     settings: &Settings,
     lookups: &Lookups<'_>,
 ) -> (CheckResult, bool) {
-    // Under another parent or issuer, nothing that the old state had counts.
-    let is_comparable = |old: &&Gateway<'_>| new.parent_ref == old.parent_ref && resolve(new) == resolve(old);
+    // Under another parent or issuer, nothing that the old state had counts. The issuer of a ListenerSet
+    // is another one, too, if a parent can change it and could not change it before.
+    let is_comparable = |old: &&Gateway<'_>| {
+        let is_as_final =
+            new.annotation(CLUSTER_ISSUER).is_some() == old.annotation(CLUSTER_ISSUER).is_some();
+        new.parent_ref == old.parent_ref
+            && resolve(new) == resolve(old)
+            && (new.parent_ref.is_none() || is_as_final)
+    };
     let Some(old) = old.filter(is_comparable) else {
         return (check(new, settings, lookups, Caller::Admission), false);
     };

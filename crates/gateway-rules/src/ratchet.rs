@@ -110,7 +110,7 @@ fn is_within(new: &Plan, old: &Plan) -> bool {
     for certificate in &old.certificates {
         before.insert((&certificate.namespace, &certificate.secret_name), certificate);
     }
-    let shared = lower(old_template.alt_names.iter().chain([&old_template.common_name]));
+    let shared = lower(old_template.alt_names.iter());
     let added: Vec<&String> =
         new_template.alt_names.iter().filter(|name| !shared.contains(&name.to_ascii_lowercase())).collect();
     let mut shared_addresses: BTreeSet<&String> = BTreeSet::new();
@@ -268,6 +268,17 @@ mod tests {
         assert_eq!(new.update_from(&old, &cluster).accepted, expected);
     }
 
+    /// A common name is not yet a name of the certificate.
+    #[rstest]
+    #[case::another_host("/spec/listeners/0/hostname", "x.example.com")]
+    #[case::an_alternative_name("/metadata/annotations/cert-manager.io~1alt-names", "x.example.com")]
+    fn about_the_whole_with_a_common_name(#[case] pointer: &str, #[case] name: &str) {
+        let old = ownerless().cert_manager("common-name", "x.example.com").cert_manager("alt-names", "");
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+        assert!(old.clone().label("a", "b").update_from(&old, &cluster).accepted);
+        assert_eq!(old.clone().with(pointer, json!(name)).update_from(&old, &cluster).code, Some(403));
+    }
+
     #[rstest]
     #[case::the_same(json!("shop.team-a.example.com"), json!("shop-tls"), true)]
     #[case::another_host(json!("x.team-b.example.com"), json!("shop-tls"), false)]
@@ -329,6 +340,10 @@ mod tests {
     )]
     #[case::another_parent(
         le(listener_set("web")), |old: GatewayFixture| old.spec("parentRef", json!({"name": "web", "namespace": "b"})),
+    )]
+    #[case::an_issuer_that_a_parent_can_change(
+        listener_set("web").cert_manager("issuer", "le").cert_manager("issuer-kind", "ClusterIssuer"),
+        |old: GatewayFixture| le(old.with("/metadata/annotations", json!({}))),
     )]
     fn issued_first(#[case] new: GatewayFixture, #[case] old_of: fn(GatewayFixture) -> GatewayFixture) {
         let settings = json!({"gateway_namespaces": [
