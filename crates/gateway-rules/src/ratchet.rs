@@ -39,8 +39,11 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
         let issued_with = served_with(host, secret);
         issued.contains(&issued_with) && !issued_before.contains(&issued_with)
     };
-    let is_old =
-        |secret: &SecretName| old.named.binary_search(secret).is_ok() && !is_issued_first(secret, ANY_HOST);
+    let is_old = |secret: &SecretName| {
+        old.named.binary_search(secret).is_ok()
+            && !is_issued_first(secret, ANY_HOST)
+            && !is_issued_first(secret, ANNOTATED_KEY)
+    };
     let added: Vec<&SecretName> = named.iter().filter(|secret| !is_old(secret)).collect();
     let asks_nothing_new = OnceCell::new();
     let mut lowered = false;
@@ -70,6 +73,8 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
 
 /// In the place of a host: the Certificate as such.
 const ANY_HOST: &str = "";
+/// In the place of a host: the private key is as annotated, unlike that of the second one of a pair.
+const ANNOTATED_KEY: &str = " ";
 
 /// The Certificates that are created, and their hosts, as [`served_with`] writes them.
 fn issued(plan: &Plan) -> BTreeSet<String> {
@@ -77,6 +82,9 @@ fn issued(plan: &Plan) -> BTreeSet<String> {
     for certificate in plan.issued() {
         let secret = certificate.secret();
         issued.insert(served_with(ANY_HOST, &secret));
+        if certificate.private_key.is_like(&certificate.template.private_key) {
+            issued.insert(served_with(ANNOTATED_KEY, &secret));
+        }
         for host in &certificate.hosts {
             issued.insert(served_with(&host.name.to_ascii_lowercase(), &secret));
         }
