@@ -28,8 +28,8 @@ pub struct CheckResult {
     pub issuer: Option<IssuerRef>,
     /// Whether the annotations agree on that issuer.
     pub issuer_is_sound: bool,
-    /// Every Secret that it names anywhere, sorted; in the namespace [`UNKNOWN`](named::UNKNOWN) if
-    /// that of the gateway Pods is not known.
+    /// Every Secret that it names anywhere, sorted. For an update in the namespace
+    /// [`UNKNOWN`](named::UNKNOWN) if that of the gateway Pods is not known.
     pub named: Vec<SecretName>,
     /// The hosts that it serves, each with a Secret. Empty if no finding is about the whole object:
     /// then nobody compares them.
@@ -92,8 +92,9 @@ pub fn check_update(
     let remembered = lookups.remembered();
     let mut context =
         Context::new(new, new_merged.as_ref().unwrap_or(new), parent.as_ref(), settings, lookups);
-    let old_context =
+    let mut old_context =
         Context::new(old, old_merged.as_ref().unwrap_or(old), parent.as_ref(), settings, &remembered);
+    (context.has_unknown_namespace, old_context.has_unknown_namespace) = (true, true);
     if context.issuer == old_context.issuer {
         context.unchanged = unchanged(&context.plan, &old_context.plan);
     }

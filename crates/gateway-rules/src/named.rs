@@ -67,7 +67,10 @@ pub const UNKNOWN: &str = "?";
 
 /// The namespaces in which a Gateway's credentials without a namespace are read.
 pub fn places<'c>(context: &'c Context<'_>) -> &'c [&'c str] {
-    if context.placement.is_empty() { &[UNKNOWN] } else { &context.placement }
+    if context.placement.is_empty() && context.has_unknown_namespace {
+        return &[UNKNOWN];
+    }
+    &context.placement
 }
 
 /// The Secrets that a credential can mean, one for each namespace in which it can be read.
