@@ -17,6 +17,7 @@ pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use certificate_shim::gateway::GatewayKind;
 use generate::Generator;
@@ -45,13 +46,19 @@ pub fn run(count: u64, decide: &Decide) {
     };
     // The number of sequences with each kind of violation, and the first one.
     let failing: Mutex<BTreeMap<&str, (usize, u64, Sequence)>> = Mutex::default();
+    let (requests, accepted) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let (failing, indices) = (&failing, indices.clone());
+            let (requests, accepted) = (&requests, &accepted);
             scope.spawn(move || {
                 for index in indices.skip(thread).step_by(threads) {
                     let (sequence, outcome) = Sequence::generate(seed, index, decide);
+                    let responses = &outcome.responses;
+                    requests.fetch_add(responses.len(), Relaxed);
+                    let is_accepted = |response: &&String| *response == ACCEPTED;
+                    accepted.fetch_add(responses.iter().filter(is_accepted).count(), Relaxed);
                     let kinds: BTreeSet<&str> =
                         outcome.violations.iter().map(|violation| violation.kind).collect();
                     for kind in kinds {
@@ -75,6 +82,12 @@ pub fn run(count: u64, decide: &Decide) {
             &format!("{kind}: in {count} sequences, first in sequence {index} of seed {seed}\n{json:#}\n");
     }
     assert!(report.is_empty(), "{report}");
+    // Otherwise the sequences show little.
+    let (requests, accepted) = (requests.into_inner(), accepted.into_inner());
+    assert!(
+        indices.count() < 100 || accepted * 3 > requests,
+        "only {accepted} of {requests} requests are accepted"
+    );
 }
 
 /// A sequence that can be run again.
@@ -172,7 +185,7 @@ impl<'a> Run<'a> {
             }
             self.plans = plans;
         }
-        self.outcome.responses.push(response.err().unwrap_or_else(|| "accepted".to_owned()));
+        self.outcome.responses.push(response.err().unwrap_or_else(|| ACCEPTED.to_owned()));
         self.outcome.violations.is_empty()
     }
 
@@ -199,6 +212,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 }
+
+const ACCEPTED: &str = "accepted";
 
 fn resource(kind: GatewayKind) -> &'static str {
     if kind == GatewayKind::ListenerSet { "listenersets" } else { "gateways" }
