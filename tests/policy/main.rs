@@ -8,4 +8,5 @@ mod lookups;
 mod metadata;
 mod reviews;
 mod rules;
+mod sequences;
 mod tenants;

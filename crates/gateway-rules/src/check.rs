@@ -1,8 +1,9 @@
 //! The check of one Gateway: all findings about it. The policy and the controller both call it.
 
 use certificate_shim::Certificate;
+use certificate_shim::annotation::CLUSTER_ISSUER;
 use certificate_shim::gateway::Gateway;
-use certificate_shim::issuer_ref::IssuerRef;
+use certificate_shim::issuer_ref::{IssuerRef, resolve};
 use certificate_shim::plan::{Plan, SecretName, secrets_named};
 
 use crate::context::Context;
@@ -24,7 +25,8 @@ pub struct CheckResult {
     pub issuer: Option<IssuerRef>,
     /// Whether the annotations agree on that issuer.
     pub issuer_is_sound: bool,
-    /// Every Secret that it names anywhere, sorted.
+    /// Every Secret that it names anywhere, sorted. For an update in the namespace
+    /// [`UNKNOWN`](named::UNKNOWN) if that of the gateway Pods is not known.
     pub named: Vec<SecretName>,
     /// The hosts that it serves, each with a Secret. Empty if no finding is about the whole object,
     /// because then they are not compared.
@@ -69,16 +71,30 @@ pub fn check_update(
     settings: &Settings,
     lookups: &Lookups<'_>,
 ) -> (CheckResult, bool) {
-    let Some(old) = old else { return (check(new, settings, lookups, Caller::Admission), false) };
+    // Under another parent or issuer, nothing that the old state had counts. The issuer of a ListenerSet
+    // is another one, too, if a parent can change it and could not change it before.
+    let is_comparable = |old: &&Gateway<'_>| {
+        let is_as_final =
+            new.annotation(CLUSTER_ISSUER).is_some() == old.annotation(CLUSTER_ISSUER).is_some();
+        new.parent_ref == old.parent_ref
+            && resolve(new) == resolve(old)
+            && (new.parent_ref.is_none() || is_as_final)
+    };
+    let Some(old) = old.filter(is_comparable) else {
+        return (check(new, settings, lookups, Caller::Admission), false);
+    };
     let parent = Parent::of(new, lookups);
-    let merged = parent.as_ref().and_then(|parent| parent.merged(new));
-    let mut context = Context::new(new, merged.as_ref().unwrap_or(new), parent.as_ref(), settings, lookups);
+    let merged = |gateway| parent.as_ref().and_then(|parent| parent.merged(gateway));
+    let (new_merged, old_merged) = (merged(new), merged(old));
     let remembered = lookups.remembered();
-    let old_parent = Parent::of(old, &remembered);
-    let old_merged = old_parent.as_ref().and_then(|parent| parent.merged(old));
-    let old_context =
-        Context::new(old, old_merged.as_ref().unwrap_or(old), old_parent.as_ref(), settings, &remembered);
-    context.unchanged = unchanged(&context.plan, &old_context.plan);
+    let mut context =
+        Context::new(new, new_merged.as_ref().unwrap_or(new), parent.as_ref(), settings, lookups);
+    let mut old_context =
+        Context::new(old, old_merged.as_ref().unwrap_or(old), parent.as_ref(), settings, &remembered);
+    (context.has_unknown_namespace, old_context.has_unknown_namespace) = (true, true);
+    if context.issuer == old_context.issuer {
+        context.unchanged = unchanged(&context.plan, &old_context.plan);
+    }
     let mut result = run(context, Caller::Admission);
     let lowered = result.is_rejected() && ratchet(&mut result, &run(old_context, Caller::Admission));
     (result, lowered)
@@ -87,7 +103,7 @@ pub fn check_update(
 /// The Secrets whose Certificates are the same in both plans, except for labels. Sorted.
 fn unchanged(new: &Plan, old: &Plan) -> Vec<SecretName> {
     let Some((template, old_template)) = new.template().zip(old.template()) else { return Vec::new() };
-    if !template.is_alike(old_template) {
+    if !template.is_alike(old_template) || old.issued().is_empty() {
         return Vec::new();
     }
     let before = old.by_secret();
@@ -120,7 +136,7 @@ fn run(mut context: Context<'_>, caller: Caller) -> CheckResult {
     CheckResult {
         issuer: context.issuer.as_ref().map(|issuer| issuer.reference.clone()),
         issuer_is_sound: context.issuer_ref().is_some(),
-        named: secrets_named(context.gateway, &context.placement),
+        named: secrets_named(context.gateway, named::places(&context)),
         served,
         plan: context.plan,
         issuers_are_known,
@@ -135,6 +151,21 @@ mod tests {
     use crate::lookup::LookupError;
     use rstest::rstest;
     use serde_json::{Value, json};
+
+    /// The owner of a Secret is not looked up again only if its Certificate was issued before.
+    #[rstest]
+    #[case::a_label("/metadata/labels", json!({"a": "b"}), false)]
+    #[case::contradicting_annotations("/metadata/annotations/cert-manager.io~1issuer", json!("le"), true)]
+    #[case::unreadable_annotation("/metadata/annotations/cert-manager.io~1duration", json!("x"), true)]
+    fn owners_of_an_update(#[case] old_has: &str, #[case] value: Value, #[case] is_asked: bool) {
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+        let new = istio("shop").cert_manager("cluster-issuer", "le");
+        let mut old = new.object();
+        let (parent, key) = old_has.rsplit_once('/').unwrap();
+        old.pointer_mut(parent).unwrap()[key.replace("~1", "/")] = value;
+        new.update_from(&istio("shop").with("", old), &cluster);
+        assert_eq!(cluster.asked_for_certificates().is_empty(), !is_asked);
+    }
 
     fn http01() -> Value {
         json!([{"dns01": {}}, {"http01": {"ingress": {"ingressClassName": "istio"}}}])

@@ -40,6 +40,9 @@ pub struct Context<'a> {
     /// Secrets whose owner is not looked up, since an update leaves their Certificates as they are.
     /// Sorted.
     pub(crate) unchanged: Vec<SecretName>,
+    /// Whether Secrets are told apart whose namespace the settings do not know. Only an update needs
+    /// that, to be compared with its old state.
+    pub(crate) has_unknown_namespace: bool,
     known: &'a dyn Known,
     issuers: OnceCell<Vec<FoundIssuer>>,
     tenancy: OnceCell<Tenancy<'a>>,
@@ -102,6 +105,7 @@ impl<'a> Context<'a> {
             has_assumed_issuer,
             plan: plan.unwrap_or_default(),
             unchanged: Vec::new(),
+            has_unknown_namespace: false,
             known,
             issuers: OnceCell::new(),
             tenancy: OnceCell::new(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::check::{CheckResult, check_update};
 use crate::finding::{Cause, Finding, Level};
 use crate::lookup::{Cluster, LookupError, Lookups};
+use crate::named::UNKNOWN;
 use crate::request::{Operation, Request, Unreadable};
 use crate::response::{self, Response};
 use crate::rules::lookup_failed;
@@ -261,9 +262,12 @@ impl Checked {
 fn kept(kind: GatewayKind, result: &CheckResult) -> String {
     let text = match kind {
         GatewayKind::Istio => {
-            let planned = result.planned();
-            let secrets = if planned.is_empty() { &result.named } else { &planned };
-            let list = response::list(secrets, 120);
+            let mut secrets = result.planned();
+            if secrets.is_empty() {
+                secrets.clone_from(&result.named);
+                secrets.retain(|secret| secret.namespace != UNKNOWN);
+            }
+            let list = response::list(&secrets, 120);
             let which =
                 if list.is_empty() { "its Certificates".to_owned() } else { format!("Certificates {list}") };
             format!(

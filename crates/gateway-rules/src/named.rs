@@ -63,13 +63,24 @@ fn credentials<'a>(server: &Server<'a>) -> Vec<(String, &'a str)> {
 
 const CA_FIELD: &str = "caCertCredentialName";
 
-/// The Secrets that a credential can mean, one for each namespace of the placement.
+/// Stands for the namespace of gateway Pods that the settings do not know.
+pub const UNKNOWN: &str = "?";
+
+/// The namespaces in which a Gateway's credentials without a namespace are read.
+pub fn places<'c>(context: &'c Context<'_>) -> &'c [&'c str] {
+    if context.placement.is_empty() && context.has_unknown_namespace {
+        return &[UNKNOWN];
+    }
+    &context.placement
+}
+
+/// The Secrets that a credential can mean, one for each namespace in which it can be read.
 pub fn secrets_of(context: &Context<'_>, credential: Credential<'_>) -> Vec<SecretName> {
     let secret =
         |namespace: &str| SecretName { namespace: namespace.to_owned(), name: credential.name.to_owned() };
     match credential.namespace {
         Some(namespace) => vec![secret(namespace)],
-        None => context.placement.iter().map(|namespace| secret(namespace)).collect(),
+        None => places(context).iter().map(|namespace| secret(namespace)).collect(),
     }
 }
 

@@ -3,8 +3,9 @@
 //! A finding becomes a warning only if the old object has a finding of the same rule about the same
 //! subject, for the same Certificate and under the same issuer. A finding that names no Certificate
 //! counts for every Secret that the object names, so that a Secret which the old object did not name
-//! is checked again, and so is everything under a changed issuer. A finding about the object as a
-//! whole becomes a warning only if the update asks for nothing new.
+//! is checked again, and so is everything under a changed issuer. So is a Secret, or a host of it, that
+//! the old object named without getting a Certificate for it: it was skipped, or contradictory. A
+//! finding about the object as a whole becomes a warning only if the update asks for nothing new.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -14,13 +15,13 @@ use certificate_shim::plan::{Plan, SecretName};
 
 use crate::check::CheckResult;
 use crate::finding::{Finding, Level};
-use crate::named::Served;
+use crate::named::{Served, served_with};
 use crate::rules;
 use crate::shared_names::{Hosts, SharedNames};
 
 /// Turns findings that the old object already had into warnings. Returns whether there were any.
 pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
-    if new.issuer != old.issuer {
+    if new.issuer != old.issuer || new.issuer_is_sound != old.issuer_is_sound {
         return false;
     }
     let key = |finding: &Finding, secret: Option<&SecretName>| {
@@ -32,7 +33,17 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
         had.insert(key(finding, finding.certificate.as_ref()));
     }
     let CheckResult { named, plan, served, findings, .. } = new;
-    let is_old = |secret: &SecretName| old.named.binary_search(secret).is_ok();
+    let (issued, issued_before) = (issued(plan), issued(&old.plan));
+    // What was only served, or only written, and is now to be issued is new.
+    let is_issued_first = |secret: &SecretName, host: &str| {
+        let issued_with = served_with(host, secret);
+        issued.contains(&issued_with) && !issued_before.contains(&issued_with)
+    };
+    let is_old = |secret: &SecretName| {
+        old.named.binary_search(secret).is_ok()
+            && !is_issued_first(secret, ANY_HOST)
+            && !is_issued_first(secret, ANNOTATED_KEY)
+    };
     let added: Vec<&SecretName> = named.iter().filter(|secret| !is_old(secret)).collect();
     let asks_nothing_new = OnceCell::new();
     let mut lowered = false;
@@ -40,6 +51,8 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
         let Some(rule) = rules::ALL.iter().find(|rule| rule.id == finding.rule) else { continue };
         let has = |secret| had.contains(&key(finding, secret));
         let before = match &finding.certificate {
+            Some(secret) if is_issued_first(secret, ANY_HOST) => false,
+            Some(secret) if is_issued_first(secret, &finding.subject) => false,
             Some(secret) => has(Some(secret)) || (has(None) && is_old(secret)),
             None if has(None) => added.iter().all(|secret| has(Some(secret))),
             None => !named.is_empty() && named.iter().all(|secret| has(Some(secret))),
@@ -56,6 +69,27 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
         }
     }
     lowered
+}
+
+/// In the place of a host: the Certificate as such.
+const ANY_HOST: &str = "";
+/// In the place of a host: the private key is as annotated, unlike that of the second one of a pair.
+const ANNOTATED_KEY: &str = " ";
+
+/// The Certificates that are created, and their hosts, as [`served_with`] writes them.
+fn issued(plan: &Plan) -> BTreeSet<String> {
+    let mut issued = BTreeSet::new();
+    for certificate in plan.issued() {
+        let secret = certificate.secret();
+        issued.insert(served_with(ANY_HOST, &secret));
+        if certificate.private_key.is_like(&certificate.template.private_key) {
+            issued.insert(served_with(ANNOTATED_KEY, &secret));
+        }
+        for host in &certificate.hosts {
+            issued.insert(served_with(&host.name.to_ascii_lowercase(), &secret));
+        }
+    }
+    issued
 }
 
 /// Whether each host was served before with that Secret, itself or under the next wildcard or `*`.
@@ -105,7 +139,7 @@ fn is_within(new: &Plan, old: &Plan) -> bool {
 mod tests {
     use super::*;
     use crate::finding::Cause;
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use certificate_shim::IssuerRef;
     use rstest::rstest;
     use serde_json::{Value, json};
@@ -222,6 +256,17 @@ mod tests {
         assert_eq!(new.update_from(&old, &cluster).accepted, expected);
     }
 
+    /// A common name is not yet a name of the certificate.
+    #[rstest]
+    #[case::another_host("/spec/listeners/0/hostname", "x.example.com")]
+    #[case::an_alternative_name("/metadata/annotations/cert-manager.io~1alt-names", "x.example.com")]
+    fn about_the_whole_with_a_common_name(#[case] pointer: &str, #[case] name: &str) {
+        let old = ownerless().cert_manager("common-name", "x.example.com").cert_manager("alt-names", "");
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready());
+        assert!(old.clone().label("a", "b").update_from(&old, &cluster).accepted);
+        assert_eq!(old.clone().with(pointer, json!(name)).update_from(&old, &cluster).code, Some(403));
+    }
+
     #[rstest]
     #[case::the_same(json!("shop.team-a.example.com"), json!("shop-tls"), true)]
     #[case::another_host(json!("x.team-b.example.com"), json!("shop-tls"), false)]
@@ -235,6 +280,69 @@ mod tests {
             .with("/spec/servers/0/tls/credentialName", secret)
             .settings(settings);
         assert_eq!(new.update_from(&istio("shop"), &TestCluster::default()).accepted, expected);
+    }
+
+    fn le(gateway: GatewayFixture) -> GatewayFixture {
+        gateway.cert_manager("cluster-issuer", "le")
+    }
+
+    /// With a second server, for an allowed host.
+    fn two_servers(gateway: GatewayFixture, secret: &str) -> GatewayFixture {
+        gateway.push(
+            "/spec/servers",
+            json!({
+                "port": {"number": 8443, "name": "b", "protocol": "HTTPS"},
+                "hosts": ["own.team-a.example.com"],
+                "tls": {"mode": "SIMPLE", "credentialName": secret},
+            }),
+        )
+    }
+
+    fn protocol(gateway: GatewayFixture, pointer: &str) -> GatewayFixture {
+        gateway.with(pointer, json!("HTTP"))
+    }
+
+    const SERVER: &str = "/spec/servers/0/port/protocol";
+    const LISTENER: &str = "/spec/listeners/0/protocol";
+
+    /// What the old object only had written, and is issued first by the update, is new.
+    #[rstest]
+    #[case::contradicting_annotations(le(gateway_api("web")), |old: GatewayFixture| old.cert_manager("issuer", "le"))]
+    #[case::unreadable_annotation(le(gateway_api("web")), |old: GatewayFixture| old.cert_manager("duration", "x"))]
+    #[case::skipped_listener(le(gateway_api("web")), |old: GatewayFixture| protocol(old, LISTENER))]
+    #[case::skipped_server(le(istio("web")), |old: GatewayFixture| protocol(old, SERVER))]
+    #[case::skipped_server_of_a_certificate(
+        two_servers(le(istio("web")), "web-tls"), |old: GatewayFixture| protocol(old, SERVER)
+    )]
+    #[case::contradicting_keys(
+        le(istio("web")).with("/spec/servers/0/tls", json!({"mode": "SIMPLE", "credentialNames": ["web-tls"]})),
+        |old: GatewayFixture| old.with("/spec/servers/0/tls/credentialNames", json!(["x-tls", "web-tls"]))
+            .push("/spec/servers", json!({
+                "port": {"number": 8443, "name": "b", "protocol": "HTTPS"}, "hosts": ["own.team-a.example.com"],
+                "tls": {"mode": "SIMPLE", "credentialName": "web-tls"},
+            })),
+    )]
+    #[case::another_secret_of_an_unknown_gateway(
+        two_servers(istio("web"), "own-tls").selector(json!({"istio": "other"})),
+        |old: GatewayFixture| old.with("/spec/servers/0/tls/credentialName", json!("own-tls")),
+    )]
+    #[case::another_parent(
+        le(listener_set("web")), |old: GatewayFixture| old.spec("parentRef", json!({"name": "web", "namespace": "b"})),
+    )]
+    #[case::an_issuer_that_a_parent_can_change(
+        listener_set("web").cert_manager("issuer", "le").cert_manager("issuer-kind", "ClusterIssuer"),
+        |old: GatewayFixture| le(old.with("/metadata/annotations", json!({}))),
+    )]
+    fn issued_first(#[case] new: GatewayFixture, #[case] old_of: fn(GatewayFixture) -> GatewayFixture) {
+        let settings = json!({"gateway_namespaces": [
+            {"labels": {"istio": "ingressgateway"}, "namespace": "team-a"}
+        ]});
+        let new = new.settings(settings).tenant(json!({"dns_names": ["own.team-a.example.com"]}));
+        let cluster = TestCluster::default().object(cluster_issuer("le").ready()).object(gateway_api("web"));
+        let old = old_of(new.clone());
+        assert!(new.clone().label("a", "b").update_from(&new, &cluster).accepted);
+        assert_eq!(new.update_from(&old, &cluster).code, Some(403));
+        assert!(old.clone().label("a", "b").update_from(&old, &cluster).accepted);
     }
 
     #[test]

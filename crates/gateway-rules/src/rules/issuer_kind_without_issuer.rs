@@ -26,7 +26,7 @@ use crate::tenancy::inherited_keys;
 use crate::text::quote;
 
 /// `issuer-kind-without-issuer`
-pub const RULE: Rule = Rule::reject("issuer-kind-without-issuer", check).forbidden().of_all();
+pub const RULE: Rule = Rule::reject("issuer-kind-without-issuer", check).forbidden().of_all().about_whole();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let gateway = context.written;
@@ -117,6 +117,16 @@ mod tests {
         for gateway in [gateway_api("web"), listener_set("extra")] {
             assert_eq!(found(&with(gateway, KIND).settings(settings.clone()), &[]), Vec::<String>::new());
         }
+    }
+
+    /// An update has to ask for nothing new.
+    #[rstest]
+    #[case::a_label("/metadata/labels/a", "b", true)]
+    #[case::another_host("/spec/listeners/0/hostname", "b.example.com", false)]
+    fn an_update(#[case] pointer: &str, #[case] value: &str, #[case] is_accepted: bool) {
+        let old = with(listener_set("extra"), KIND).label("a", "a").tenant(json!({}));
+        let cluster = TestCluster::default().object(gateway_api("web"));
+        assert_eq!(old.clone().with(pointer, json!(value)).update_from(&old, &cluster).accepted, is_accepted);
     }
 
     #[rstest]

@@ -3,6 +3,8 @@
 //! cert-manager and the controller create Certificates with their own permissions, so a user needs no
 //! permission on Certificates to get one through a Gateway. This rule asks the API server whether the
 //! user may create Certificates in the Gateway's namespace or, for Istio, in those of its gateway Pods.
+//! A Gateway API Gateway is checked even if it asks for no Certificate itself, because its ListenerSets
+//! inherit its issuer.
 //!
 //! It is off by default. It needs the host capability `kubernetes/can_i`, and the ServiceAccount of the
 //! policy server needs the permission to create SubjectAccessReviews (rbac.yaml). Requests without a
@@ -20,6 +22,8 @@
 //! cert-manager.io/cluster-issuer: letsencrypt
 //! ```
 
+use certificate_shim::gateway::GatewayKind;
+
 use crate::context::Context;
 use crate::finding::Cause;
 use crate::lookup::LookupError;
@@ -30,7 +34,8 @@ use crate::text::quote;
 pub const RULE: Rule = Rule::off("issuer-no-permission", check).forbidden().for_admission().about_whole();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    if context.template().is_none() {
+    let is_inherited = context.gateway.kind == GatewayKind::GatewayApi;
+    if context.template().is_none() && !is_inherited {
         return;
     }
     for namespace in &context.placement {
@@ -96,6 +101,9 @@ mod tests {
     #[case::istio_may_not(istio("shop"), "istio-system", Ok(false), Some(403), "user \"jane\" may not")]
     #[case::gateway_api_may(gateway_api("web"), "team-a", Ok(true), None, "")]
     #[case::gateway_api_may_not(gateway_api("web"), "team-a", Ok(false), Some(403), "user \"jane\" may not")]
+    #[case::its_listener_sets_inherit(
+        gateway_api("web").spec("listeners", json!([])), "team-a", Ok(false), Some(403), "user \"jane\" may not",
+    )]
     #[case::forbidden(
         istio("shop"),
         "istio-system",

@@ -193,6 +193,15 @@ mod tests {
         assert_eq!((response.accepted, response.code), (is_accepted, (!is_accepted).then_some(403)));
     }
 
+    /// The finding about the annotated kind is not about the second one of a pair.
+    #[test]
+    fn an_update_that_leaves_only_the_second() {
+        let old = pair("RSA", "8192", json!({"rsa_max": 4096}));
+        let new =
+            old.clone().with("/spec/servers/0/tls", json!({"mode": "SIMPLE", "credentialName": "second"}));
+        assert_eq!(new.update_from(&old, &cluster()).code, Some(403));
+    }
+
     /// A finding about the second key is about its Certificate only.
     #[rstest]
     #[case::the_same("first", "second", true)]
