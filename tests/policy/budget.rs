@@ -141,10 +141,25 @@ fn update_of(created: &Value) -> Value {
     review
 }
 
+/// An update of an object with as many other names.
+fn update_of_others(created: &Value) -> Value {
+    let mut review = update_of(created);
+    let old = created["request"]["object"].to_string().replace("example.com", "example.org");
+    review["request"]["oldObject"] = serde_json::from_str(&old).expect("JSON");
+    review
+}
+
 #[test]
 fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
     let meter = Meter::new(gateway_lint::MODULE).expect("the module compiles");
     type Input = fn(usize) -> Value;
+    type Request = fn(&Value) -> Value;
+    // Problems that the old object had are accepted with warnings; of other names it had only some.
+    let requests: [(&str, Request, Option<bool>); 3] = [
+        ("create", Value::clone, Some(false)),
+        ("update", update_of, Some(true)),
+        ("update of others", update_of_others, None),
+    ];
     // The last of each is almost as large as the policy accepts.
     let inputs: [(&str, Input, [usize; 3]); 3] = [
         ("servers", many_servers, [4, 40, 400]),
@@ -152,19 +167,18 @@ fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
         ("annotations", many_annotations, [17, 170, 1700]),
     ];
     for (name, review, many) in inputs {
-        for is_update in [false, true] {
+        for (operation, request, is_accepted) in requests {
             let [one, ten, hundred] = many.map(|many| {
-                let created = review(many);
-                let review = if is_update { update_of(&created) } else { created };
+                let review = request(&review(many));
                 let (instructions, answer) = count(&meter, &review, &tenants(), recorded_cluster());
-                // Problems that the old object had are accepted with warnings.
-                assert_eq!(answer["accepted"], json!(is_update), "{name}: {answer}");
+                let accepted = answer["accepted"].as_bool();
+                assert!(is_accepted.is_none() || accepted == is_accepted, "{name}, {operation}: {answer}");
                 assert!(answer.to_string().len() < 16 * 1024, "{name}: {answer}");
                 assert!(!answer.to_string().contains("object-too-large"), "{name}: {answer}");
                 instructions
             });
-            println!("{name}, update {is_update}: {one}, {ten}, {hundred} instructions at 1x, 10x, 100x");
-            assert!(hundred < 12 * ten, "{name}: {one}, {ten}, {hundred}");
+            println!("{name}, {operation}: {one}, {ten}, {hundred} instructions at 1x, 10x, 100x");
+            assert!(hundred < 12 * ten, "{name}, {operation}: {one}, {ten}, {hundred}");
         }
     }
 }

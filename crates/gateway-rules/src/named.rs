@@ -28,7 +28,7 @@ pub type Served = BTreeSet<String>;
 
 /// A host and a Secret as one text. No name of a Secret has a line break.
 pub fn served_with(host: &str, secret: &SecretName) -> String {
-    format!("{secret}\n{host}")
+    [host, "\n", &secret.namespace, "/", &secret.name].concat()
 }
 
 /// Whether it names a Secret or a certificate file anywhere.

@@ -10,7 +10,9 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
+use certificate_shim::Certificate;
 use certificate_shim::certificate::{Host, wildcard_over};
+use certificate_shim::names::Names;
 use certificate_shim::plan::{Plan, SecretName};
 
 use crate::check::CheckResult;
@@ -24,20 +26,19 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
     if new.issuer != old.issuer || new.issuer_is_sound != old.issuer_is_sound {
         return false;
     }
+    // What differs most comes first, so that comparing is cheap.
     let key = |finding: &Finding, secret: Option<&SecretName>| {
-        let secret = secret.map(ToString::to_string).unwrap_or_default();
-        format!("{}\n{secret}\n{}", finding.rule, finding.subject)
+        let (namespace, name) = secret.map_or(("", ""), |secret| (&secret.namespace, &secret.name));
+        [&finding.subject, "\n", finding.rule, "\n", namespace, "/", name].concat()
     };
     let mut had: BTreeSet<String> = BTreeSet::new();
     for finding in &old.findings {
         had.insert(key(finding, finding.certificate.as_ref()));
     }
     let CheckResult { named, plan, served, findings, .. } = new;
-    let (issued, issued_before) = (issued(plan), issued(&old.plan));
-    // What was only served, or only written, and is now to be issued is new.
+    let issued_first = issued_first(plan, &old.plan);
     let is_issued_first = |secret: &SecretName, host: &str| {
-        let issued_with = served_with(host, secret);
-        issued.contains(&issued_with) && !issued_before.contains(&issued_with)
+        !issued_first.is_empty() && issued_first.contains(&served_with(host, secret))
     };
     let is_old = |secret: &SecretName| {
         old.named.binary_search(secret).is_ok()
@@ -76,29 +77,45 @@ const ANY_HOST: &str = "";
 /// In the place of a host: the private key is as annotated, unlike that of the second one of a pair.
 const ANNOTATED_KEY: &str = " ";
 
-/// The Certificates that are created, and their hosts, as [`served_with`] writes them.
-fn issued(plan: &Plan) -> BTreeSet<String> {
-    let mut issued = BTreeSet::new();
-    for certificate in plan.issued() {
+/// The Certificates that are created and were not before, and such hosts of others, as [`served_with`]
+/// writes them. What was only served, or only written, was not created.
+fn issued_first(new: &Plan, old: &Plan) -> BTreeSet<String> {
+    let mut first = BTreeSet::new();
+    let before = old.by_secret();
+    let is_as_annotated =
+        |certificate: &&Certificate| certificate.private_key.is_like(&certificate.template.private_key);
+    for certificate in new.issued() {
+        let key = (certificate.namespace.as_str(), certificate.secret_name.as_str());
+        let before = before.get(&key).copied().filter(|_| !old.issued().is_empty());
         let secret = certificate.secret();
-        issued.insert(served_with(ANY_HOST, &secret));
-        if certificate.private_key.is_like(&certificate.template.private_key) {
-            issued.insert(served_with(ANNOTATED_KEY, &secret));
+        if before.is_none() {
+            first.insert(served_with(ANY_HOST, &secret));
         }
-        for host in &certificate.hosts {
-            issued.insert(served_with(&host.name.to_ascii_lowercase(), &secret));
+        if is_as_annotated(&certificate) && !before.as_ref().is_some_and(is_as_annotated) {
+            first.insert(served_with(ANNOTATED_KEY, &secret));
+        }
+        let hosts_before = before.map_or(&[][..], |before| &before.hosts);
+        if !names(&certificate.hosts).eq(names(hosts_before)) {
+            let before: Names = names(hosts_before).collect();
+            for host in names(&certificate.hosts).filter(|host| !before.contains(host)) {
+                first.insert(served_with(&host.to_ascii_lowercase(), &secret));
+            }
         }
     }
-    issued
+    first
+}
+
+fn names(hosts: &[Host]) -> impl Iterator<Item = &String> {
+    hosts.iter().map(|host| &host.name)
 }
 
 /// Whether each host was served before with that Secret, itself or under the next wildcard or `*`.
 fn is_served_within(new: &Served, old: &Served) -> bool {
     new.iter().all(|served| {
-        let Some((secret, host)) = served.split_once('\n') else { return false };
+        let Some((host, secret)) = served.split_once('\n') else { return false };
         let wider = [wildcard_over(host), Some("*".to_owned())];
         old.contains(served)
-            || wider.into_iter().flatten().any(|host| old.contains(&format!("{secret}\n{host}")))
+            || wider.into_iter().flatten().any(|host| old.contains(&[&host, "\n", secret].concat()))
     })
 }
 
