@@ -1,7 +1,6 @@
 //! The input of every rule: the Gateway, its placement, its issuer and its plan.
 
 use std::cell::OnceCell;
-use std::rc::Rc;
 
 use certificate_shim::annotation;
 use certificate_shim::gateway::{Gateway, GatewayKind};
@@ -15,8 +14,9 @@ use serde_json::Value;
 use crate::lookup::{Known, ListRef, Listed, LookupError, ObjectRef, Outcome, User};
 use crate::parent::Parent;
 use crate::settings::tenants::Tenant;
-use crate::settings::{CERT_MANAGER_API_VERSION, Scope, Settings};
+use crate::settings::{Scope, Settings};
 use crate::tenancy::{self, Tenancy};
+use crate::writers::Writers;
 
 /// The input of every rule for one Gateway.
 pub struct Context<'a> {
@@ -46,7 +46,7 @@ pub struct Context<'a> {
     known: &'a dyn Known,
     issuers: OnceCell<Vec<FoundIssuer>>,
     tenancy: OnceCell<Tenancy<'a>>,
-    certificates: OnceCell<Vec<FoundCertificate>>,
+    certificates: OnceCell<FoundCertificates>,
 }
 
 /// The issuer as seen from one namespace of the placement.
@@ -74,6 +74,17 @@ pub struct FoundCertificate {
     pub object: ObjectRef,
     /// The result of the lookup.
     pub outcome: Outcome,
+}
+
+/// The Certificates of the planned Secrets.
+#[derive(Default)]
+pub struct FoundCertificates {
+    /// Those that were looked up.
+    pub found: Vec<FoundCertificate>,
+    /// Secrets for which there was no lookup left.
+    pub unchecked: Vec<SecretName>,
+    /// A list that settings allow but that failed, so that lookups were by name.
+    pub failed_list: Option<(ListRef, LookupError)>,
 }
 
 impl<'a> Context<'a> {
@@ -179,41 +190,30 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The Certificates of the planned Secrets, as many as settings allow. cert-manager finds them by
-    /// name. Empty if the annotations do not agree on an issuer, so that nothing is issued.
-    pub fn certificates(&self) -> &[FoundCertificate] {
+    /// The Certificates of the planned Secrets, as many as settings allow. Empty if the annotations do not
+    /// agree on an issuer, so that nothing is issued.
+    pub fn certificates(&self) -> &FoundCertificates {
         self.certificates.get_or_init(|| {
-            let mut found = Vec::new();
-            let mut looked_up = 0;
-            let mut lists: Vec<(String, Option<Writers>)> = Vec::new();
+            let mut writers = Writers::new(self.known, self.settings.lookups.max);
+            let mut certificates = FoundCertificates::default();
             for (secret, path) in self.asked_owners() {
-                if lists.iter().all(|(namespace, _)| *namespace != secret.namespace) {
-                    let listed = self.list(&certificates_in(&secret.namespace));
-                    lists.push((secret.namespace.clone(), listed.and_then(Result::ok).map(Writers::of)));
-                }
-                let listed = lists.iter().find(|(namespace, _)| *namespace == secret.namespace);
-                if let Some((_, Some(listed))) = listed {
-                    found.extend(listed.of_secret(&secret).map(|(name, certificate)| FoundCertificate {
-                        secret: secret.clone(),
-                        path: path.clone(),
-                        object: ObjectRef { name: name.to_owned(), ..certificate_of(&secret) },
-                        outcome: Ok(Rc::new(certificate.clone())),
-                    }));
-                } else if looked_up < self.settings.lookups.max {
-                    looked_up += 1;
-                    let object = certificate_of(&secret);
-                    if let Some(outcome) = self.look_up(&object) {
-                        found.push(FoundCertificate { secret, path, object, outcome });
-                    }
+                let Some(found) = writers.of_secret(&secret) else {
+                    certificates.unchecked.push(secret);
+                    continue;
+                };
+                for (object, outcome) in found {
+                    let (secret, path) = (secret.clone(), path.clone());
+                    certificates.found.push(FoundCertificate { secret, path, object, outcome });
                 }
             }
-            found
+            certificates.failed_list = writers.failed_list;
+            certificates
         })
     }
 
     /// The planned Secrets whose owner matters, and the place where each is named first. Empty if nothing
     /// is issued. Secrets whose Certificate an update does not change are left out.
-    pub fn asked_owners(&self) -> impl Iterator<Item = (SecretName, String)> {
+    fn asked_owners(&self) -> impl Iterator<Item = (SecretName, String)> {
         let planned = if self.issuer_ref().is_some() { &*self.plan.certificates } else { &[] };
         planned
             .iter()
@@ -254,60 +254,21 @@ impl<'a> Context<'a> {
         self.known.list(list)
     }
 
+    /// The help for a failed list.
+    pub fn help_of_list(&self, error: &LookupError, list: &ListRef) -> String {
+        let object = list.object();
+        match error {
+            LookupError::Forbidden => {
+                let resource = object.resource();
+                format!("Platform team: grant list and watch on {resource} to the policy server.")
+            }
+            _ => self.help(error, &object),
+        }
+    }
+
     /// The help for a failed lookup.
     pub fn help(&self, error: &LookupError, object: &ObjectRef) -> String {
         self.known.help(error, object)
-    }
-}
-
-/// The Certificate that cert-manager and the controller write a Secret with: it has the same name.
-pub fn certificate_of(secret: &SecretName) -> ObjectRef {
-    ObjectRef {
-        api_version: CERT_MANAGER_API_VERSION.to_owned(),
-        kind: "Certificate".to_owned(),
-        namespace: Some(secret.namespace.clone()),
-        name: secret.name.clone(),
-    }
-}
-
-/// The Certificates of a namespace.
-pub fn certificates_in(namespace: &str) -> ListRef {
-    ListRef {
-        api_version: CERT_MANAGER_API_VERSION.to_owned(),
-        kind: "Certificate".to_owned(),
-        namespace: Some(namespace.to_owned()),
-    }
-}
-
-/// The Certificates of a namespace by the Secrets that they write or are named after.
-struct Writers {
-    certificates: Rc<Vec<Value>>,
-    /// The Secrets, each with the position of its Certificate; sorted.
-    positions: Vec<(String, usize)>,
-}
-
-impl Writers {
-    fn of(certificates: Rc<Vec<Value>>) -> Self {
-        let mut positions = Vec::new();
-        for (position, certificate) in certificates.iter().enumerate() {
-            for pointer in ["/metadata/name", "/spec/secretName"] {
-                if let Some(secret) = certificate.pointer(pointer).and_then(Value::as_str) {
-                    positions.push((secret.to_owned(), position));
-                }
-            }
-        }
-        positions.sort_unstable();
-        positions.dedup();
-        Writers { certificates, positions }
-    }
-
-    fn of_secret(&self, secret: &SecretName) -> impl Iterator<Item = (&str, &Value)> {
-        let start = self.positions.partition_point(|(name, _)| *name < secret.name);
-        let of_secret = self.positions.iter().skip(start).take_while(|(name, _)| *name == secret.name);
-        of_secret.filter_map(|(_, position)| {
-            let certificate = self.certificates.get(*position)?;
-            Some((certificate.pointer("/metadata/name")?.as_str()?, certificate))
-        })
     }
 }
 

@@ -5,15 +5,16 @@ use json_prune::{HEAD_ANNOTATIONS, Head, Object};
 use serde_json::Value;
 
 use crate::check::{CheckResult, check_update};
+use crate::default_issuer::{self, Choice};
 use crate::finding::{Cause, Finding, Level};
 use crate::lookup::{Cluster, LookupError, Lookups};
 use crate::named::UNKNOWN;
 use crate::request::{Operation, Request, Unreadable};
 use crate::response::{self, Response};
 use crate::rules::lookup_failed;
-use crate::rules::object_too_large::{self, METADATA_BYTES};
+use crate::rules::object_too_large::{self, Excess, METADATA_BYTES};
 use crate::settings::{DefaultIssuer, Role, Settings};
-use crate::{default_issuer, named, parent, settings, tenancy, text};
+use crate::{named, parent, settings, tenancy, text};
 
 /// The prefixes of cert-manager's annotations on Gateways, including those before 0.11.
 const PREFIXES: [&str; 2] = ["cert-manager.io/", "certmanager.k8s.io/"];
@@ -104,9 +105,15 @@ fn check_request(
         return Ok(Response::accept());
     }
 
-    if object_too_large::is_too_large(head) {
+    if let Some(excess) = object_too_large::excess(head) {
+        // Nobody asked for the default issuer, or for a check of servers that name no Secret.
+        let is_checked = is_ours || (can_name_secrets && object.spec_contains("\"tls\""));
+        if settings.role == Role::Default || !is_checked {
+            let note = candidate.map(|default| default_issuer::not_allowed(default, &excess.problem));
+            return Ok(accept_with(note, settings));
+        }
         let is_same = old_object.as_ref().is_some_and(|old| object.is_same_text(old));
-        return Ok(respond_too_large(head, is_same, settings));
+        return Ok(respond_too_large(excess, is_same, settings));
     }
     let pruned = object.pruned()?;
     // An old object that cannot be read had no finding that could be kept.
@@ -123,16 +130,26 @@ fn check_request(
         return Ok(Response::accept());
     }
     let gateway = Gateway::read(kind, namespace, &pruned)?;
+    // A part of a Gateway, such as a patch in files: nothing can be said about the whole.
+    if !gateway.has_spec {
+        return Ok(Response::accept());
+    }
     let lookups = Lookups::new(cluster, settings.lookups).of_user(request.user()?);
-    let default = match candidate {
-        Some(candidate) => match default_issuer::of(&gateway, candidate, settings, &lookups) {
-            Ok(default) => default.filter(is_wanted),
+    let mut default = None;
+    let mut note = None;
+    if let Some(candidate) = candidate {
+        match default_issuer::choose(&gateway, candidate, settings, &lookups) {
+            Ok(Choice::Add(chosen)) => default = Some(chosen).filter(is_wanted),
+            Ok(Choice::None) => {}
+            Ok(Choice::NotAllowed(reason)) if default_issuer::is_asked_for(&metadata.annotations) => {
+                note = Some(default_issuer::not_allowed(candidate, &reason));
+            }
+            Ok(Choice::NotAllowed(_)) => {}
             Err(error) => return Ok(reject_unknown_namespace(namespace, &error, &lookups, settings)),
-        },
-        None => None,
-    };
+        }
+    }
     if settings.role == Role::Default {
-        let Some(default) = default else { return Ok(Response::accept()) };
+        let Some(default) = default else { return Ok(accept_with(note, settings)) };
         return Ok(Response::mutate(Some(default_issuer::annotated(
             request.whole_object()?,
             &default.issuer,
@@ -143,8 +160,10 @@ fn check_request(
     let state = State { old: old.as_ref(), settings, lookups: &lookups };
     let is_checked = is_ours || (can_name_secrets && named::names_secret(&gateway));
     let Some(default) = default else {
-        let checked = is_checked.then(|| state.check(&gateway));
-        return Ok(checked.map_or_else(Response::accept, |checked| checked.respond(None, None, settings)));
+        if !is_checked {
+            return Ok(accept_with(note, settings));
+        }
+        return Ok(state.check(&gateway).respond(None, note, settings));
     };
 
     let defaulted = default_issuer::annotated(request.whole_object()?, &default.issuer);
@@ -164,10 +183,18 @@ fn check_request(
     Ok(written.respond(None, note, settings))
 }
 
+/// Accepts an object that is not checked.
+fn accept_with(note: Option<String>, settings: &Settings) -> Response {
+    match note {
+        None => Response::accept(),
+        note => Checked::default().respond(None, note, settings),
+    }
+}
+
 /// The old state of an object, unless it is too large to be read.
 fn read_old(object: &Object<'_>) -> Option<Value> {
     let head = object.head(is_read_early, METADATA_BYTES).ok()?;
-    if object_too_large::is_too_large(&head) { None } else { object.pruned().ok() }
+    if object_too_large::excess(&head).is_some() { None } else { object.pruned().ok() }
 }
 
 /// Whether an annotation decides if anything else is read: one of cert-manager's, or one that asks for
@@ -178,9 +205,9 @@ fn is_read_early(key: &str) -> bool {
         || (key.len() <= 100 && key.contains("issuer"))
 }
 
-fn respond_too_large(head: &Head, is_same: bool, settings: &Settings) -> Response {
+fn respond_too_large(excess: Excess, is_same: bool, settings: &Settings) -> Response {
     let mut result = CheckResult::default();
-    object_too_large::report(head, &mut result.findings);
+    object_too_large::report(excess, &mut result.findings);
     if is_same {
         result.findings.iter_mut().for_each(|finding| finding.level = Level::Warn);
     }
@@ -269,7 +296,7 @@ fn kept(kind: GatewayKind, result: &CheckResult) -> String {
             }
             let list = response::list(&secrets, 120);
             let which =
-                if list.is_empty() { "its Certificates".to_owned() } else { format!("Certificates {list}") };
+                if list.is_empty() { "Its Certificates".to_owned() } else { format!("Certificates {list}") };
             format!(
                 "existing_violations: accepted, because the Gateway already had these problems. {which} will not change until they are fixed."
             )

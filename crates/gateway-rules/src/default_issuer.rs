@@ -7,18 +7,17 @@ use certificate_shim::annotation;
 use certificate_shim::gateway::Gateway;
 use certificate_shim::issuer_ref::{CERT_MANAGER_GROUP, CLUSTER_ISSUER_KIND, ISSUER_KIND, IssuerRef};
 use certificate_shim::placement::placement;
-use certificate_shim::plan::SecretName;
 use certificate_shim::plan::plan;
 use serde_json::{Map, Value};
 
-use crate::context::certificate_of;
 use crate::finding::Finding;
-use crate::lookup::{Known, LookupError};
+use crate::lookup::{Known, LookupError, Outcome};
 use crate::ownership::{Owner, owner};
 use crate::response::WARNING;
 use crate::settings::{DefaultIssuer, DefaultWhen, Settings};
 use crate::tenancy::Tenancy;
 use crate::text;
+use crate::writers::Writers;
 
 /// The annotation that asks for the default issuer or rejects it. cert-manager reads it on Ingresses only.
 pub const TLS_ACME: &str = "kubernetes.io/tls-acme";
@@ -55,41 +54,74 @@ fn go_bool(value: &str) -> Option<bool> {
     }
 }
 
-/// The default issuer of a Gateway that would get a Certificate from it: its tenant's, or the global
-/// one. `None` if it must not be added: a TLS server or listener would still get no Certificate, the
-/// tenant may not use it, or a Certificate of another owner writes one of the Secrets.
+/// Whether a Gateway gets the default issuer.
+pub enum Choice<'s> {
+    /// It gets its tenant's, or the global one.
+    Add(&'s DefaultIssuer),
+    /// It does not: a TLS server or listener would still get no Certificate, or there is none for it.
+    None,
+    /// It does not, for this reason: the tenant may not use it, or a Certificate of another owner
+    /// writes one of the Secrets.
+    NotAllowed(String),
+}
+
+/// Chooses the default issuer of a Gateway.
 ///
 /// # Errors
 /// A tenant depends on the Namespace, which could not be looked up.
-pub fn of<'s>(
+pub fn choose<'s>(
     gateway: &Gateway<'_>,
     candidate: &DefaultIssuer,
     settings: &'s Settings,
     known: &dyn Known,
-) -> Result<Option<&'s DefaultIssuer>, LookupError> {
+) -> Result<Choice<'s>, LookupError> {
     let placement = placement(gateway, settings.gateway_namespaces.as_deref());
     let plan = plan(gateway, &candidate.issuer, &placement, &settings.plan);
     if plan.certificates.is_empty() || !plan.skipped.is_empty() {
-        return Ok(None);
+        return Ok(Choice::None);
     }
     let global = settings.default_issuer.as_ref();
     let namespace = gateway.metadata.namespace;
     let default = match Tenancy::of(namespace, settings, known) {
         Tenancy::Unasked => global,
-        Tenancy::Other => global.filter(|_| settings.accept_other_namespaces),
-        Tenancy::Tenant(tenant) => tenant.default_issuer.as_ref().or(global).filter(|default| {
-            let is_allowed = |place: &&str| tenant.may_use(&default.issuer, settings, place, namespace);
-            placement.iter().all(is_allowed)
-        }),
+        Tenancy::Other if settings.accept_other_namespaces => global,
+        Tenancy::Other => {
+            let reason = format!("no tenant owns namespace {}", text::quote(namespace));
+            return Ok(Choice::NotAllowed(reason));
+        }
+        Tenancy::Tenant(tenant) => {
+            let default = tenant.default_issuer.as_ref().or(global);
+            let may_use = |default: &DefaultIssuer| {
+                placement.iter().all(|place| tenant.may_use(&default.issuer, settings, place, namespace))
+            };
+            if default.is_some_and(|default| !may_use(default)) {
+                let reason = format!("tenant {} may not use it", text::quote(&tenant.name));
+                return Ok(Choice::NotAllowed(reason));
+            }
+            default
+        }
         Tenancy::Undetermined(error) => return Err(error),
     };
-    // If the lookup fails, secret-owner-unknown reports that for the Gateway with its issuer.
-    let is_free = |secret: SecretName| match known.get(&certificate_of(&secret)) {
-        Some(Ok(certificate)) => owner(&certificate, gateway) == Owner::ThisGateway,
-        _ => true,
-    };
-    let secrets = plan.certificates.iter().map(Certificate::secret);
-    Ok(default.filter(|_| secrets.take(settings.lookups.max).all(is_free)))
+    let Some(default) = default else { return Ok(Choice::None) };
+    // If a lookup fails, secret-owner-unknown reports that for the Gateway with its issuer.
+    let mut writers = Writers::new(known, settings.lookups.max);
+    for secret in plan.certificates.iter().map(Certificate::secret) {
+        let found = writers.of_secret(&secret).unwrap_or_default();
+        let is_foreign = |(_, certificate): &(_, Outcome)| {
+            certificate.as_ref().is_ok_and(|certificate| owner(certificate, gateway) != Owner::ThisGateway)
+        };
+        if let Some((certificate, _)) = found.iter().find(|found| is_foreign(found)) {
+            let reason = format!("{certificate} writes the Secret {}", text::quote(&secret.to_string()));
+            return Ok(Choice::NotAllowed(reason));
+        }
+    }
+    Ok(Choice::Add(default))
+}
+
+/// The warning that a Gateway which asked for the default issuer did not get it.
+pub fn not_allowed(default: &DefaultIssuer, reason: &str) -> String {
+    let issuer = text::issuer(&default.issuer);
+    text::shorten(&format!("default_issuer: {issuer} was not added: {reason}."), WARNING)
 }
 
 /// The note next to the rejection of a Gateway that asked for the default issuer.

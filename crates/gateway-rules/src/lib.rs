@@ -52,6 +52,7 @@ pub mod settings;
 pub mod shared_names;
 pub mod tenancy;
 pub mod text;
+pub mod writers;
 
 pub use check::{CheckResult, check};
 pub use decide::decide;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::check::CheckResult;
 use crate::finding::{Cause, Finding, Level};
-use crate::text::shorten;
+use crate::text::{one_line, shorten};
 
 /// The most characters of one line of the message.
 const LINE: usize = 1024;
@@ -206,7 +206,7 @@ fn audit_annotations(result: &CheckResult) -> Vec<(&'static str, String)> {
     let mut annotations = vec![("findings", audited_findings(&result.findings))];
     if let Some(issuer) = result.issuer.as_ref().filter(|_| result.issuer_is_sound) {
         let issuer = format!("{}.{}/{}", issuer.effective_kind(), issuer.effective_group(), issuer.name);
-        annotations.push(("issuer", shorten(&issuer, 1024)));
+        annotations.push(("issuer", shorten(&one_line(&issuer), 1024)));
     }
     let planned = result.planned();
     if result.issuer_is_sound && !planned.is_empty() {
@@ -240,7 +240,7 @@ fn audited_findings(findings: &[Finding]) -> String {
 
 /// `namespace/name,namespace/name`, as many as fit, and how many more there are.
 pub fn list(secrets: &[SecretName], most: usize) -> String {
-    let names: Vec<String> = secrets.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
+    let names: Vec<String> = secrets.iter().map(|secret| one_line(&secret.to_string())).collect();
     match joined(names.iter(), most.saturating_sub(20)) {
         (list, 0) => list,
         (list, left) => format!("{list} and {left} more"),

@@ -59,9 +59,9 @@ pub fn shorten(text: &str, most: usize) -> String {
     }
 }
 
-/// The text on one line: every run of white space and control characters becomes one space.
+/// The text on one line: every run of white space and unprintable characters becomes one space.
 pub fn one_line(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text.split(|c: char| c.is_whitespace() || is_unprintable(c)).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn one_line_only() {
-        assert_eq!(one_line(" a\n\tb\r\n  c\u{0} "), "a b c");
+        assert_eq!(one_line(" a\n\tb\r\n  c\u{0}\u{202e}d "), "a b c d");
     }
 
     #[rstest]

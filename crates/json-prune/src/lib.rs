@@ -90,6 +90,8 @@ pub struct Head {
     pub values: usize,
     /// The bytes of labels and annotations, escapes included.
     pub metadata_bytes: usize,
+    /// The bytes of the longest text in the spec, escapes included.
+    pub longest_text: usize,
 }
 
 /// The maximum number of annotations in [`Head::object`].
@@ -105,7 +107,8 @@ impl Object<'_> {
         if !self.other.is_null() {
             return Ok(Head { object: self.other.clone(), ..Head::default() });
         }
-        let mut head = Head { values: self.spec.map_or(0, |spec| commas(spec.get())), ..Head::default() };
+        let spec = self.spec.map_or("", RawValue::get);
+        let mut head = Head { values: commas(spec), longest_text: longest_text(spec), ..Head::default() };
         let mut fields = Map::new();
         if let Some(metadata) = &self.metadata {
             let [labels, annotations] = metadata.labels_and_annotations();
@@ -128,6 +131,11 @@ impl Object<'_> {
     /// Whether labels, annotations and spec are the same text.
     pub fn is_same_text(&self, other: &Object<'_>) -> bool {
         self.texts() == other.texts()
+    }
+
+    /// Whether the JSON of the spec contains a text.
+    pub fn spec_contains(&self, text: &str) -> bool {
+        self.spec.is_some_and(|spec| spec.get().contains(text))
     }
 
     /// The object without the fields that no rule reads, which can be most of it: `status` and
@@ -178,6 +186,22 @@ impl<'a> Metadata<'a> {
 
 fn commas(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b',').count()
+}
+
+/// The bytes of the longest text in JSON: the longest run without a quote that ends a text. What is between
+/// two texts can be counted too, but is short in JSON that a machine wrote.
+fn longest_text(json: &str) -> usize {
+    let (mut longest, mut length, mut is_escaped) = (0, 0, false);
+    for byte in json.bytes() {
+        if byte == b'"' && !is_escaped {
+            longest = longest.max(length);
+            length = 0;
+        } else {
+            length += 1;
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    longest
 }
 
 fn value(raw: &RawValue) -> serde_json::Result<Value> {
@@ -442,6 +466,13 @@ mod tests {
         let annotations =
             json!({"list": "a,b,c", "kubectl.kubernetes.io/last-applied-configuration": "1,2,3,4,5"});
         assert_eq!(values(json!({"metadata": {"annotations": annotations}})), 4);
+    }
+
+    #[test]
+    fn the_longest_text() {
+        for (json, expected) in [("", 0), (r#"{"a": "bcd"}"#, 3), (r#"["a\"b\\","ab"]"#, 6), (r#"[""]"#, 1)] {
+            assert_eq!(longest_text(json), expected, "{json}");
+        }
     }
 
     #[test]

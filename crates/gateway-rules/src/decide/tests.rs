@@ -227,8 +227,102 @@ mod unreadable {
     }
 }
 
+mod too_large {
+    use super::*;
+
+    fn servers(tls: bool) -> GatewayFixture {
+        let server = |i: usize| {
+            let port = json!({"number": 80, "name": format!("h{i}"), "protocol": "HTTP"});
+            let mut server = json!({"port": port, "hosts": ["a.x", "b.x"]});
+            if tls {
+                server["tls"] = json!({"mode": "SIMPLE", "credentialName": format!("c{i}")});
+            }
+            server
+        };
+        istio("shop").with("/spec/servers", (0..900).map(server).collect())
+    }
+
+    fn settings(role: &str) -> Value {
+        json!({"role": role, "default_issuer": {"name": "le", "kind": "ClusterIssuer", "when": "always"}})
+    }
+
+    /// Only an object that rules would check is rejected for its size.
+    #[rstest]
+    #[case::annotated(servers(false).cert_manager("cluster-issuer", "le"), Some(422))]
+    #[case::of_a_tenant(servers(true).tenant(json!({})), Some(422))]
+    #[case::of_a_tenant_without_secrets(servers(false).tenant(json!({})), None)]
+    #[case::without_tenants(servers(true), None)]
+    #[case::annotated_for_the_default_policy(
+        servers(true).cert_manager("cluster-issuer", "le").settings(settings("default")),
+        None
+    )]
+    fn is_rejected(#[case] gateway: GatewayFixture, #[case] code: Option<u16>) {
+        let answer = gateway.create(&TestCluster::default());
+        assert_eq!((answer.accepted, answer.code), (code.is_none(), code), "{answer:?}");
+        assert!(answer.warnings.is_empty(), "{answer:?}");
+    }
+
+    #[rstest]
+    fn gets_no_default_issuer(#[values("both", "default")] role: &str, #[values(true, false)] tls: bool) {
+        let answer = servers(tls).settings(settings(role)).create(&TestCluster::default());
+        assert!(answer.accepted && answer.mutated_object.is_none(), "{answer:?}");
+        assert!(
+            answer.warnings[0]
+                .starts_with("default_issuer: ClusterIssuer \"le\" was not added: it has about")
+        );
+    }
+
+    #[test]
+    fn a_long_text() {
+        let is_reported = |length: usize| {
+            let gateway = annotated("le").with("/spec/servers/0/hosts/0", json!("x".repeat(length)));
+            audited(&gateway.create(&TestCluster::default()))
+                .contains(&"object-too-large reject spec".to_owned())
+        };
+        assert!(is_reported(4097) && !is_reported(4096));
+    }
+}
+
+#[test]
+fn a_part_of_a_gateway_is_not_checked() {
+    for gateway in [annotated("absent"), gateway_api("web").cert_manager("cluster-issuer", "absent")] {
+        let mut object = gateway.object();
+        object.as_object_mut().unwrap().remove("spec");
+        let kind =
+            json!({"group": object["apiVersion"].as_str().unwrap().split('/').next(), "kind": "Gateway"});
+        let payload = json!({"request": {
+            "kind": kind, "operation": "CREATE", "namespace": "team-a", "object": object,
+        }});
+        assert_eq!(decide(payload.to_string().as_bytes(), &TestCluster::default()), Response::accept());
+    }
+}
+
 mod defaulting {
     use super::*;
+
+    /// Only a Gateway that asked for the issuer is told why it did not get it.
+    #[rstest]
+    fn not_allowed(#[values("both", "default")] role: &str, #[values(true, false)] is_asked_for: bool) {
+        let mut settings = default_le("always", "create");
+        settings["role"] = json!(role);
+        settings["lookups"] = json!({"list": ["certificates"]});
+        let mut gateway = istio("shop");
+        if is_asked_for {
+            gateway = gateway.annotation("kubernetes.io/tls-acme", "true");
+        }
+        // Its name does not tell which Secret it writes.
+        let foreign = certificate("team-a", "by-hand").writes("shop-tls").owned_by("v1", "Ingress", "x");
+        let answer = gateway.clone().settings(settings.clone()).create(&cluster().object(foreign));
+        let warning = "default_issuer: ClusterIssuer \"le\" was not added: Certificate \"by-hand\" in namespace \"team-a\" writes the Secret \"team-a/shop-tls\".";
+        assert_eq!(added(&answer), None);
+        assert_eq!(answer.warnings, [warning][usize::from(!is_asked_for)..]);
+        settings["tenants"] =
+            json!([{"name": "a", "namespaces": ["team-a"], "issuers": [], "dns_names": ["**"]}]);
+        let answer = gateway.settings(settings).create(&cluster());
+        let warning = "default_issuer: ClusterIssuer \"le\" was not added: tenant \"a\" may not use it.";
+        assert_eq!((added(&answer), answer.accepted), (None, true));
+        assert_eq!(answer.warnings, [warning][usize::from(!is_asked_for)..]);
+    }
 
     fn added(answer: &Response) -> Option<&Value> {
         answer.mutated_object.as_ref().map(|object| &object["metadata"]["annotations"])

@@ -21,7 +21,7 @@ use crate::context::{Context, annotation_path};
 use crate::rule::{Findings, Rule};
 
 /// `annotation-reserved`
-pub const RULE: Rule = Rule::reject("annotation-reserved", check).forbidden();
+pub const RULE: Rule = Rule::reject("annotation-reserved", check).forbidden().of_planned();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (key, value) in &context.written.metadata.annotations {
@@ -85,6 +85,15 @@ mod tests {
                 assert_eq!(gateway.found_by("annotation-reserved", &cluster()), Vec::<String>::new());
             }
         }
+    }
+
+    /// A parent can name an issuer for a tenant's ListenerSet at any time.
+    #[test]
+    fn a_listener_set_without_issuer() {
+        let key = "acme.cert-manager.io/http01-parentrefname";
+        let set = listener_set("extra").annotation(key, "shared").tenant(serde_json::json!({}));
+        assert_eq!(set.create(&cluster()).code, Some(403));
+        assert_eq!(set.rules(&cluster()), ["annotation-reserved reject"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::rule::{Findings, Rule};
 pub const RULE: Rule = Rule::warn("annotation-without-effect", check).of_all();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let has_issuer = context.issuer.is_some();
+    let has_issuer = context.issuer.is_some() || context.has_assumed_issuer;
     for (key, value) in &context.written.metadata.annotations {
         if has_issuer && annotation_reserved::is_reserved(key, value) {
             continue;

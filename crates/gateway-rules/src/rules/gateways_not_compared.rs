@@ -30,14 +30,13 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let list =
         ListRef { api_version: format!("{ISTIO_GROUP}/v1"), kind: "Gateway".to_owned(), namespace: None };
     if let Some(Err(error)) = context.list(&list) {
-        let object = list.object();
         findings
             .report(
                 "spec",
                 format!("its hosts were not compared with other Gateways: {}", error.problem_of_list(&list)),
             )
             .subject("gateways")
-            .help(context.help(&error, &object));
+            .help(context.help_of_list(&error, &list));
     }
 }
 

@@ -6,7 +6,8 @@
 //! server with one host about six. Objects that no rule would check are accepted. An update that does not
 //! change labels, annotations and spec is accepted with a warning. The controller has no such limit.
 //!
-//! Rejected: an object with more than 3,500 values, or with more than 512 KiB of labels and annotations:
+//! Rejected: an object with more than 3,500 values, with more than 512 KiB of labels and annotations, or with
+//! a text of more than 4 KiB in its spec:
 //! ```yaml
 //! hosts: [shop-1.example.com, shop-2.example.com, shop-3.example.com]  # and 4,000 more
 //! ```
@@ -32,23 +33,72 @@ pub const METADATA_BYTES: usize = 512 * 1024;
 /// Reports nothing: the policy counts before it reads the object, see [`report`].
 fn check(_context: &Context<'_>, _findings: &mut Findings<'_>) {}
 
-/// Whether an object is too large to be read.
-pub fn is_too_large(head: &Head) -> bool {
-    head.values > VALUES || head.metadata_bytes > METADATA_BYTES
+/// The maximum length of a text in the spec, in bytes: the longest that Gateway API allows, and more than
+/// any text of Istio's.
+pub const TEXT_BYTES: usize = 4096;
+
+/// What is too large about an object, and what to do about it.
+pub struct Excess {
+    /// A clause.
+    pub problem: String,
+    help: &'static str,
+}
+
+/// Why an object is too large to be read; `None` if it is not.
+pub fn excess(head: &Head) -> Option<Excess> {
+    let Head { values, metadata_bytes, longest_text, .. } = *head;
+    let (problem, help) = if values > VALUES {
+        (
+            format!("it has about {values} values, but at most {VALUES} are checked"),
+            "Split it into several objects, each with a part of the servers or listeners.",
+        )
+    } else if metadata_bytes > METADATA_BYTES {
+        let (size, most) = (metadata_bytes / 1024, METADATA_BYTES / 1024);
+        (
+            format!("its labels and annotations have {size} KiB, but at most {most} KiB are checked"),
+            "Remove annotations.",
+        )
+    } else if longest_text > TEXT_BYTES {
+        (
+            format!("it has a text of {longest_text} bytes, but at most {TEXT_BYTES} are checked"),
+            "Shorten the longest text in spec.",
+        )
+    } else {
+        return None;
+    };
+    Some(Excess { problem, help })
 }
 
 /// Reports an object that is too large to be read.
-pub fn report(head: &Head, findings: &mut Vec<Finding>) {
-    let problem = if head.values > VALUES {
-        format!("it has about {} values, but at most {VALUES} are checked", head.values)
-    } else {
-        let most = METADATA_BYTES / 1024;
-        format!(
-            "its labels and annotations have {} KiB, but at most {most} KiB are checked",
-            head.metadata_bytes / 1024
-        )
-    };
-    Findings::of(&RULE, RULE.level, findings)
-        .report("spec", problem)
-        .help("Split it into several objects, each with a part of the servers or listeners.");
+pub fn report(excess: Excess, findings: &mut Vec<Finding>) {
+    Findings::of(&RULE, RULE.level, findings).report("spec", excess.problem).help(excess.help);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::values(Head { values: VALUES, ..Head::default() }, "")]
+    #[case::too_many_values(Head { values: VALUES + 1, ..Head::default() }, "it has about 3501 values")]
+    #[case::metadata(Head { metadata_bytes: METADATA_BYTES, ..Head::default() }, "")]
+    #[case::too_much_metadata(
+        Head { metadata_bytes: METADATA_BYTES + 1024, ..Head::default() },
+        "its labels and annotations have 513 KiB"
+    )]
+    #[case::text(Head { longest_text: TEXT_BYTES, ..Head::default() }, "")]
+    #[case::too_long_a_text(Head { longest_text: TEXT_BYTES + 1, ..Head::default() }, "it has a text of 4097 bytes")]
+    fn limits(#[case] head: Head, #[case] problem: &str) {
+        let found = excess(&head).map(|excess| excess.problem).unwrap_or_default();
+        assert_eq!(found.is_empty(), problem.is_empty());
+        assert!(found.starts_with(problem), "{found}");
+    }
+
+    #[test]
+    fn reported() {
+        let mut findings = Vec::new();
+        report(excess(&Head { values: VALUES + 1, ..Head::default() }).unwrap(), &mut findings);
+        assert_eq!((findings.len(), findings[0].path.as_str(), findings[0].level), (1, "spec", RULE.level));
+    }
 }

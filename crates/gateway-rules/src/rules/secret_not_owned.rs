@@ -26,7 +26,7 @@ pub const RULE: Rule = Rule::reject("secret-not-owned", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let is_istio = context.gateway.kind == GatewayKind::Istio;
-    for found in context.certificates() {
+    for found in &context.certificates().found {
         let Ok(certificate) = &found.outcome else { continue };
         let object = &found.object;
         let (subject, problem) = match owner(certificate, context.gateway) {

@@ -30,8 +30,6 @@
 //! - {apiVersion: cert-manager.io/v1, kind: Certificate}
 //! ```
 
-use certificate_shim::plan::SecretName;
-
 use crate::context::Context;
 use crate::lookup::LookupError;
 use crate::response::list;
@@ -41,7 +39,12 @@ use crate::rule::{Findings, Rule};
 pub const RULE: Rule = Rule::warn("secret-owner-unknown", check).undetermined();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for found in context.certificates() {
+    let certificates = context.certificates();
+    if let Some((list, error)) = &certificates.failed_list {
+        let problem = format!("Certificates were looked up by name only: {}", error.problem_of_list(list));
+        findings.report("spec", problem).subject("list").help(context.help_of_list(error, list));
+    }
+    for found in &certificates.found {
         let Err(error) = &found.outcome else { continue };
         if *error == LookupError::NotFound {
             continue;
@@ -51,10 +54,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         // The others fail for the same reason.
         break;
     }
-    let max = context.settings.lookups.max;
-    let rest: Vec<SecretName> = context.asked_owners().skip(max).map(|(secret, _)| secret).collect();
-    if !rest.is_empty() {
-        let secrets = list(&rest, 100);
+    if !certificates.unchecked.is_empty() {
+        let max = context.settings.lookups.max;
+        let secrets = list(&certificates.unchecked, 100);
         let problem =
             format!("the owners of these Secrets were not checked, as lookups.max is {max}: {secrets}");
         let help = "Use fewer Secrets. Platform team: increase lookups.max.";
@@ -108,6 +110,24 @@ mod tests {
         let findings = gateway.findings(&cluster);
         assert!(findings[0].contains(&error.problem(&failing("tls-1"))), "{findings:?}");
         assert!(findings[0].contains(help), "{findings:?}");
+    }
+
+    /// Whatever the list has was compared; if it fails, as many as settings allow are looked up by name.
+    #[rstest]
+    #[case::listed(None, &[])]
+    #[case::failed(Some(LookupError::Forbidden), &["warn spec | list", "warn spec | lookups.max"])]
+    fn lists(#[case] error: Option<LookupError>, #[case] expected: &[&str]) {
+        let gateway = servers(9).settings(json!({"lookups": {"list": ["certificates"]}}));
+        let mut cluster = cluster();
+        if let Some(error) = error {
+            cluster = cluster.failing_list("Certificate", error);
+        }
+        assert_eq!(gateway.found_by(ID, &cluster), expected);
+        assert_eq!(cluster.asked_for_certificates().len(), if expected.is_empty() { 0 } else { 8 });
+        if !expected.is_empty() {
+            let finding = &gateway.findings_of(ID, &cluster)[0];
+            assert!(finding.contains("grant list and watch on certificates.cert-manager.io"), "{finding}");
+        }
     }
 
     #[rstest]

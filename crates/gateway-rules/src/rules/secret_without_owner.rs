@@ -25,7 +25,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.gateway.kind == GatewayKind::Istio {
         return;
     }
-    for found in context.certificates() {
+    for found in &context.certificates().found {
         let Ok(certificate) = &found.outcome else { continue };
         if owner(certificate, context.gateway) == Owner::None {
             let problem = format!("{} has no owner, so cert-manager does not change it", found.object);
