@@ -2,9 +2,10 @@
 
 use std::cell::OnceCell;
 
-use certificate_shim::annotation;
-use certificate_shim::gateway::{Gateway, GatewayKind};
+use certificate_shim::annotation::{self, IGNORE_TLS_LISTENERS};
+use certificate_shim::gateway::{Gateway, GatewayKind, Listener};
 use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
+use certificate_shim::listeners::{issuable, speaks_tls};
 use certificate_shim::placement::placement;
 use certificate_shim::plan::{Plan, SecretName, plan};
 use certificate_shim::read::shown_key;
@@ -17,6 +18,9 @@ use crate::settings::tenants::Tenant;
 use crate::settings::{Scope, Settings};
 use crate::tenancy::{self, Tenancy};
 use crate::writers::Writers;
+
+/// The issuer of a tenant's ListenerSet whose parent names none yet.
+static ASSUMED: IssuerRef = IssuerRef { name: String::new(), kind: String::new(), group: String::new() };
 
 /// The input of every rule for one Gateway.
 pub struct Context<'a> {
@@ -47,6 +51,7 @@ pub struct Context<'a> {
     issuers: OnceCell<Vec<FoundIssuer>>,
     tenancy: OnceCell<Tenancy<'a>>,
     certificates: OnceCell<FoundCertificates>,
+    widest_plan: OnceCell<Plan>,
 }
 
 /// The issuer as seen from one namespace of the placement.
@@ -100,12 +105,11 @@ impl<'a> Context<'a> {
         let issuer = issuer_ref::resolve(gateway);
         let has_assumed_issuer =
             issuer.is_none() && gateway.kind == GatewayKind::ListenerSet && !settings.tenants.is_empty();
-        let assumed = IssuerRef { name: String::new(), kind: String::new(), group: String::new() };
-        let reference = match &issuer {
+        let planned_for = match &issuer {
             Some(issuer) => Some(&issuer.reference),
-            None => Some(&assumed).filter(|_| has_assumed_issuer),
+            None => Some(&ASSUMED).filter(|_| has_assumed_issuer),
         };
-        let plan = reference.map(|issuer| plan(gateway, issuer, &placement, &settings.plan));
+        let plan = planned_for.map(|issuer| plan(gateway, issuer, &placement, &settings.plan));
         Context {
             gateway,
             written,
@@ -121,6 +125,7 @@ impl<'a> Context<'a> {
             issuers: OnceCell::new(),
             tenancy: OnceCell::new(),
             certificates: OnceCell::new(),
+            widest_plan: OnceCell::new(),
         }
     }
 
@@ -169,6 +174,28 @@ impl<'a> Context<'a> {
             Tenancy::Tenant(tenant) => Some(tenant),
             _ => None,
         }
+    }
+
+    /// The plan of any version of cert-manager, with any flags: with the listeners that the plan leaves out for
+    /// their protocol or because `ignore-tls-listeners` names them. Tenants are checked against it.
+    pub fn widest_plan(&self) -> &Plan {
+        let options = &self.settings.plan;
+        let is_planned = |listener: &Listener<'_>| speaks_tls(listener, options);
+        let is_left_out = self.gateway.annotation(IGNORE_TLS_LISTENERS).is_some()
+            || issuable(self.gateway).any(|(_, listener)| !is_planned(listener));
+        let has_issuer = self.issuer.is_some() || self.has_assumed_issuer;
+        if !is_left_out || !has_issuer || self.gateway.kind == GatewayKind::Istio {
+            return &self.plan;
+        }
+        self.widest_plan.get_or_init(|| {
+            let issuer = self.issuer.as_ref().map_or(&ASSUMED, |issuer| &issuer.reference);
+            let mut gateway = self.gateway.clone();
+            gateway.metadata.annotations.remove(IGNORE_TLS_LISTENERS);
+            let mut options = options.clone();
+            let protocols = issuable(self.gateway).map(|(_, listener)| listener.protocol.to_owned());
+            options.extra_protocols.extend(protocols);
+            plan(&gateway, issuer, &self.placement, &options)
+        })
     }
 
     /// The part that all its Certificates share; `None` if it gets none.

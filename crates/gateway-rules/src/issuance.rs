@@ -11,10 +11,13 @@ use certificate_shim::value::ip;
 use serde_json::Value;
 
 use crate::context::{Context, FoundIssuer, annotation_path};
-use crate::issuer::acme::Acme;
+use crate::issuer::acme::{Acme, Solver};
 use crate::issuer::solver::Picker;
 use crate::lookup::ObjectRef;
 use crate::settings::Settings;
+
+/// The maximum number of comparisons of a name with a solver or an entry of its selector.
+const COMPARISONS: usize = 100_000;
 
 /// The Certificates of one namespace, and the issuer that they use there.
 pub struct Issuance<'c> {
@@ -105,9 +108,15 @@ pub fn ask_for_temporary(context: &mut Context<'_>) {
 }
 
 impl<'c> AcmeIssuance<'c> {
-    /// The picker of solvers for the names of these Certificates.
-    pub fn picker(&self, settings: &Settings) -> Picker<'_, 'c> {
-        Picker::new(&self.acme, &|key| self.issuance.label(key), settings.http01_wildcards)
+    /// The picker of solvers for the names of these Certificates. `None` if comparing each name with each
+    /// solver and each entry of its selector would take too long: tenants can write both.
+    pub fn picker(&self, settings: &Settings) -> Option<Picker<'_, 'c>> {
+        let entries = |solver: &Solver<'_>| 1 + solver.dns_names.len() + solver.dns_zones.len();
+        let entries: usize = self.acme.solvers.iter().map(entries).sum();
+        if entries.saturating_mul(self.issuance.names().count()) > COMPARISONS {
+            return None;
+        }
+        Some(Picker::new(&self.acme, &|key| self.issuance.label(key), settings.http01_wildcards))
     }
 }
 

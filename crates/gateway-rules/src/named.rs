@@ -159,15 +159,31 @@ pub fn each_host(context: &Context<'_>, report: &mut dyn FnMut(&str, Place, &[Se
     }
 }
 
-/// The hosts, each with every Secret that it is served with.
+/// The hosts, each with every Secret that it is served with. A host that is served with something else, such
+/// as a file, is listed with that as the name of a Secret without namespace.
 pub fn served(context: &Context<'_>) -> Served {
     let mut served = Served::new();
-    each_host(context, &mut |host, _, secrets| {
+    each_host(context, &mut |host, place, secrets| {
         for secret in secrets {
             served.insert(served_with(host, secret));
         }
+        let server = match (&context.gateway.spec, place) {
+            (Spec::Servers { servers, .. }, Place::Server(index, _)) => servers.get(index),
+            _ => None,
+        };
+        for other in server.into_iter().flat_map(|server| others(server, secrets.is_empty())) {
+            let other = SecretName { namespace: String::new(), name: other.to_owned() };
+            served.insert(served_with(host, &other));
+        }
     });
     served
+}
+
+/// The certificate files of a server, and its credentials if they mean no Secrets.
+fn others<'a>(server: &Server<'a>, has_no_secret: bool) -> Vec<&'a str> {
+    let files = server.tls.iter().flat_map(|tls| &tls.certificate_files).map(|(_, file)| *file);
+    let texts = has_no_secret.then(|| credentials(server)).into_iter().flatten().map(|(_, text)| text);
+    files.chain(texts).take(2 * OF_ONE_SERVER).collect()
 }
 
 /// Whether a common name looks like a host: at least two labels with valid characters.

@@ -53,7 +53,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     let redirected = redirected_hosts(context.gateway);
     for found in acme_issuances(context) {
-        let picker = found.picker(context.settings);
+        let Some(picker) = found.picker(context.settings) else { continue };
         let template = found.issuance.template;
         for name in found.issuance.names() {
             let Some(http01) = picker.pick(name.text, name.is_ip).and_then(|solver| solver.http01) else {

@@ -33,7 +33,7 @@ pub const RULE: Rule = Rule::reject("acme-solver-missing", check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for found in acme_issuances(context) {
-        let picker = found.picker(context.settings);
+        let Some(picker) = found.picker(context.settings) else { continue };
         for name in found.issuance.names() {
             if picker.pick(name.text, name.is_ip).is_some() {
                 continue;
@@ -167,6 +167,18 @@ mod tests {
         let finding = findings.pop()?;
         let (_, reason) = finding.problem.split_once("; the closest, spec.acme.solvers").unwrap();
         Some((reason.to_owned(), finding.help))
+    }
+
+    /// A tenant can write the names and the issuer, so their product is bounded.
+    #[rstest]
+    #[case::at_most(9_999, 1)]
+    #[case::more(10_000, 0)]
+    fn many_zones(#[case] zones: usize, #[case] findings: usize) {
+        let zones: Vec<String> = (0..zones).map(|i| format!("z{i}.example.org")).collect();
+        let solvers = json!([{"selector": {"dnsZones": zones}, "dns01": {}}]);
+        let hosts: Vec<String> = (0..10).map(|i| format!("h{i}.example.com")).collect();
+        let gateway = shop("x").with("/spec/servers/0/hosts", json!(hosts));
+        assert_eq!(gateway.found_by(ID, &cluster(solvers)).len().min(1), findings);
     }
 
     #[rstest]

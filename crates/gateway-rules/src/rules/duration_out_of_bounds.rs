@@ -29,7 +29,7 @@ use crate::text::quote;
 pub const RULE: Rule = Rule::reject("duration-out-of-bounds", check).forbidden().of_planned();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
+    let (Some(tenant), Some(template)) = (context.tenant(), context.widest_plan().template()) else { return };
     let (asked, source) = match template.duration {
         Some(duration) => (duration, ""),
         // annotation-invalid reports an annotation that cannot be read.

@@ -30,9 +30,9 @@ use crate::text::{allowed, quote};
 pub const RULE: Rule = Rule::reject("key-not-allowed", check).forbidden().of_planned();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
+    let (Some(tenant), Some(template)) = (context.tenant(), context.widest_plan().template()) else { return };
     let mut is_checked = false;
-    for certificate in &context.plan.certificates {
+    for certificate in &context.widest_plan().certificates {
         let key = certificate.private_key;
         let is_as_annotated = key.is_like(&template.private_key);
         if is_as_annotated && is_checked {

@@ -53,7 +53,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             findings.report_each_with(secrets, &subject, || fault.texts(tenant, host, place.to_string()));
         }
     });
-    let Some(template) = context.template() else { return };
+    let Some(template) = context.widest_plan().template() else { return };
     let mut report = |key: &str, name: &str, fault: Option<Fault>| {
         if let Some(fault) = fault {
             // The subject includes the annotation, because a name in a certificate is not yet served.

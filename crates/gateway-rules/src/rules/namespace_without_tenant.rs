@@ -92,6 +92,28 @@ mod tests {
         assert_eq!(of(gateway, tenants(json!({"namespaces": ["team-b"]}))), expected);
     }
 
+    /// Whatever the hosts are served with.
+    #[rstest]
+    #[case::file(json!({"serverCertificate": "/a"}), json!({"serverCertificate": "/b"}))]
+    #[case::file_next_to_a_secret(
+        json!({"credentialName": "a", "privateKey": "/a"}),
+        json!({"credentialName": "a", "privateKey": "/b"})
+    )]
+    #[case::builtin(json!({"credentialName": "builtin://a"}), json!({"credentialName": "builtin://b"}))]
+    #[case::unreadable(json!({"credentialName": "vault://a"}), json!({"credentialName": "vault://b"}))]
+    fn updates(#[case] old: Value, #[case] new: Value) {
+        let with = |tls_: &Value, host: &str| {
+            let gateway = tls(istio("shop"), tls_.clone()).with("/spec/servers/0/hosts/0", json!(host));
+            gateway.settings(tenants(json!({"namespaces": ["team-b"]})))
+        };
+        let accepted = |gateway: GatewayFixture| {
+            gateway.update_from(&with(&old, "a.x"), &TestCluster::default()).accepted
+        };
+        assert!(accepted(with(&old, "a.x").label("a", "b")), "nothing new");
+        assert!(!accepted(with(&old, "b.x")), "another host");
+        assert!(!accepted(with(&new, "a.x")), "served with something else");
+    }
+
     #[rstest]
     #[case::no_settings(json!({}))]
     #[case::no_tenants(json!({"tenants": [], "other_namespaces": "reject"}))]

@@ -34,7 +34,7 @@ const COPIERS: [(&str, &str); 3] = [
 ];
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
+    let (Some(tenant), Some(template)) = (context.tenant(), context.widest_plan().template()) else { return };
     let (template, path) = (&template.secret_template, context.path_of(annotation::SECRET_TEMPLATE));
     let SecretMetadata { labels, annotations } = &tenant.secret_metadata;
     for (field, given, keys) in

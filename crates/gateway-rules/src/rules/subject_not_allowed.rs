@@ -38,7 +38,7 @@ pub(super) const KEYS: [&str; 9] = [
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(tenant) = context.tenant().filter(|tenant| tenant.denies_subject) else { return };
-    if context.template().is_none() {
+    if context.widest_plan().template().is_none() {
         return;
     }
     for key in KEYS {

@@ -31,7 +31,7 @@ pub const RULE: Rule = Rule::reject("too-many-certificates", check).forbidden().
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(tenant) = context.tenant() else { return };
-    let count = context.plan.certificates.len();
+    let count = context.widest_plan().certificates.len();
     let Some(most) = tenant.max_certificates.filter(|most| count > *most) else { return };
     let kind = context.gateway.kind.kind();
     let name = quote(&tenant.name);

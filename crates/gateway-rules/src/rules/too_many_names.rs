@@ -26,10 +26,10 @@ use crate::text::quote;
 pub const RULE: Rule = Rule::reject("too-many-names", check).forbidden().of_planned().about_whole();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
+    let (Some(tenant), Some(template)) = (context.tenant(), context.widest_plan().template()) else { return };
     let Some(most) = tenant.max_names else { return };
     let shared = SharedNames::of(template);
-    for certificate in &context.plan.certificates {
+    for certificate in &context.widest_plan().certificates {
         let count = count(certificate, &shared);
         if count <= most {
             continue;

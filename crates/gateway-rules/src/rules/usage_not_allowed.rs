@@ -27,7 +27,7 @@ use crate::text::{allowed, quote};
 pub const RULE: Rule = Rule::reject("usage-not-allowed", check).forbidden().of_planned();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(tenant), Some(template)) = (context.tenant(), context.template()) else { return };
+    let (Some(tenant), Some(template)) = (context.tenant(), context.widest_plan().template()) else { return };
     let Some(usages) = &tenant.usages else { return };
     // The annotation can hold a usage more than once.
     for usage in USAGES.iter().filter(|usage| template.usages.contains(usage)) {
@@ -43,7 +43,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio};
+    use crate::fixtures::{GatewayFixture, TestCluster, cluster_issuer, gateway_api, istio, listener_set};
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -54,6 +54,41 @@ mod tests {
     fn with(gateway: GatewayFixture, usages: Option<&str>, allowed: Value) -> GatewayFixture {
         let gateway = gateway.cert_manager("cluster-issuer", "le").tenant(json!({"usages": allowed}));
         usages.into_iter().fold(gateway, |gateway, usages| gateway.cert_manager("usages", usages))
+    }
+
+    /// Other versions of cert-manager, or other flags, issue for these listeners.
+    #[rstest]
+    #[case::excluded(gateway_api("web").cert_manager("ignore-tls-listeners", "https"))]
+    #[case::of_another_protocol(gateway_api("web").with("/spec/listeners/0/protocol", json!("P")))]
+    #[case::of_a_listener_set(listener_set("extra").with("/spec/listeners/0/protocol", json!("P")))]
+    fn listeners_that_are_left_out(#[case] gateway: GatewayFixture) {
+        let tenant = json!({
+            "usages": ["server auth"], "dns_names": ["**.team-a.example.com"], "subject": "deny",
+            "duration": {"max": "2160h"}, "key": {"algorithms": ["RSA"]}, "max_names": 1,
+            "secret_template": {"labels": []},
+        });
+        let gateway = gateway
+            .cert_manager("cluster-issuer", "le")
+            .cert_manager("usages", "client auth")
+            .cert_manager("alt-names", "a.x.org,b.x.org")
+            .cert_manager("duration", "87600h")
+            .cert_manager("private-key-algorithm", "ECDSA")
+            .cert_manager("subject-countries", "X")
+            .cert_manager("secret-template", "{\"labels\": {\"a\": \"b\"}}")
+            .tenant(tenant);
+        let cluster = cluster().object(gateway_api("web").cert_manager("cluster-issuer", "le"));
+        let rules = gateway.rules(&cluster);
+        for rule in [
+            "too-many-names",
+            "name-not-allowed",
+            "duration-out-of-bounds",
+            "key-not-allowed",
+            "usage-not-allowed",
+            "subject-not-allowed",
+            "secret-metadata-not-allowed",
+        ] {
+            assert!(rules.contains(&format!("{rule} reject")), "{rule}: {rules:?}");
+        }
     }
 
     #[rstest]
