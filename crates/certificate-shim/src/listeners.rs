@@ -7,7 +7,7 @@ use crate::annotation;
 use crate::collector::Collector;
 use crate::gateway::{CertificateRef, Gateway, Listener, Spec};
 use crate::place::{ListenerField, Place, RefField};
-use crate::plan::Options;
+use crate::plan::{Options, Which};
 use crate::skip::{ListenerFault, SkipFault, Skips};
 use crate::template::PrivateKey;
 use crate::value::ip;
@@ -17,6 +17,7 @@ pub(crate) fn collect<'a>(
     gateway: &Gateway<'a>,
     listeners: &[Listener<'a>],
     options: &Options,
+    which: Which,
     annotated: PrivateKey,
     collector: &mut Collector<'a>,
     skips: &mut Skips,
@@ -24,7 +25,9 @@ pub(crate) fn collect<'a>(
     let namespace = gateway.metadata.namespace;
     let excluded = excluded(gateway);
     for (index, listener) in listeners.iter().enumerate() {
-        if !speaks_tls(listener, options) || passes_through(listener) || excluded.contains(listener.name) {
+        let is_left_out =
+            !speaks_tls(listener, options) || passes_through(listener) || excluded.contains(listener.name);
+        if is_left_out && which == Which::Planned {
             continue;
         }
         check(listener, namespace, &mut |field, fault| {

@@ -132,6 +132,36 @@ impl Plan {
 /// `placement` contains the namespaces of an Istio Gateway's Secrets. If it is empty, the Gateway gets
 /// no Certificates. It is ignored for Gateway API, where Secrets are in the Gateway's own namespace.
 pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], options: &Options) -> Plan {
+    plan_for(gateway, issuer, placement, options, Which::Planned)
+}
+
+/// Like [`plan`], but with every listener that some version of cert-manager, with some flags, issues for
+/// ([`listeners::issuable`]).
+pub fn plan_of_issuable(
+    gateway: &Gateway<'_>,
+    issuer: &IssuerRef,
+    placement: &[&str],
+    options: &Options,
+) -> Plan {
+    plan_for(gateway, issuer, placement, options, Which::Issuable)
+}
+
+/// The listeners of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that this version of cert-manager issues for.
+    Planned,
+    /// Those that any version issues for.
+    Issuable,
+}
+
+fn plan_for(
+    gateway: &Gateway<'_>,
+    issuer: &IssuerRef,
+    placement: &[&str],
+    options: &Options,
+    which: Which,
+) -> Plan {
     let mut template = Template::new(Owner::of(gateway), issuer.clone());
     let faults = translate::translate(&gateway.metadata.annotations, &mut template);
     template.labels = metadata::labels(gateway, options);
@@ -143,7 +173,7 @@ pub fn plan(gateway: &Gateway<'_>, issuer: &IssuerRef, placement: &[&str], optio
     match &gateway.spec {
         Spec::Listeners(listeners) => {
             skips = Skips::none_of(listeners.len());
-            listeners::collect(gateway, listeners, options, key, &mut collector, &mut skips);
+            listeners::collect(gateway, listeners, options, which, key, &mut collector, &mut skips);
         }
         Spec::Servers { servers, .. } => {
             skips = Skips::none_of(servers.len());

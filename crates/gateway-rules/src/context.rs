@@ -7,7 +7,7 @@ use certificate_shim::gateway::{Gateway, GatewayKind, Listener};
 use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
 use certificate_shim::listeners::{issuable, speaks_tls};
 use certificate_shim::placement::placement;
-use certificate_shim::plan::{Plan, SecretName, plan};
+use certificate_shim::plan::{Plan, SecretName, plan, plan_of_issuable};
 use certificate_shim::read::shown_key;
 use certificate_shim::template::Template;
 use serde_json::Value;
@@ -189,12 +189,7 @@ impl<'a> Context<'a> {
         }
         self.widest_plan.get_or_init(|| {
             let issuer = self.issuer.as_ref().map_or(&ASSUMED, |issuer| &issuer.reference);
-            let mut gateway = self.gateway.clone();
-            gateway.metadata.annotations.remove(IGNORE_TLS_LISTENERS);
-            let mut options = options.clone();
-            let protocols = issuable(self.gateway).map(|(_, listener)| listener.protocol.to_owned());
-            options.extra_protocols.extend(protocols);
-            plan(&gateway, issuer, &self.placement, &options)
+            plan_of_issuable(self.gateway, issuer, &self.placement, options)
         })
     }
 
