@@ -29,7 +29,7 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
     // What differs most comes first, so that comparing is cheap.
     let key = |finding: &Finding, secret: Option<&SecretName>| {
         let (namespace, name) = secret.map_or(("", ""), |secret| (&secret.namespace, &secret.name));
-        [&finding.subject, "\n", finding.rule, "\n", namespace, "/", name].concat()
+        [name, "\n", &finding.subject, "\n", finding.rule, "\n", namespace].concat()
     };
     let mut had: BTreeSet<String> = BTreeSet::new();
     for finding in &old.findings {

@@ -90,6 +90,8 @@ pub struct Head {
     pub values: usize,
     /// The bytes of labels and annotations, escapes included.
     pub metadata_bytes: usize,
+    /// The bytes of the spec, the labels and the wanted annotations.
+    pub bytes: usize,
     /// The bytes of the longest text in the spec, escapes included.
     pub longest_text: usize,
 }
@@ -108,17 +110,23 @@ impl Object<'_> {
             return Ok(Head { object: self.other.clone(), ..Head::default() });
         }
         let spec = self.spec.map_or("", RawValue::get);
-        let mut head = Head { values: commas(spec), longest_text: longest_text(spec), ..Head::default() };
+        let mut head = Head {
+            values: commas(spec),
+            bytes: spec.len(),
+            longest_text: longest_text(spec),
+            ..Head::default()
+        };
         let mut fields = Map::new();
         if let Some(metadata) = &self.metadata {
             let [labels, annotations] = metadata.labels_and_annotations();
             head.metadata_bytes = [labels, annotations].into_iter().flatten().map(str::len).sum();
             head.values += labels.map_or(0, commas);
+            head.bytes += labels.map_or(0, str::len);
             let mut kept = metadata.read(|key| key.contains('/') || key == "deletionTimestamp")?;
             if let (Some(annotations), Some(kept)) = (annotations, kept.as_object_mut())
                 && head.metadata_bytes <= max_bytes
             {
-                let wanted = Wanted { wants, values: &mut head.values };
+                let wanted = Wanted { wants, head: &mut head };
                 let wanted = serde_json::Deserializer::from_str(annotations).deserialize_any(wanted)?;
                 kept.insert("annotations".to_owned(), wanted);
             }
@@ -249,8 +257,8 @@ macro_rules! other_types {
 /// Builds an object of the wanted annotations, at most [`HEAD_ANNOTATIONS`].
 struct Wanted<'v> {
     wants: fn(&str) -> bool,
-    /// Counts the annotations, and the commas in those that are wanted.
-    values: &'v mut usize,
+    /// Gets the number of annotations, the commas in those that are wanted, and their bytes.
+    head: &'v mut Head,
 }
 
 impl<'de> Visitor<'de> for Wanted<'_> {
@@ -261,10 +269,12 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(Key(key)) = map.next_key()? {
-            *self.values += 1;
+            self.head.values += 1;
             if fields.len() < HEAD_ANNOTATIONS && (self.wants)(&key) {
                 let value: Value = map.next_value()?;
-                *self.values += value.as_str().map_or(0, commas);
+                let text = value.as_str().unwrap_or_default();
+                self.head.values += commas(text);
+                self.head.bytes += text.len();
                 fields.insert(key.into_owned(), value);
             } else {
                 map.next_value::<IgnoredAny>()?;

@@ -6,8 +6,8 @@
 //! server with one host about six. Objects that no rule would check are accepted. An update that does not
 //! change labels, annotations and spec is accepted with a warning. The controller has no such limit.
 //!
-//! Rejected: an object with more than 3,500 values, with more than 512 KiB of labels and annotations, or with
-//! a text of more than 4 KiB in its spec:
+//! Rejected: an object with more than 2,000 values, with more than 96 KiB of spec, labels and cert-manager's
+//! annotations, with more than 512 KiB of labels and annotations, or with a text of more than 4 KiB in its spec:
 //! ```yaml
 //! hosts: [shop-1.example.com, shop-2.example.com, shop-3.example.com]  # and 4,000 more
 //! ```
@@ -26,7 +26,9 @@ use crate::rule::{Findings, Rule};
 pub const RULE: Rule = Rule::reject("object-too-large", check).of_all().for_admission().fixed();
 
 /// The maximum number of values in an object.
-pub const VALUES: usize = 3_500;
+pub const VALUES: usize = 2_000;
+/// The maximum size of the spec, labels and cert-manager's annotations in bytes.
+pub const BYTES: usize = 96 * 1024;
 /// The maximum size of labels and annotations in bytes: twice the API server's limit for annotations.
 pub const METADATA_BYTES: usize = 512 * 1024;
 
@@ -37,6 +39,8 @@ fn check(_context: &Context<'_>, _findings: &mut Findings<'_>) {}
 /// any text of Istio's.
 pub const TEXT_BYTES: usize = 4096;
 
+const SPLIT: &str = "Split it into several objects, each with a part of the servers or listeners.";
+
 /// What is too large about an object, and what to do about it.
 pub struct Excess {
     /// A clause.
@@ -46,17 +50,22 @@ pub struct Excess {
 
 /// Why an object is too large to be read; `None` if it is not.
 pub fn excess(head: &Head) -> Option<Excess> {
-    let Head { values, metadata_bytes, longest_text, .. } = *head;
+    let Head { values, bytes, metadata_bytes, longest_text, .. } = *head;
     let (problem, help) = if values > VALUES {
-        (
-            format!("it has about {values} values, but at most {VALUES} are checked"),
-            "Split it into several objects, each with a part of the servers or listeners.",
-        )
+        (format!("it has about {values} values, but at most {VALUES} are checked"), SPLIT)
     } else if metadata_bytes > METADATA_BYTES {
         let (size, most) = (metadata_bytes / 1024, METADATA_BYTES / 1024);
         (
             format!("its labels and annotations have {size} KiB, but at most {most} KiB are checked"),
             "Remove annotations.",
+        )
+    } else if bytes > BYTES {
+        let (size, most) = (bytes / 1024, BYTES / 1024);
+        (
+            format!(
+                "its spec, labels and annotations of cert-manager have {size} KiB, but at most {most} KiB are checked"
+            ),
+            SPLIT,
         )
     } else if longest_text > TEXT_BYTES {
         (
@@ -81,12 +90,14 @@ mod tests {
 
     #[rstest]
     #[case::values(Head { values: VALUES, ..Head::default() }, "")]
-    #[case::too_many_values(Head { values: VALUES + 1, ..Head::default() }, "it has about 3501 values")]
+    #[case::too_many_values(Head { values: VALUES + 1, ..Head::default() }, "it has about 2001 values")]
     #[case::metadata(Head { metadata_bytes: METADATA_BYTES, ..Head::default() }, "")]
     #[case::too_much_metadata(
         Head { metadata_bytes: METADATA_BYTES + 1024, ..Head::default() },
         "its labels and annotations have 513 KiB"
     )]
+    #[case::bytes(Head { bytes: BYTES, ..Head::default() }, "")]
+    #[case::too_many_bytes(Head { bytes: BYTES + 1, ..Head::default() }, "its spec, labels and")]
     #[case::text(Head { longest_text: TEXT_BYTES, ..Head::default() }, "")]
     #[case::too_long_a_text(Head { longest_text: TEXT_BYTES + 1, ..Head::default() }, "it has a text of 4097 bytes")]
     fn limits(#[case] head: Head, #[case] problem: &str) {
