@@ -103,8 +103,6 @@ pub struct Metadata<'a> {
     pub annotations: BTreeMap<&'a str, &'a str>,
     /// Whether `metadata.deletionTimestamp` is set. Only the API server sets it.
     pub deleting: bool,
-    /// `metadata.finalizers`.
-    pub finalizers: Vec<&'a str>,
     /// cert-manager's keys directly under `metadata` instead of under `annotations`.
     pub misplaced: Vec<&'a str>,
 }
@@ -243,13 +241,6 @@ impl<'a> Gateway<'a> {
         self.annotation(annotation::ISSUER).is_some() || self.annotation(annotation::CLUSTER_ISSUER).is_some()
     }
 
-    /// Whether cert-manager skips the Gateway because it is being deleted (`isDeletedInForeground` in
-    /// certificate-shim/sync.go). The finalizer is enough for that, and anyone who may edit the Gateway
-    /// can set it. A check must therefore not depend on this.
-    pub fn is_deleted_in_foreground(&self) -> bool {
-        self.metadata.deleting || self.metadata.finalizers.contains(&"foregroundDeletion")
-    }
-
     /// The value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&'a str> {
         self.metadata.annotations.get(key).copied()
@@ -272,7 +263,6 @@ impl<'a> Metadata<'a> {
             labels: metadata.field("labels")?.string_map()?,
             annotations: metadata.field("annotations")?.string_map()?,
             deleting: metadata.field("deletionTimestamp")?.is_present(),
-            finalizers: metadata.field("finalizers")?.strings()?,
             misplaced: metadata.keys().filter(|key| annotation::is_of_cert_manager(key)).collect(),
         })
     }

@@ -106,16 +106,6 @@ pub struct Resolution {
     pub faults: Vec<IssuerFault>,
 }
 
-impl Resolution {
-    /// The text of cert-manager's event about the faults; `None` if there are none.
-    pub fn event(&self) -> Option<String> {
-        let faults: Vec<String> = self.faults.iter().map(IssuerFault::to_string).collect();
-        let event =
-            format!("Could not determine issuer for ingress due to bad annotations: {}", faults.join(", "));
-        if faults.is_empty() { None } else { Some(event) }
-    }
-}
-
 /// Resolves the issuer annotations of a Gateway; `None` if it is not annotated.
 pub fn resolve(gateway: &Gateway<'_>) -> Option<Resolution> {
     if !gateway.is_annotated() {

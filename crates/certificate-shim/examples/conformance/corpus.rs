@@ -60,11 +60,12 @@ pub fn outcome(case: &Case) -> Result<Outcome, Malformed> {
     };
     let gateway = Gateway::read(kind, "", &case.gateway)?;
     let nothing = Outcome { error: None, events: Vec::new(), certificates: Vec::new() };
-    let Some(issuer) = issuer_ref::resolve(&gateway).filter(|_| !gateway.is_deleted_in_foreground()) else {
+    let Some(issuer) = issuer_ref::resolve(&gateway).filter(|_| !is_deleted_in_foreground(&case.gateway))
+    else {
         return Ok(nothing);
     };
-    if let Some(event) = issuer.event() {
-        return Ok(Outcome { events: vec![event], ..nothing });
+    if !issuer.faults.is_empty() {
+        return Ok(Outcome { events: vec![event::of_issuer(&issuer.faults)], ..nothing });
     }
     let plan: Plan = plan(&gateway, &issuer.reference, &[], &Options::default());
     Ok(Outcome {
@@ -72,6 +73,15 @@ pub fn outcome(case: &Case) -> Result<Outcome, Malformed> {
         certificates: plan.issued().to_vec(),
         error: plan.faults.into_iter().next(),
     })
+}
+
+/// Whether cert-manager skips the Gateway because it is being deleted (`isDeletedInForeground` in
+/// certificate-shim/sync.go). The finalizer is enough for that.
+fn is_deleted_in_foreground(gateway: &Value) -> bool {
+    let metadata = &gateway["metadata"];
+    let finalizers = metadata["finalizers"].as_array().into_iter().flatten();
+    metadata["deletionTimestamp"].is_string()
+        || finalizers.into_iter().any(|finalizer| finalizer == "foregroundDeletion")
 }
 
 impl Outcome {

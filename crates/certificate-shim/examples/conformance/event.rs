@@ -1,7 +1,14 @@
-//! The texts of cert-manager's `BadConfig` events about skipped listeners
-//! (`validateGatewayListenerBlock` in certificate-shim/sync.go).
+//! The texts of cert-manager's `BadConfig` events: about contradicting annotations (`issuerForIngressLike`) and
+//! skipped listeners (`validateGatewayListenerBlock`, both in certificate-shim/sync.go).
 
+use certificate_shim::issuer_ref::IssuerFault;
 use certificate_shim::skip::{ListenerFault, SkipFault, Skipped};
+
+/// The event about annotations that do not agree on an issuer.
+pub fn of_issuer(faults: &[IssuerFault]) -> String {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    format!("Could not determine issuer for ingress due to bad annotations: {}", faults.join(", "))
+}
 
 /// The event about a skipped listener.
 pub fn of_skipped(skipped: &Skipped) -> String {
