@@ -8,7 +8,6 @@ use crate::check::{CheckResult, check_update};
 use crate::default_issuer::{self, Choice};
 use crate::finding::{Cause, Finding, Level};
 use crate::lookup::{Cluster, LookupError, Lookups};
-use crate::named::UNKNOWN;
 use crate::request::{Operation, Request, Unreadable};
 use crate::response::{self, Response};
 use crate::rules::lookup_failed;
@@ -287,23 +286,16 @@ impl Checked {
 
 /// The warning about an update that is accepted although its object still has earlier problems.
 fn kept(kind: GatewayKind, result: &CheckResult) -> String {
+    const START: &str = "existing_violations: accepted, because the object already had these problems.";
+    let planned = result.planned();
     let text = match kind {
+        _ if planned.is_empty() => START.to_owned(),
         GatewayKind::Istio => {
-            let mut secrets = result.planned();
-            if secrets.is_empty() {
-                secrets.clone_from(&result.named);
-                secrets.retain(|secret| secret.namespace != UNKNOWN);
-            }
-            let list = response::list(&secrets, 120);
-            let which =
-                if list.is_empty() { "Its Certificates".to_owned() } else { format!("Certificates {list}") };
-            format!(
-                "existing_violations: accepted, because the Gateway already had these problems. {which} will not change until they are fixed."
-            )
+            let list = response::list(&planned, 120);
+            format!("{START} Certificates {list} will not change until they are fixed.")
         }
         GatewayKind::GatewayApi | GatewayKind::ListenerSet => {
-            "existing_violations: accepted, because the object already had these problems. cert-manager keeps issuing what it can."
-                .to_owned()
+            format!("{START} cert-manager keeps issuing what it can.")
         }
     };
     text::shorten(&text, response::WARNING)

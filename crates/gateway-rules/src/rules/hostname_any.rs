@@ -52,6 +52,7 @@ mod tests {
             assert_eq!(gateway.found(&cluster), Vec::<String>::new());
             let annotated = gateway.cert_manager("cluster-issuer", "le");
             assert_eq!(annotated.found_by("hostname-any", &cluster), expected);
+            assert!(annotated.found_by("wide-wildcard", &cluster).is_empty(), "one line for one mistake");
         }
     }
 

@@ -19,7 +19,7 @@ use certificate_shim::Certificate;
 use certificate_shim::annotation;
 
 use crate::context::{Context, annotation_path};
-use crate::issuance::issuances;
+use crate::issuance::{Name, issuances};
 use crate::issuer;
 use crate::rule::{Findings, Rule};
 use crate::text::quote;
@@ -56,7 +56,9 @@ pub(super) fn check_wildcards(context: &Context<'_>, findings: &mut Findings<'_>
                 finding.rests_on(&issuer.object);
             }
         };
-        for name in issuance.names().filter(|name| is_wide(name.text)) {
+        // hostname-any reports a listener for every host.
+        let is_any_host = |name: &Name<'_>| name.text == "*" && name.certificate.is_some();
+        for name in issuance.names().filter(|name| is_wide(name.text) && !is_any_host(name)) {
             report(name.path(), name.text, name.certificate);
         }
         let common_name = &issuance.template.common_name;
