@@ -148,7 +148,7 @@ fn is_within(new: &Plan, old: &Plan) -> bool {
         };
         certificate.private_key == old.private_key
             && certificate.hosts.iter().all(has_host)
-            && added.covered_by(&hosts) == added.len()
+            && added.covered_by(&hosts) == added.count()
     })
 }
 

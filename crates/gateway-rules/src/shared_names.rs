@@ -51,13 +51,13 @@ impl SharedNames {
     }
 
     /// The number of these names.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.dns_names.iter().len() + self.addresses.iter().len()
     }
 
     /// The number of distinct names of a Certificate with these hosts.
     pub fn count_with(&self, hosts: &Hosts) -> usize {
-        hosts.dns_names.iter().len() + hosts.addresses.iter().len() + self.len() - self.covered_by(hosts)
+        hosts.dns_names.iter().len() + hosts.addresses.iter().len() + self.count() - self.covered_by(hosts)
     }
 
     /// The number of these names that the hosts cover.
