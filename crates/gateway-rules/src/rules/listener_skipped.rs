@@ -19,7 +19,7 @@
 
 use std::collections::BTreeSet;
 
-use certificate_shim::gateway::Spec;
+use certificate_shim::gateway::{Listener, Spec};
 use certificate_shim::skip::{ListenerFault, SkipFault};
 
 use crate::context::Context;
@@ -45,7 +45,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             if has_other_rule && is_no_secret {
                 continue;
             }
-            let (reason, help) = reason_and_help(listener_fault);
+            let (reason, mut help) = reason_and_help(listener_fault);
+            // The options of a gateway implementation can replace a Secret.
+            let has_options = listeners.get(skipped.index).is_some_and(has_options);
+            if has_options && *listener_fault == ListenerFault::NoCertificateRefs {
+                help = "List the listener in cert-manager.io/ignore-tls-listeners.";
+            }
             let problem = format!("cert-manager skips the listener {name}: {reason}");
             let subject = format!("{name} {reason}");
             if reasons.insert(reason) {
@@ -53,6 +58,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             }
         }
     }
+}
+
+fn has_options(listener: &Listener<'_>) -> bool {
+    listener.tls.as_ref().is_some_and(|tls| !tls.options.is_empty())
 }
 
 /// The reason why cert-manager skips a listener, and the help. A reference to something other than a Secret
@@ -96,6 +105,20 @@ mod tests {
 
     fn cluster() -> TestCluster {
         TestCluster::default().object(cluster_issuer("le").ready()).object(gateway_api("web"))
+    }
+
+    #[test]
+    fn options_instead_of_a_secret_can_be_intended() {
+        let tls =
+            json!({"mode": "Terminate", "options": {"gateway.istio.io/tls-terminate-mode": "ISTIO_MUTUAL"}});
+        let mut listener = valid();
+        listener["tls"] = tls;
+        let findings =
+            with_listener(gateway_api("web"), listener).findings_of("listener-skipped", &cluster());
+        assert!(
+            findings[0].ends_with("List the listener in cert-manager.io/ignore-tls-listeners."),
+            "{findings:?}"
+        );
     }
 
     /// With that second listener.
