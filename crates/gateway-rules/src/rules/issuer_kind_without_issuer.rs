@@ -21,7 +21,9 @@
 use certificate_shim::gateway::GatewayKind;
 
 use crate::context::{Context, annotation_path};
+use crate::finding::Level;
 use crate::rule::{Findings, Rule};
+use crate::rules::annotation_conflict;
 use crate::tenancy::inherited_keys;
 use crate::text::quote;
 
@@ -30,7 +32,7 @@ pub const RULE: Rule = Rule::reject("issuer-kind-without-issuer", check).forbidd
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let gateway = context.written;
-    if gateway.kind == GatewayKind::Istio || gateway.is_annotated() || context.tenant().is_none() {
+    if gateway.kind == GatewayKind::Istio || names_issuer(context) || context.tenant().is_none() {
         return;
     }
     for key in inherited_keys(gateway) {
@@ -48,6 +50,17 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             .subject(format!("{key}: {value}"))
             .help("Set cert-manager.io/issuer too, or remove this annotation.");
     }
+}
+
+/// Whether the object names an issuer itself. A Gateway whose annotations contradict each other names none, but
+/// its ListenerSets inherit kind and group all the same; usually annotation-conflict rejects it.
+fn names_issuer(context: &Context<'_>) -> bool {
+    let gateway = context.written;
+    let conflict = &annotation_conflict::RULE;
+    let is_rejected = context.settings.level(conflict) == Level::Reject
+        && context.settings.exception(&gateway.metadata, conflict.id).is_none();
+    gateway.is_annotated()
+        && (gateway.kind == GatewayKind::ListenerSet || is_rejected || context.issuer_ref().is_some())
 }
 
 #[cfg(test)]
@@ -106,6 +119,16 @@ mod tests {
     fn only_what_a_listener_set_has_itself(#[case] keys: Keys, #[case] parent: Keys, #[case] reported: Keys) {
         let set = with(listener_set("extra"), keys).tenant(json!({}));
         assert_eq!(found(&set, parent), expected(reported));
+    }
+
+    /// Its sets inherit the kind although the Gateway itself gets nothing.
+    #[rstest]
+    #[case::rejected_anyway("reject", &[])]
+    #[case::warned_about("warn", KIND)]
+    fn contradicting_annotations(#[case] level: &str, #[case] reported: Keys) {
+        let gateway = with(gateway_api("web"), &[("issuer", ""), ("issuer-kind", "ClusterIssuer")]);
+        let gateway = gateway.tenant(json!({})).level("annotation-conflict", level);
+        assert_eq!(found(&gateway, &[]), expected(reported));
     }
 
     #[rstest]
