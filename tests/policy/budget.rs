@@ -219,11 +219,11 @@ fn bad_input_costs_linear_time_and_gets_a_bounded_answer() {
     // The last of each is almost as large as the policy accepts.
     let inputs: [(&str, Input, [usize; 3]); 8] = [
         ("long hosts", many_long_hosts, [4, 40, 400]),
-        ("servers", many_servers, [2, 22, 220]),
-        ("hosts", many_hosts, [19, 190, 1900]),
-        ("annotations", many_annotations, [9, 95, 950]),
-        ("credentials", many_credentials, [19, 190, 1900]),
-        ("labels and addresses", many_labels_and_addresses, [9, 95, 950]),
+        ("servers", many_servers, [3, 33, 330]),
+        ("hosts", many_hosts, [29, 290, 2900]),
+        ("annotations", many_annotations, [14, 145, 1450]),
+        ("credentials", many_credentials, [29, 290, 2900]),
+        ("labels and addresses", many_labels_and_addresses, [14, 145, 1450]),
         ("listeners", many_listeners, [2, 21, 210]),
         ("references", many_references, [19, 190, 1900]),
     ];

@@ -104,7 +104,7 @@ fn check_request(
         return Ok(Response::accept());
     }
 
-    if let Some(excess) = object_too_large::excess(head) {
+    if let Some(excess) = object_too_large::excess(head, kind) {
         // Nobody asked for the default issuer, or for a check of servers that name no Secret.
         let is_checked = is_ours || (can_name_secrets && object.spec_contains("\"tls\""));
         if settings.role == Role::Default || !is_checked {
@@ -117,7 +117,7 @@ fn check_request(
     let pruned = object.pruned()?;
     // An old object that cannot be read had no finding that could be kept.
     let pruned_old = match operation {
-        Operation::Update => old_object.as_ref().and_then(read_old).unwrap_or_default(),
+        Operation::Update => old_object.as_ref().and_then(|old| read_old(old, kind)).unwrap_or_default(),
         Operation::Create => Value::Null,
     };
     // A Gateway that is being deleted is served until it is gone, so it is checked. But it must be
@@ -191,9 +191,9 @@ fn accept_with(note: Option<String>, settings: &Settings) -> Response {
 }
 
 /// The old state of an object, unless it is too large to be read.
-fn read_old(object: &Object<'_>) -> Option<Value> {
+fn read_old(object: &Object<'_>, kind: GatewayKind) -> Option<Value> {
     let head = object.head(is_read_early, METADATA_BYTES).ok()?;
-    if object_too_large::excess(&head).is_some() { None } else { object.pruned().ok() }
+    if object_too_large::excess(&head, kind).is_some() { None } else { object.pruned().ok() }
 }
 
 /// Whether an annotation decides if anything else is read: one of cert-manager's, or one that asks for

@@ -6,8 +6,10 @@
 //! server with one host about six. Objects that no rule would check are accepted. An update that does not
 //! change labels, annotations and spec is accepted with a warning. The controller has no such limit.
 //!
-//! Rejected: an object with more than 2,000 values, with more than 96 KiB of spec, labels and cert-manager's
-//! annotations, with more than 512 KiB of labels and annotations, or with a text of more than 4 KiB in its spec:
+//! Limits: 3,000 values in an Istio Gateway and 2,000 in objects of Gateway API; 96 KiB of spec, labels and
+//! cert-manager's annotations; 4 KiB for each text in the spec; 512 KiB of labels and annotations.
+//!
+//! Rejected: an Istio Gateway with more than 3,000 values:
 //! ```yaml
 //! hosts: [shop-1.example.com, shop-2.example.com, shop-3.example.com]  # and 4,000 more
 //! ```
@@ -16,6 +18,7 @@
 //! hosts: [shop-1.example.com, shop-2.example.com]
 //! ```
 
+use certificate_shim::gateway::GatewayKind;
 use json_prune::Head;
 
 use crate::context::Context;
@@ -25,8 +28,11 @@ use crate::rule::{Findings, Rule};
 /// `object-too-large`
 pub const RULE: Rule = Rule::reject("object-too-large", check).of_all().for_admission().fixed();
 
-/// The maximum number of values in an object.
-pub const VALUES: usize = 2_000;
+/// The maximum number of values in an Istio Gateway.
+pub const ISTIO_VALUES: usize = 3_000;
+/// The maximum number of values in an object of Gateway API: a Secret of a listener is one of them, and costs
+/// more than any other value. Gateway API itself allows 64 listeners.
+pub const GATEWAY_API_VALUES: usize = 2_000;
 /// The maximum size of the spec, labels and cert-manager's annotations in bytes.
 pub const BYTES: usize = 96 * 1024;
 /// The maximum size of labels and annotations in bytes: twice the API server's limit for annotations.
@@ -49,10 +55,11 @@ pub struct Excess {
 }
 
 /// Why an object is too large to be read; `None` if it is not.
-pub fn excess(head: &Head) -> Option<Excess> {
+pub fn excess(head: &Head, kind: GatewayKind) -> Option<Excess> {
+    let most_values = if kind == GatewayKind::Istio { ISTIO_VALUES } else { GATEWAY_API_VALUES };
     let Head { values, bytes, metadata_bytes, longest_text, .. } = *head;
-    let (problem, help) = if values > VALUES {
-        (format!("it has about {values} values, but at most {VALUES} are checked"), SPLIT)
+    let (problem, help) = if values > most_values {
+        (format!("it has about {values} values, but at most {most_values} are checked"), SPLIT)
     } else if metadata_bytes > METADATA_BYTES {
         let (size, most) = (metadata_bytes / 1024, METADATA_BYTES / 1024);
         (
@@ -89,8 +96,8 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::values(Head { values: VALUES, ..Head::default() }, "")]
-    #[case::too_many_values(Head { values: VALUES + 1, ..Head::default() }, "it has about 2001 values")]
+    #[case::values(Head { values: ISTIO_VALUES, ..Head::default() }, "")]
+    #[case::too_many_values(Head { values: ISTIO_VALUES + 1, ..Head::default() }, "it has about 3001 values")]
     #[case::metadata(Head { metadata_bytes: METADATA_BYTES, ..Head::default() }, "")]
     #[case::too_much_metadata(
         Head { metadata_bytes: METADATA_BYTES + 1024, ..Head::default() },
@@ -101,15 +108,17 @@ mod tests {
     #[case::text(Head { longest_text: TEXT_BYTES, ..Head::default() }, "")]
     #[case::too_long_a_text(Head { longest_text: TEXT_BYTES + 1, ..Head::default() }, "it has a text of 4097 bytes")]
     fn limits(#[case] head: Head, #[case] problem: &str) {
-        let found = excess(&head).map(|excess| excess.problem).unwrap_or_default();
+        let found = excess(&head, GatewayKind::Istio).map(|excess| excess.problem).unwrap_or_default();
         assert_eq!(found.is_empty(), problem.is_empty());
         assert!(found.starts_with(problem), "{found}");
     }
 
     #[test]
     fn reported() {
+        let head = Head { values: GATEWAY_API_VALUES + 1, ..Head::default() };
+        assert!(excess(&head, GatewayKind::Istio).is_none());
         let mut findings = Vec::new();
-        report(excess(&Head { values: VALUES + 1, ..Head::default() }).unwrap(), &mut findings);
+        report(excess(&head, GatewayKind::ListenerSet).unwrap(), &mut findings);
         assert_eq!((findings.len(), findings[0].path.as_str(), findings[0].level), (1, "spec", RULE.level));
     }
 }
