@@ -140,10 +140,9 @@ fn check_request(
         match default_issuer::choose(&gateway, candidate, settings, &lookups) {
             Ok(Choice::Add(chosen)) => default = Some(chosen).filter(is_wanted),
             Ok(Choice::None) => {}
-            Ok(Choice::NotAllowed(reason)) if default_issuer::is_asked_for(&metadata.annotations) => {
-                note = Some(default_issuer::not_allowed(candidate, &reason));
+            Ok(Choice::NotAllowed(warning)) => {
+                note = Some(warning).filter(|_| default_issuer::is_asked_for(&metadata.annotations));
             }
-            Ok(Choice::NotAllowed(_)) => {}
             Err(error) => return Ok(reject_unknown_namespace(namespace, &error, &lookups, settings)),
         }
     }

@@ -60,8 +60,8 @@ pub enum Choice<'s> {
     Add(&'s DefaultIssuer),
     /// It does not: a TLS server or listener would still get no Certificate, or there is none for it.
     None,
-    /// It does not, for this reason: the tenant may not use it, or a Certificate of another owner
-    /// writes one of the Secrets.
+    /// It does not, because the tenant may not use it, or a Certificate of another owner writes one of
+    /// the Secrets: the warning for a Gateway that asked for it.
     NotAllowed(String),
 }
 
@@ -87,16 +87,16 @@ pub fn choose<'s>(
         Tenancy::Other if settings.accept_other_namespaces => global,
         Tenancy::Other => {
             let reason = format!("no tenant owns namespace {}", text::quote(namespace));
-            return Ok(Choice::NotAllowed(reason));
+            return Ok(Choice::NotAllowed(not_allowed(candidate, &reason)));
         }
         Tenancy::Tenant(tenant) => {
             let default = tenant.default_issuer.as_ref().or(global);
             let may_use = |default: &DefaultIssuer| {
                 placement.iter().all(|place| tenant.may_use(&default.issuer, settings, place, namespace))
             };
-            if default.is_some_and(|default| !may_use(default)) {
+            if let Some(default) = default.filter(|default| !may_use(default)) {
                 let reason = format!("tenant {} may not use it", text::quote(&tenant.name));
-                return Ok(Choice::NotAllowed(reason));
+                return Ok(Choice::NotAllowed(not_allowed(default, &reason)));
             }
             default
         }
@@ -112,7 +112,7 @@ pub fn choose<'s>(
         };
         if let Some((certificate, _)) = found.iter().find(|found| is_foreign(found)) {
             let reason = format!("{certificate} writes the Secret {}", text::quote(&secret.to_string()));
-            return Ok(Choice::NotAllowed(reason));
+            return Ok(Choice::NotAllowed(not_allowed(default, &reason)));
         }
     }
     Ok(Choice::Add(default))
