@@ -49,6 +49,11 @@ impl Certificate {
         SecretName { namespace: self.namespace.clone(), name: self.secret_name.clone() }
     }
 
+    /// Namespace and name of that Secret, to compare and sort by.
+    pub fn secret_key(&self) -> (&str, &str) {
+        (&self.namespace, &self.secret_name)
+    }
+
     /// The path where the Gateway names the Secret first.
     pub fn path(&self) -> String {
         self.places.first().map_or_else(|| "spec".to_owned(), Place::to_string)

@@ -116,7 +116,7 @@ impl Plan {
     pub fn by_secret(&self) -> BTreeMap<(&str, &str), &Certificate> {
         let mut by_secret = BTreeMap::new();
         for certificate in &self.certificates {
-            by_secret.insert((certificate.namespace.as_str(), certificate.secret_name.as_str()), certificate);
+            by_secret.insert(certificate.secret_key(), certificate);
         }
         by_secret
     }

@@ -55,8 +55,8 @@ pub fn wanted(result: &CheckResult) -> Vec<Wanted<'_>> {
 /// Settings can turn off every rule, but some errors remain: contradicting issuer annotations, and
 /// annotations that cannot be read.
 pub fn refusals_of_all(result: &CheckResult) -> Vec<Refusal> {
-    let of_all = |finding: &&Finding| finding.level == Level::Reject && finding.certificate.is_none();
-    let mut refusals: Vec<Refusal> = result.findings.iter().filter(of_all).map(Refusal::from).collect();
+    let of_all = result.at(Level::Reject).filter(|finding| finding.certificate.is_none());
+    let mut refusals: Vec<Refusal> = of_all.map(Refusal::from).collect();
     let mut add = |rule: &'static str, problem: String, help: &str| {
         if refusals.iter().all(|refusal| refusal.rule != rule) {
             refusals.push(Refusal::new(rule, problem, help));
@@ -88,8 +88,8 @@ pub fn refusals_of_all(result: &CheckResult) -> Vec<Refusal> {
 /// The rejections for Secrets that the Gateway names without planning a Certificate for them.
 pub fn refusals_of_unplanned(result: &CheckResult) -> Vec<(SecretName, Refusal)> {
     let planned = result.planned();
-    let rejects = result.findings.iter().filter(|finding| finding.level == Level::Reject);
-    rejects
+    result
+        .at(Level::Reject)
         .filter_map(|finding| Some((finding.certificate.clone()?, Refusal::from(finding))))
         .filter(|(secret, _)| planned.binary_search(secret).is_err())
         .collect()
@@ -97,9 +97,8 @@ pub fn refusals_of_unplanned(result: &CheckResult) -> Vec<(SecretName, Refusal)>
 
 fn refusals_of_one(result: &CheckResult, certificate: &Certificate) -> Vec<Refusal> {
     let secret = certificate.secret();
-    let about =
-        |finding: &&Finding| finding.level == Level::Reject && finding.certificate.as_ref() == Some(&secret);
-    let mut refusals: Vec<Refusal> = result.findings.iter().filter(about).map(Refusal::from).collect();
+    let about = result.at(Level::Reject).filter(|finding| finding.certificate.as_ref() == Some(&secret));
+    let mut refusals: Vec<Refusal> = about.map(Refusal::from).collect();
     if is_reserved(&certificate.secret_name) {
         let problem = format!("Istio reserves the Secret {secret} for a CA");
         refusals.push(Refusal::new("secret-reserved", problem, "Use another Secret."));

@@ -43,9 +43,14 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
+    /// The findings of a level.
+    pub fn at(&self, level: Level) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.level == level)
+    }
+
     /// Whether any finding rejects it.
     pub fn is_rejected(&self) -> bool {
-        self.findings.iter().any(|finding| finding.level == Level::Reject)
+        self.at(Level::Reject).next().is_some()
     }
 
     /// The Secrets that it gets Certificates for, sorted.
@@ -126,7 +131,7 @@ fn run(mut context: Context<'_>, caller: Caller) -> CheckResult {
         }
     }
     let is_about_whole =
-        |finding: &Finding| rules::ALL.iter().any(|rule| rule.id == finding.rule && rule.is_about_whole);
+        |finding: &Finding| rules::find(finding.rule).is_some_and(|rule| rule.is_about_whole);
     let served = if findings.iter().any(is_about_whole) { named::served(&context) } else { Served::new() };
     let for_controller = caller == Caller::Controller;
     let issuers_are_known = for_controller && context.issuers().iter().all(|issuer| issuer.outcome.is_ok());

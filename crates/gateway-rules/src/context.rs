@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use certificate_shim::annotation::{self, IGNORE_TLS_LISTENERS};
-use certificate_shim::gateway::{Gateway, GatewayKind, Listener};
+use certificate_shim::gateway::{Gateway, GatewayKind};
 use certificate_shim::issuer_ref::{self, CERT_MANAGER_GROUP, IssuerRef, Resolution};
 use certificate_shim::listeners::{issuable, speaks_tls};
 use certificate_shim::placement::placement;
@@ -51,7 +51,8 @@ pub struct Context<'a> {
     issuers: OnceCell<Vec<FoundIssuer>>,
     tenancy: OnceCell<Tenancy<'a>>,
     certificates: OnceCell<FoundCertificates>,
-    widest_plan: OnceCell<Plan>,
+    /// `None` if it is the plan.
+    widest_plan: OnceCell<Option<Plan>>,
 }
 
 /// The issuer as seen from one namespace of the placement.
@@ -179,18 +180,18 @@ impl<'a> Context<'a> {
     /// The plan of any version of cert-manager, with any flags: with the listeners that the plan leaves out for
     /// their protocol or because `ignore-tls-listeners` names them. Tenants are checked against it.
     pub fn widest_plan(&self) -> &Plan {
-        let options = &self.settings.plan;
-        let is_planned = |listener: &Listener<'_>| speaks_tls(listener, options);
-        let is_left_out = self.gateway.annotation(IGNORE_TLS_LISTENERS).is_some()
-            || issuable(self.gateway).any(|(_, listener)| !is_planned(listener));
-        let has_issuer = self.issuer.is_some() || self.has_assumed_issuer;
-        if !is_left_out || !has_issuer || self.gateway.kind == GatewayKind::Istio {
-            return &self.plan;
-        }
-        self.widest_plan.get_or_init(|| {
-            let issuer = self.issuer.as_ref().map_or(&ASSUMED, |issuer| &issuer.reference);
-            plan_of_issuable(self.gateway, issuer, &self.placement, options)
-        })
+        let widest = self.widest_plan.get_or_init(|| {
+            let options = &self.settings.plan;
+            let is_left_out = self.gateway.annotation(IGNORE_TLS_LISTENERS).is_some()
+                || issuable(self.gateway).any(|(_, listener)| !speaks_tls(listener, options));
+            let issuer = match &self.issuer {
+                Some(issuer) => Some(&issuer.reference),
+                None => Some(&ASSUMED).filter(|_| self.has_assumed_issuer),
+            };
+            let issuer = issuer.filter(|_| is_left_out && self.gateway.kind != GatewayKind::Istio)?;
+            Some(plan_of_issuable(self.gateway, issuer, &self.placement, options))
+        });
+        widest.as_ref().unwrap_or(&self.plan)
     }
 
     /// The part that all its Certificates share; `None` if it gets none.

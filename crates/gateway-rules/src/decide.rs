@@ -166,7 +166,7 @@ fn check_request(
 
     let defaulted = default_issuer::annotated(request.whole_object()?, &default.issuer);
     let checked = state.check(&Gateway::read(kind, namespace, &defaulted)?);
-    let rejects = checked.rejects();
+    let rejects: Vec<&Finding> = checked.result.at(Level::Reject).collect();
     let is_determined = rejects.iter().any(|finding| finding.cause != Cause::Undetermined);
     if default_issuer::is_asked_for(&metadata.annotations) {
         let note = (!rejects.is_empty()).then(|| default_issuer::note(default));
@@ -257,8 +257,8 @@ impl State<'_> {
         let State { old, settings, lookups } = *self;
         let (mut result, mut lowered) = check_update(gateway, old, settings, lookups);
         if result.is_rejected() {
-            let rests_on = result.findings.iter().filter(|finding| finding.level == Level::Reject);
-            let mut rests_on: Vec<_> = rests_on.filter_map(|finding| finding.rests_on.clone()).collect();
+            let rests_on = result.at(Level::Reject).filter_map(|finding| finding.rests_on.clone());
+            let mut rests_on: Vec<_> = rests_on.collect();
             rests_on.extend(parent::reference(gateway));
             rests_on.push(tenancy::object(gateway.metadata.namespace));
             if lookups.refresh(rests_on.iter()) {
@@ -271,10 +271,6 @@ impl State<'_> {
 }
 
 impl Checked {
-    fn rejects(&self) -> Vec<&Finding> {
-        self.result.findings.iter().filter(|finding| finding.level == Level::Reject).collect()
-    }
-
     /// The response, with a note among its warnings; `object` is the accepted object if it differs from
     /// the written one.
     fn respond(&self, object: Option<Value>, note: Option<String>, settings: &Settings) -> Response {

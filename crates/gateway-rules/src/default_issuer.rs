@@ -120,8 +120,7 @@ pub fn choose<'s>(
 
 /// The warning that a Gateway which asked for the default issuer did not get it.
 pub fn not_allowed(default: &DefaultIssuer, reason: &str) -> String {
-    let issuer = text::issuer(&default.issuer);
-    text::shorten(&format!("default_issuer: {issuer} was not added: {reason}."), WARNING)
+    text::shorten(&format!("{}{reason}.", was_not_added(default)), WARNING)
 }
 
 /// The note next to the rejection of a Gateway that asked for the default issuer.
@@ -134,10 +133,13 @@ pub fn note(default: &DefaultIssuer) -> String {
 
 /// The warning that the default issuer was not added because of a finding about the result.
 pub fn not_added(default: &DefaultIssuer, finding: &Finding) -> String {
-    let start =
-        format!("default_issuer: {} was not added: {}: ", text::issuer(&default.issuer), finding.rule);
+    let start = format!("{}{}: ", was_not_added(default), finding.rule);
     let left = WARNING.saturating_sub(start.chars().count());
     start + &text::shorten(&finding.problem, left)
+}
+
+fn was_not_added(default: &DefaultIssuer) -> String {
+    format!("default_issuer: {} was not added: ", text::issuer(&default.issuer))
 }
 
 /// The object with the annotations that name the issuer, and nothing else changed.

@@ -8,7 +8,7 @@
 //! finding about the object as a whole becomes a warning only if the update asks for nothing new.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use certificate_shim::Certificate;
 use certificate_shim::certificate::{Host, wildcard_over};
@@ -49,7 +49,7 @@ pub fn ratchet(new: &mut CheckResult, old: &CheckResult) -> bool {
     let asks_nothing_new = OnceCell::new();
     let mut lowered = false;
     for finding in findings.iter_mut().filter(|finding| finding.level == Level::Reject) {
-        let Some(rule) = rules::ALL.iter().find(|rule| rule.id == finding.rule) else { continue };
+        let Some(rule) = rules::find(finding.rule) else { continue };
         let has = |secret| had.contains(&key(finding, secret));
         let before = match &finding.certificate {
             Some(secret) if is_issued_first(secret, ANY_HOST) => false,
@@ -81,12 +81,11 @@ const ANNOTATED_KEY: &str = " ";
 /// writes them. What was only served, or only written, was not created.
 fn issued_first(new: &Plan, old: &Plan) -> BTreeSet<String> {
     let mut first = BTreeSet::new();
-    let before = old.by_secret();
+    let before = if old.issued().is_empty() { BTreeMap::new() } else { old.by_secret() };
     let is_as_annotated =
         |certificate: &&Certificate| certificate.private_key.is_like(&certificate.template.private_key);
     for certificate in new.issued() {
-        let key = (certificate.namespace.as_str(), certificate.secret_name.as_str());
-        let before = before.get(&key).copied().filter(|_| !old.issued().is_empty());
+        let before = before.get(&certificate.secret_key()).copied();
         let secret = certificate.secret();
         if before.is_none() {
             first.insert(served_with(ANY_HOST, &secret));
@@ -139,8 +138,7 @@ fn is_within(new: &Plan, old: &Plan) -> bool {
     );
     let before = old.by_secret();
     new.certificates.iter().all(|certificate| {
-        let key = (certificate.namespace.as_str(), certificate.secret_name.as_str());
-        let Some(old) = before.get(&key) else { return false };
+        let Some(old) = before.get(&certificate.secret_key()) else { return false };
         let hosts = Hosts::of(&old.hosts);
         let has_host = |host: &Host| match host.is_ip {
             true => hosts.addresses.contains(&host.name) || shared_before.addresses.contains(&host.name),

@@ -69,8 +69,8 @@ impl Response {
         notes: impl IntoIterator<Item = String>,
         help: &str,
     ) -> Self {
-        let rejects: Vec<&Finding> = at(result, Level::Reject).collect();
-        let mut warnings = lines(at(result, Level::Warn), WARNING).0;
+        let rejects: Vec<&Finding> = result.at(Level::Reject).collect();
+        let mut warnings = lines(result.at(Level::Warn), WARNING).0;
         warnings.extend(notes);
         let accepted = rejects.is_empty();
         Response {
@@ -109,10 +109,6 @@ fn object(entries: Vec<(&'static str, String)>) -> Option<Value> {
         fields.insert(key.to_owned(), Value::String(value));
     }
     (!fields.is_empty()).then_some(Value::Object(fields))
-}
-
-fn at(result: &CheckResult, level: Level) -> impl Iterator<Item = &Finding> {
-    result.findings.iter().filter(move |finding| finding.level == level)
 }
 
 fn code(rejects: &[&Finding]) -> u16 {

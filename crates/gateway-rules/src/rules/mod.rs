@@ -74,6 +74,11 @@ macro_rules! list {
 }
 for_each_rule!(list);
 
+/// The rule with an id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().find(|rule| rule.id == id)
+}
+
 /// Runs every rule that is not off.
 pub fn check(context: &Context<'_>, caller: Caller) -> Vec<Finding> {
     let mut findings = Vec::new();
