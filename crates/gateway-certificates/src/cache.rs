@@ -1,7 +1,7 @@
 //! The caches of the watched objects, with indices of owners and claims, and whether they are complete.
 //! The rules look up issuers, Namespaces and Certificates here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::index::Index;
 use crate::kinds::{Kind, Role, Served};
-use crate::objects::{Key, KnownCertificate, KnownGateway, value_of};
+use crate::objects::{Key, ObservedCertificate, ObservedGateway, value_of};
+use crate::store::map;
 
 /// The time to wait until the watch delivers a Certificate that was created. If it was deleted
 /// immediately, the watch might never deliver it.
@@ -49,19 +51,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Inner {
     watches: Vec<Watch>,
-    gateways: Store<Key, KnownGateway>,
-    certificates: Store<SecretName, KnownCertificate>,
-    /// Issuers, Namespaces and Pods, each kind in its own store, at the index of its watch.
-    others: BTreeMap<usize, Store<Key, Value>>,
-    /// The Certificates that belong to a Gateway, which does not have to exist.
-    owned: BTreeMap<Key, BTreeSet<SecretName>>,
-    /// Certificates by the Secret that they write, if it has another name.
-    writers: BTreeMap<SecretName, BTreeSet<SecretName>>,
-    /// The Gateways that plan a Secret.
-    claims: BTreeMap<SecretName, BTreeSet<Key>>,
-    /// Certificates that were created and that the watch has not delivered yet, with the time until
-    /// which they are expected.
-    expected: BTreeMap<SecretName, Instant>,
+    index: Index,
 }
 
 #[derive(Debug)]
@@ -70,78 +60,13 @@ struct Watch {
     served: Option<Served>,
 }
 
-/// The objects of one kind.
-#[derive(Debug)]
-struct Store<K, V> {
-    objects: BTreeMap<K, Arc<V>>,
-    /// The objects of a list that is not complete yet.
-    listed: BTreeMap<K, Arc<V>>,
-}
-
-impl<K, V> Default for Store<K, V> {
-    fn default() -> Self {
-        Store { objects: BTreeMap::new(), listed: BTreeMap::new() }
-    }
-}
-
-/// An object before and after a change.
-struct Change<K, V> {
-    key: K,
-    old: Option<Arc<V>>,
-    new: Option<Arc<V>>,
-}
-
-impl<K: Ord + Clone, V: PartialEq> Store<K, V> {
-    /// Applies an event and returns the changes.
-    fn apply(&mut self, event: Event<(K, V)>) -> Vec<Change<K, V>> {
-        match event {
-            Event::Init => self.listed.clear(),
-            Event::InitApply((key, value)) => {
-                // An unchanged object is shared with the previous list.
-                let same = self.objects.get(&key).filter(|old| ***old == value).cloned();
-                self.listed.insert(key, same.unwrap_or_else(|| Arc::new(value)));
-            }
-            Event::InitDone => {
-                let listed = std::mem::take(&mut self.listed);
-                let mut before = std::mem::replace(&mut self.objects, listed.clone());
-                let mut changes = Vec::new();
-                for (key, new) in listed {
-                    let old = before.remove(&key);
-                    if old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &new)) {
-                        changes.push(Change { key, old, new: Some(new) });
-                    }
-                }
-                changes.extend(before.into_iter().map(|(key, old)| Change {
-                    key,
-                    old: Some(old),
-                    new: None,
-                }));
-                return changes;
-            }
-            Event::Apply((key, value)) => {
-                if self.objects.get(&key).is_some_and(|old| **old == value) {
-                    return Vec::new();
-                }
-                let new = Arc::new(value);
-                let old = self.objects.insert(key.clone(), Arc::clone(&new));
-                return vec![Change { key, old, new: Some(new) }];
-            }
-            Event::Delete((key, _)) => {
-                let old = self.objects.remove(&key);
-                return old.map(|old| Change { key, old: Some(old), new: None }).into_iter().collect();
-            }
-        }
-        Vec::new()
-    }
-}
-
 /// The cached objects of one Gateway.
 #[derive(Debug, Clone)]
 pub struct View {
     /// The Gateway; `None` if it does not exist.
-    pub gateway: Option<Arc<KnownGateway>>,
+    pub gateway: Option<Arc<ObservedGateway>>,
     /// The Certificates that belong to it, by name.
-    pub certificates: Vec<Arc<KnownCertificate>>,
+    pub certificates: Vec<Arc<ObservedCertificate>>,
 }
 
 impl Caches {
@@ -166,28 +91,34 @@ impl Caches {
         let (mut wake, mut inner): (BTreeSet<Key>, _) = match kind.role {
             Role::Gateways => {
                 let event = map(event, |object| {
-                    let known = KnownGateway::of(&object, settings);
-                    (known.key.clone(), known)
+                    let observed = ObservedGateway::of(&object, settings);
+                    (observed.key.clone(), observed)
                 });
                 let mut inner = self.write();
-                let changes = inner.gateways.apply(event);
-                (changes.into_iter().flat_map(|change| inner.gateway_changed(&change)).collect(), inner)
+                let changes = inner.index.gateways.apply(event);
+                (changes.into_iter().flat_map(|change| inner.index.gateway_changed(&change)).collect(), inner)
             }
             Role::Certificates => {
                 let event = map(event, |object| {
-                    let known = KnownCertificate::of(&object);
-                    (known.name.clone(), known)
+                    let observed = ObservedCertificate::of(&object);
+                    (observed.name.clone(), observed)
                 });
                 let mut inner = self.write();
-                let changes = inner.certificates.apply(event);
-                (changes.into_iter().flat_map(|change| inner.certificate_changed(&change)).collect(), inner)
+                let changes = inner.index.certificates.apply(event);
+                (
+                    changes.into_iter().flat_map(|change| inner.index.certificate_changed(&change)).collect(),
+                    inner,
+                )
             }
             Role::Issuers | Role::Namespaces | Role::Pods => {
                 let event = map(event, |object| other(kind, &object));
                 let mut inner = self.write();
-                let changes = inner.others.entry(index).or_default().apply(event);
+                let changes = inner.index.others.entry(index).or_default().apply(event);
                 (
-                    changes.into_iter().flat_map(|change| inner.other_changed(kind, &change.key)).collect(),
+                    changes
+                        .into_iter()
+                        .flat_map(|change| inner.index.other_changed(kind, &change.key))
+                        .collect(),
                     inner,
                 )
             }
@@ -233,8 +164,8 @@ impl Caches {
             match &watch.state {
                 State::Synced => {}
                 State::NotServed if is_needed => missing.push(format!("{} is not served", resource())),
-                State::Denied(said) if is_needed => {
-                    missing.push(format!("{} cannot be listed: {said}", resource()))
+                State::Denied(message) if is_needed => {
+                    missing.push(format!("{} cannot be listed: {message}", resource()))
                 }
                 State::Pending if kind.role != Role::Pods => {
                     missing.push(format!("{} is not listed yet", resource()))
@@ -252,7 +183,7 @@ impl Caches {
         let watches = self.0.kinds.iter().zip(&inner.watches);
         let unsettled = watches.filter_map(|(kind, watch)| match &watch.state {
             State::Synced | State::NotServed => None,
-            State::Denied(said) => Some(format!("{} cannot be listed: {said}", kind.resource())),
+            State::Denied(message) => Some(format!("{} cannot be listed: {message}", kind.resource())),
             State::Pending => Some(format!("{} is not listed yet", kind.resource())),
         });
         unsettled.collect()
@@ -266,64 +197,70 @@ impl Caches {
     /// All Gateways to reconcile at a start: those that are annotated, and those that own a Certificate,
     /// which do not have to exist.
     pub fn all(&self) -> BTreeSet<Key> {
-        self.read().all()
+        self.read().index.all()
     }
 
     /// The cached objects of one Gateway.
     pub fn view(&self, key: &Key) -> View {
         let inner = self.read();
-        let names = inner.owned.get(key).into_iter().flatten();
+        let names = inner.index.owned.get(key).into_iter().flatten();
         View {
-            gateway: inner.gateways.objects.get(key).cloned(),
-            certificates: names.filter_map(|name| inner.certificates.objects.get(name).cloned()).collect(),
+            gateway: inner.index.gateways.objects.get(key).cloned(),
+            certificates: names
+                .filter_map(|name| inner.index.certificates.objects.get(name).cloned())
+                .collect(),
         }
     }
 
     /// The Certificate with that name.
-    pub fn certificate(&self, name: &SecretName) -> Option<Arc<KnownCertificate>> {
-        self.read().certificates.objects.get(name).cloned()
+    pub fn certificate(&self, name: &SecretName) -> Option<Arc<ObservedCertificate>> {
+        self.read().index.certificates.objects.get(name).cloned()
     }
 
     /// Records that a Certificate was created, so that it is not created again before the watch delivers it.
     pub fn expect(&self, name: &SecretName) {
         let mut inner = self.write();
-        if !inner.certificates.objects.contains_key(name) {
-            inner.expected.insert(name.clone(), Instant::now() + EXPECTED);
+        if !inner.index.certificates.objects.contains_key(name) {
+            inner.index.expected.insert(name.clone(), Instant::now() + EXPECTED);
         }
     }
 
     /// Whether a Certificate was created that the watch has not delivered yet.
     pub fn is_expected(&self, name: &SecretName) -> bool {
-        self.read().expected.get(name).is_some_and(|until| Instant::now() < *until)
+        self.read().index.expected.get(name).is_some_and(|until| Instant::now() < *until)
     }
 
     /// The first Certificate with another name that writes that Secret.
     pub fn other_writer(&self, secret: &SecretName) -> Option<SecretName> {
-        self.read().writers.get(secret)?.first().cloned()
+        self.read().index.writers.get(secret)?.first().cloned()
     }
 
     /// The other Gateways that plan that Secret and take precedence over this one.
-    pub fn earlier_claims(&self, secret: &SecretName, gateway: &KnownGateway) -> Vec<Arc<KnownGateway>> {
+    pub fn earlier_claims(
+        &self,
+        secret: &SecretName,
+        gateway: &ObservedGateway,
+    ) -> Vec<Arc<ObservedGateway>> {
         let inner = self.read();
-        let claims = inner.claims.get(secret).into_iter().flatten().filter(|key| **key != gateway.key);
+        let claims = inner.index.claims.get(secret).into_iter().flatten().filter(|key| **key != gateway.key);
         claims
-            .filter_map(|key| inner.gateways.objects.get(key))
+            .filter_map(|key| inner.index.gateways.objects.get(key))
             .filter(|other| other.is_before(gateway))
             .cloned()
             .collect()
     }
 
     /// All annotated Gateways.
-    pub fn annotated(&self) -> Vec<Arc<KnownGateway>> {
+    pub fn annotated(&self) -> Vec<Arc<ObservedGateway>> {
         let inner = self.read();
-        inner.gateways.objects.values().filter(|gateway| gateway.is_annotated()).cloned().collect()
+        inner.index.gateways.objects.values().filter(|gateway| gateway.is_annotated()).cloned().collect()
     }
 
     /// The labels of all Pods, with their namespaces; `None` if Pods are not watched or not listed yet.
     pub fn pods(&self) -> Option<Vec<(String, Arc<Value>)>> {
         let index = self.0.kinds.iter().position(|kind| kind.role == Role::Pods)?;
         let inner = self.read();
-        let store = inner.others.get(&index).filter(|_| inner.state(index) == Some(&State::Synced))?;
+        let store = inner.index.others.get(&index).filter(|_| inner.state(index) == Some(&State::Synced))?;
         Some(store.objects.iter().map(|(key, labels)| (key.namespace.clone(), Arc::clone(labels))).collect())
     }
 
@@ -342,11 +279,6 @@ impl Caches {
 }
 
 impl Inner {
-    fn all(&self) -> BTreeSet<Key> {
-        let annotated = self.gateways.objects.values().filter(|gateway| gateway.is_annotated());
-        annotated.map(|gateway| gateway.key.clone()).chain(self.owned.keys().cloned()).collect()
-    }
-
     fn state(&self, index: usize) -> Option<&State> {
         self.watches.get(index).map(|watch| &watch.state)
     }
@@ -356,95 +288,9 @@ impl Inner {
         match self.watches.get_mut(index) {
             Some(watch) if watch.state != state => {
                 watch.state = state;
-                self.all()
+                self.index.all()
             }
             _ => BTreeSet::new(),
-        }
-    }
-
-    fn gateway_changed(&mut self, change: &Change<Key, KnownGateway>) -> BTreeSet<Key> {
-        let Change { key, old, new } = change;
-        let planned = |gateway: &Option<Arc<KnownGateway>>| -> Vec<SecretName> {
-            gateway.iter().flat_map(|gateway| gateway.planned.iter().cloned()).collect()
-        };
-        let (before, after) = (planned(old), planned(new));
-        let mut wake = BTreeSet::new();
-        for secret in &before {
-            if let Some(claims) = self.claims.get_mut(secret) {
-                claims.remove(key);
-                // Gateways that waited for the Secret, or have to wait for it now.
-                wake.extend(claims.iter().cloned());
-                if claims.is_empty() {
-                    self.claims.remove(secret);
-                }
-            }
-        }
-        for secret in after {
-            let claims = self.claims.entry(secret).or_default();
-            wake.extend(claims.iter().cloned());
-            claims.insert(key.clone());
-        }
-        let is_annotated = |gateway: &Option<Arc<KnownGateway>>| {
-            gateway.as_ref().is_some_and(|gateway| gateway.is_annotated())
-        };
-        if is_annotated(old) || is_annotated(new) || self.owned.contains_key(key) {
-            wake.insert(key.clone());
-        }
-        wake
-    }
-
-    fn certificate_changed(&mut self, change: &Change<SecretName, KnownCertificate>) -> BTreeSet<Key> {
-        let Change { key: name, old, new } = change;
-        self.expected.remove(name);
-        let mut wake: BTreeSet<Key> = self.claims.get(name).into_iter().flatten().cloned().collect();
-        for certificate in old.iter().chain(new) {
-            if let Some(owner) = &certificate.owner {
-                wake.insert(owner.key.clone());
-            }
-            let secret = written_secret(certificate);
-            wake.extend(self.claims.get(&secret).into_iter().flatten().cloned());
-        }
-        if let Some(old) = old {
-            if let Some(owner) = &old.owner {
-                remove_from(&mut self.owned, &owner.key, name);
-            }
-            remove_from(&mut self.writers, &written_secret(old), name);
-        }
-        if let Some(new) = new {
-            if let Some(owner) = &new.owner {
-                self.owned.entry(owner.key.clone()).or_default().insert(name.clone());
-            }
-            let secret = written_secret(new);
-            if secret != *name {
-                self.writers.entry(secret).or_default().insert(name.clone());
-            }
-        }
-        wake
-    }
-
-    /// The Gateways that depend on an issuer, a Namespace or a Pod.
-    fn other_changed(&self, kind: &Kind, key: &Key) -> BTreeSet<Key> {
-        let concerns = |gateway: &&Arc<KnownGateway>| match kind.role {
-            Role::Issuers => gateway
-                .issuer
-                .as_ref()
-                .is_some_and(|issuer| issuer.effective_group() == kind.group && issuer.name == key.name),
-            Role::Namespaces => gateway.is_annotated() && gateway.key.namespace == key.name,
-            Role::Pods | Role::Gateways | Role::Certificates => false,
-        };
-        self.gateways.objects.values().filter(concerns).map(|gateway| gateway.key.clone()).collect()
-    }
-}
-
-fn written_secret(certificate: &KnownCertificate) -> SecretName {
-    SecretName { namespace: certificate.name.namespace.clone(), name: certificate.secret_name.clone() }
-}
-
-fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
-    if let Some(values) = index.get_mut(key) {
-        values.remove(value);
-        if values.is_empty() {
-            index.remove(key);
         }
     }
 }
@@ -479,17 +325,6 @@ fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
     (key, value)
 }
 
-/// Converts the object of an event.
-pub fn map<T, U>(event: Event<T>, change: impl FnOnce(T) -> U) -> Event<U> {
-    match event {
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-        Event::InitApply(object) => Event::InitApply(change(object)),
-        Event::Apply(object) => Event::Apply(change(object)),
-        Event::Delete(object) => Event::Delete(change(object)),
-    }
-}
-
 impl Cluster for Caches {
     fn get(&self, object: &ObjectRef, _: &[&str], _: bool) -> Result<Value, LookupError> {
         let (group, kind) = (object.group(), object.kind.as_str());
@@ -498,7 +333,7 @@ impl Cluster for Caches {
             let name = SecretName { namespace, name: object.name.clone() };
             return self.certificate(&name).map(|found| found.identity()).ok_or(LookupError::NotFound);
         }
-        let is_it = |known: &Kind| (known.group.as_str(), known.kind.as_str()) == (group, kind);
+        let is_it = |observed: &Kind| (observed.group.as_str(), observed.kind.as_str()) == (group, kind);
         let index = self.0.kinds.iter().position(is_it).ok_or(LookupError::KindNotServed)?;
         let inner = self.read();
         match inner.state(index).unwrap_or(&State::Pending) {
@@ -508,7 +343,7 @@ impl Cluster for Caches {
             State::Pending => return Err(LookupError::Unavailable("not listed yet".to_owned())),
         }
         let key = Key { namespace, name: object.name.clone() };
-        let found = inner.others.get(&index).and_then(|store| store.objects.get(&key));
+        let found = inner.index.others.get(&index).and_then(|store| store.objects.get(&key));
         found.map(|found| Value::clone(found)).ok_or(LookupError::NotFound)
     }
 

@@ -11,29 +11,29 @@ use gateway_rules::{CheckResult, Settings, check};
 use serde_json::{Value, json};
 
 use crate::cache::Caches;
+use crate::desired::{Violation, desired, violations_of_all, violations_of_unplanned};
 use crate::kinds::{Role, Served};
-use crate::objects::{KnownCertificate, KnownGateway};
-use crate::wanted::{Refusal, refusals_of_all, refusals_of_unplanned, wanted};
+use crate::objects::{ObservedCertificate, ObservedGateway};
 use crate::writes::{difference, ours};
 
 /// The changes to make for one Gateway.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Decision {
     /// Certificates to create, in the order of the plan.
-    pub create: Vec<Planned>,
+    pub create: Vec<DesiredObject>,
     /// Certificates to change, in the order of the plan.
-    pub change: Vec<Planned>,
+    pub change: Vec<DesiredObject>,
     /// Certificates to delete, unless a live request shows that the Gateway still needs them.
-    pub delete: Vec<Arc<KnownCertificate>>,
+    pub delete: Vec<Arc<ObservedCertificate>>,
     /// The Certificates that it does not get.
-    pub refused: Vec<Refused>,
+    pub withheld: Vec<Withheld>,
     /// Whether the caches do not contain the latest writes yet, so that it must be reconciled again.
     pub again: bool,
 }
 
 /// The desired state of a Certificate.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct DesiredObject {
     /// The Secret, which has the same name as the Certificate.
     pub secret: SecretName,
     /// The complete object.
@@ -44,29 +44,29 @@ pub struct Planned {
 
 /// Certificates that are withheld.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct Withheld {
     /// The Certificate's Secret; `None` for all Certificates of the Gateway.
     pub secret: Option<SecretName>,
     /// The reasons, at least one.
-    pub refusals: Vec<Refusal>,
+    pub violations: Vec<Violation>,
     /// Whether to retry without a watch event, because the reason is not watched.
     pub retry: bool,
 }
 
-impl Refused {
+impl Withheld {
     /// One Certificate that the controller withholds, not a rule.
-    pub fn one(secret: &SecretName, refusal: Refusal) -> Self {
-        Refused { secret: Some(secret.clone()), refusals: vec![refusal], retry: false }
+    pub fn one(secret: &SecretName, violation: Violation) -> Self {
+        Withheld { secret: Some(secret.clone()), violations: vec![violation], retry: false }
     }
 
     /// The same, with retries.
     pub fn retried(self) -> Self {
-        Refused { retry: true, ..self }
+        Withheld { retry: true, ..self }
     }
 
     /// The text for the Event.
     pub fn text(&self) -> String {
-        let why: Vec<&str> = self.refusals.iter().map(|refusal| refusal.text.as_str()).collect();
+        let why: Vec<&str> = self.violations.iter().map(|violation| violation.text.as_str()).collect();
         match &self.secret {
             Some(secret) => format!("Certificate {secret} withheld: {}", why.join(" ")),
             None => format!("All Certificates withheld: {}", why.join(" ")),
@@ -76,105 +76,113 @@ impl Refused {
 
 /// Decides about an existing Gateway and the Certificates that belong to it.
 pub fn decide(
-    gateway: &KnownGateway,
-    certificates: &[Arc<KnownCertificate>],
+    gateway: &ObservedGateway,
+    certificates: &[Arc<ObservedCertificate>],
     caches: &Caches,
     settings: &Settings,
 ) -> Decision {
     let mut decision = Decision::default();
-    if gateway.is_going {
+    if gateway.is_deleting {
         return decision;
     }
-    if gateway.obscure.is_none() {
+    if gateway.unreadable.is_none() {
         let unplanned = certificates.iter().filter(|certificate| !gateway.plans(&certificate.name));
-        decision.delete = unplanned.filter(|certificate| !certificate.is_going).cloned().collect();
+        decision.delete = unplanned.filter(|certificate| !certificate.is_deleting).cloned().collect();
     }
     if !gateway.is_annotated() {
         return decision;
     }
     let object = gateway.object();
     let Some(result) = result(gateway, &object, caches, settings) else {
-        let why = gateway.obscure.as_deref().unwrap_or_default();
-        let refusal =
-            Refusal::new("unreadable", format!("the Gateway cannot be read ({why})"), "Correct that field.");
-        decision.refused = vec![Refused { secret: None, refusals: vec![refusal], retry: false }];
+        let why = gateway.unreadable.as_deref().unwrap_or_default();
+        let violation = Violation::new(
+            "unreadable",
+            format!("the Gateway cannot be read ({why})"),
+            "Correct that field.",
+        );
+        decision.withheld = vec![Withheld { secret: None, violations: vec![violation], retry: false }];
         return decision;
     };
-    let of_all = refusals_of_all(&result);
+    let of_all = violations_of_all(&result);
     // Nothing can be created or changed, for any existing Certificates.
     let mut is_withheld = result.plan.issued().is_empty() || !result.issuer_is_sound;
     let served = caches.served(Role::Gateways);
-    for wanted in wanted(&result) {
-        let secret = wanted.certificate.secret();
-        let known = caches.certificate(&secret);
+    for desired in desired(&result) {
+        let secret = desired.certificate.secret();
+        let observed = caches.certificate(&secret);
         let keep_temporary = !result.issuers_are_known;
-        let Some(step) = step(wanted.certificate, known.as_deref(), gateway, keep_temporary, served.as_ref())
+        let Some(action) =
+            action(desired.certificate, observed.as_deref(), gateway, keep_temporary, served.as_ref())
         else {
             // The Certificate is up to date, so there is nothing to withhold.
             continue;
         };
         if !of_all.is_empty() {
             is_withheld = true;
-        } else if !wanted.refusals.is_empty() {
-            decision.refused.push(Refused { secret: Some(secret), refusals: wanted.refusals, retry: false });
+        } else if !desired.violations.is_empty() {
+            decision.withheld.push(Withheld {
+                secret: Some(secret),
+                violations: desired.violations,
+                retry: false,
+            });
         } else {
-            match step {
-                Step::Create(_) if caches.is_expected(&secret) => decision.again = true,
-                Step::Create(planned) => match hindrance(&secret, gateway, caches, settings) {
-                    Some(refused) => decision.refused.push(refused),
+            match action {
+                Action::Create(_) if caches.is_expected(&secret) => decision.again = true,
+                Action::Create(planned) => match blocker(&secret, gateway, caches, settings) {
+                    Some(withheld) => decision.withheld.push(withheld),
                     None => decision.create.push(planned),
                 },
-                Step::Change(planned) => decision.change.push(planned),
-                Step::LeaveToOwner => {
+                Action::Change(planned) => decision.change.push(planned),
+                Action::LeaveToOwner => {
                     let problem = format!("the Certificate {secret} belongs to another owner");
-                    decision.refused.push(Refused::one(&secret, foreign(problem)));
+                    decision.withheld.push(Withheld::one(&secret, foreign(problem)));
                 }
             }
         }
     }
-    for (secret, refusal) in refusals_of_unplanned(&result) {
-        decision.refused.push(Refused::one(&secret, refusal));
+    for (secret, violation) in violations_of_unplanned(&result) {
+        decision.withheld.push(Withheld::one(&secret, violation));
     }
     if !of_all.is_empty() && is_withheld {
-        decision.refused.push(Refused { secret: None, refusals: of_all, retry: false });
+        decision.withheld.push(Withheld { secret: None, violations: of_all, retry: false });
     }
     decision
 }
 
 /// The step that brings a Certificate to its desired state.
-enum Step {
-    Create(Planned),
-    Change(Planned),
+enum Action {
+    Create(DesiredObject),
+    Change(DesiredObject),
     LeaveToOwner,
 }
 
 /// The step that a Certificate needs; `None` if it is up to date or being deleted. Once it is deleted,
 /// it is created again.
-fn step(
+fn action(
     certificate: &Certificate,
-    known: Option<&KnownCertificate>,
-    gateway: &KnownGateway,
+    observed: Option<&ObservedCertificate>,
+    gateway: &ObservedGateway,
     keep_temporary: bool,
     served: Option<&Served>,
-) -> Option<Step> {
+) -> Option<Action> {
     let secret = certificate.secret();
-    let Some(known) = known else {
+    let Some(observed) = observed else {
         let body = body(certificate, false, None, served);
-        return Some(Step::Create(Planned { secret, body, field: String::new() }));
+        return Some(Action::Create(DesiredObject { secret, body, field: String::new() }));
     };
-    if !known.belongs_to(&gateway.key) {
-        return Some(Step::LeaveToOwner);
+    if !observed.belongs_to(&gateway.key) {
+        return Some(Action::LeaveToOwner);
     }
-    if known.is_going {
+    if observed.is_deleting {
         return None;
     }
-    let body = body(certificate, keep_temporary && known.asks_for_temporary, Some(known), served);
-    let field = difference(&ours(&body), &known.owned())?;
-    Some(Step::Change(Planned { secret, body, field }))
+    let body = body(certificate, keep_temporary && observed.asks_for_temporary, Some(observed), served);
+    let field = difference(&ours(&body), &observed.owned())?;
+    Some(Action::Change(DesiredObject { secret, body, field }))
 }
 
 fn result(
-    gateway: &KnownGateway,
+    gateway: &ObservedGateway,
     object: &Value,
     caches: &Caches,
     settings: &Settings,
@@ -184,40 +192,42 @@ fn result(
 }
 
 /// The reason not to create a missing Certificate now.
-fn hindrance(
+fn blocker(
     secret: &SecretName,
-    gateway: &KnownGateway,
+    gateway: &ObservedGateway,
     caches: &Caches,
     settings: &Settings,
-) -> Option<Refused> {
+) -> Option<Withheld> {
     if let Some(other) = caches.other_writer(secret) {
         let problem = format!("the Certificate {other} writes the Secret {secret}");
-        return Some(Refused::one(secret, foreign(problem)));
+        return Some(Withheld::one(secret, foreign(problem)));
     }
     let earlier = caches.earlier_claims(secret, gateway);
     let first = earlier.iter().find(|other| may_have(other, secret, caches, settings))?;
-    let refusal = Refusal::new(
+    let violation = Violation::new(
         "claimed",
         format!("the older Gateway {} also names the Secret", first.key),
         "Use another Secret.",
     );
     // Whether the other Gateway gets it can depend on anything that its rules look up.
-    Some(Refused::one(secret, refusal).retried())
+    Some(Withheld::one(secret, violation).retried())
 }
 
 /// Whether the rules would give the Certificate of that Secret to a Gateway now.
-fn may_have(gateway: &KnownGateway, secret: &SecretName, caches: &Caches, settings: &Settings) -> bool {
-    if gateway.is_going {
+fn may_have(gateway: &ObservedGateway, secret: &SecretName, caches: &Caches, settings: &Settings) -> bool {
+    if gateway.is_deleting {
         return false;
     }
     let object = gateway.object();
     let Some(result) = result(gateway, &object, caches, settings) else { return false };
-    wanted(&result).iter().any(|wanted| wanted.refusals.is_empty() && wanted.certificate.secret() == *secret)
+    desired(&result)
+        .iter()
+        .any(|desired| desired.violations.is_empty() && desired.certificate.secret() == *secret)
 }
 
 /// The rejection because of a Certificate with another owner. `problem` is a clause.
-pub fn foreign(problem: impl AsRef<str>) -> Refusal {
-    Refusal::new("certificate-not-owned", problem, "Use another Secret, or delete that Certificate.")
+pub fn foreign(problem: impl AsRef<str>) -> Violation {
+    Violation::new("certificate-not-owned", problem, "Use another Secret, or delete that Certificate.")
 }
 
 /// The object of a Certificate.
@@ -227,7 +237,7 @@ pub fn foreign(problem: impl AsRef<str>) -> Refusal {
 fn body(
     certificate: &Certificate,
     keep_temporary: bool,
-    known: Option<&KnownCertificate>,
+    observed: Option<&ObservedCertificate>,
     served: Option<&Served>,
 ) -> Value {
     let mut body = certificate.to_json();
@@ -236,7 +246,8 @@ fn body(
     }
     if let (Some(served), Some(reference)) = (served, body.pointer_mut("/metadata/ownerReferences/0")) {
         let is_served = |version: &&String| served.api_versions.contains(version);
-        let there = known.and_then(|known| known.owner.as_ref()?.api_version.as_ref()).filter(is_served);
+        let there =
+            observed.and_then(|observed| observed.owner.as_ref()?.api_version.as_ref()).filter(is_served);
         reference["apiVersion"] = json!(there.unwrap_or(&served.resource.api_version));
     }
     body
@@ -292,13 +303,13 @@ mod tests {
             let creates = decision.create.iter().map(|planned| format!("create {}", planned.secret));
             let changes =
                 decision.change.iter().map(|planned| format!("change {} {}", planned.secret, planned.field));
-            let deletes = decision.delete.iter().map(|known| format!("delete {}", known.name));
-            let refusals = decision.refused.iter().map(|refused| {
-                let secret = refused.secret.as_ref().map_or("all".to_owned(), ToString::to_string);
-                let rules: Vec<_> = refused.refusals.iter().map(|refusal| refusal.rule).collect();
+            let deletes = decision.delete.iter().map(|observed| format!("delete {}", observed.name));
+            let violations = decision.withheld.iter().map(|withheld| {
+                let secret = withheld.secret.as_ref().map_or("all".to_owned(), ToString::to_string);
+                let rules: Vec<_> = withheld.violations.iter().map(|violation| violation.rule).collect();
                 format!("refuse {secret} {}", rules.join(" "))
             });
-            creates.chain(changes).chain(deletes).chain(refusals).collect()
+            creates.chain(changes).chain(deletes).chain(violations).collect()
         }
     }
 
@@ -419,9 +430,9 @@ mod tests {
 
     #[test]
     fn an_older_gateway_that_is_rejected_does_not_block_others() {
-        let refused =
+        let withheld =
             claimant("old", "2026-01-01T00:00:00Z").annotations(json!({"cert-manager.io/duration": "90d"}));
-        let objects = vec![issuer("True"), claimant("new", "2026-01-02T00:00:00Z").build(), refused.build()];
+        let objects = vec![issuer("True"), claimant("new", "2026-01-02T00:00:00Z").build(), withheld.build()];
         assert_eq!(world(json!({}), objects).summary("team-a/new"), ["create team-a/shop-tls"]);
     }
 

@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::fields::MANAGER;
+use crate::message::message;
 use crate::metrics::Metrics;
 use crate::objects::Key;
-use crate::said::said;
 
 /// The maximum length of a note in bytes (`noteLengthLimit` in Kubernetes' pkg/apis/events/validation).
 const NOTE: usize = 1024;
@@ -38,7 +38,7 @@ pub enum Reason {
     /// A Certificate was deleted.
     DeleteCertificate,
     /// A Certificate, or all Certificates, are withheld.
-    RefuseCertificate,
+    CertificateWithheld,
     /// The Pods that the Gateway selects run in other namespaces than the settings say.
     PlacementMismatch,
 }
@@ -50,19 +50,19 @@ impl Reason {
             Reason::CreateCertificate => "CreateCertificate",
             Reason::UpdateCertificate => "UpdateCertificate",
             Reason::DeleteCertificate => "DeleteCertificate",
-            Reason::RefuseCertificate => "RefuseCertificate",
+            Reason::CertificateWithheld => "CertificateWithheld",
             Reason::PlacementMismatch => "PlacementMismatch",
         }
     }
 
     fn is_warning(self) -> bool {
-        matches!(self, Reason::RefuseCertificate | Reason::PlacementMismatch)
+        matches!(self, Reason::CertificateWithheld | Reason::PlacementMismatch)
     }
 }
 
 /// An Event to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct GatewayEvent {
     /// The Gateway.
     pub gateway: Key,
     /// Its uid.
@@ -73,36 +73,36 @@ pub struct Note {
     pub text: String,
     /// Distinguishes Events with the same text: the resourceVersion of the written object. Empty for a
     /// problem that persists until it is fixed.
-    pub occasion: String,
+    pub occurrence: String,
 }
 
-impl Note {
+impl GatewayEvent {
     /// The name of the Event: the name of the Gateway, truncated if necessary, and a hash of the content.
     fn name(&self) -> String {
-        let said = format!("{}/{}/{}/{}", self.uid, self.reason.as_str(), self.occasion, self.text);
+        let message = format!("{}/{}/{}/{}", self.uid, self.reason.as_str(), self.occurrence, self.text);
         let gateway: String = self.gateway.name.chars().take(200).collect();
-        format!("{}.{}", gateway.trim_end_matches(['.', '-']), hash(&self.gateway.to_string(), &said))
+        format!("{}.{}", gateway.trim_end_matches(['.', '-']), hash(&self.gateway.to_string(), &message))
     }
 }
 
 /// Queues Events and writes them one after the other.
 #[derive(Debug, Clone)]
 pub struct Events {
-    sender: mpsc::Sender<Note>,
+    sender: mpsc::Sender<GatewayEvent>,
     metrics: Metrics,
 }
 
 impl Events {
     /// Starts the task that writes Events. It ends when the last sender is dropped.
     pub fn start(client: Client, api_version: String, metrics: Metrics) -> (Self, JoinHandle<()>) {
-        let (sender, mut notes) = mpsc::channel::<Note>(WAITING);
+        let (sender, mut notes) = mpsc::channel::<GatewayEvent>(WAITING);
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| MANAGER.to_owned());
         let counted = metrics.clone();
         let task = tokio::spawn(async move {
             while let Some(note) = notes.recv().await {
                 if let Err(error) = write(&client, &api_version, &instance, &note, &counted).await {
                     counted.events_dropped.inc();
-                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), error = said(&error), "cannot write the Event");
+                    tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), error = message(&error), "cannot write the Event");
                 }
             }
         });
@@ -110,7 +110,7 @@ impl Events {
     }
 
     /// Queues an Event. It is dropped if too many Events wait.
-    pub fn publish(&self, note: Note) {
+    pub fn publish(&self, note: GatewayEvent) {
         tracing::info!(gateway = %note.gateway, reason = note.reason.as_str(), note = note.text, "event");
         if self.sender.try_send(note).is_err() {
             self.metrics.events_dropped.inc();
@@ -128,12 +128,12 @@ async fn write(
     client: &Client,
     api_version: &str,
     instance: &str,
-    note: &Note,
+    note: &GatewayEvent,
     metrics: &Metrics,
 ) -> kube::Result<()> {
     let name = note.name();
     let api: Api<Event> = Api::namespaced(client.clone(), &note.gateway.namespace);
-    if note.occasion.is_empty() && api.get_metadata_opt(&name).await?.is_some() {
+    if note.occurrence.is_empty() && api.get_metadata_opt(&name).await?.is_some() {
         return Ok(());
     }
     let event = Event {
@@ -183,13 +183,13 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn note(text: &str, occasion: &str) -> Note {
-        Note {
+    fn note(text: &str, occurrence: &str) -> GatewayEvent {
+        GatewayEvent {
             gateway: Key { namespace: "team-a".to_owned(), name: "shop".to_owned() },
             uid: "u".to_owned(),
-            reason: Reason::RefuseCertificate,
+            reason: Reason::CertificateWithheld,
             text: text.to_owned(),
-            occasion: occasion.to_owned(),
+            occurrence: occurrence.to_owned(),
         }
     }
 

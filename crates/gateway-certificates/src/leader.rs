@@ -9,7 +9,7 @@ use kube::api::Api;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 
-use crate::said::said;
+use crate::message::message;
 
 /// The duration of the Lease, in seconds.
 const DURATION: u64 = 15;
@@ -77,7 +77,7 @@ pub async fn take_part(manager: &LeaseManager, leads: &watch::Sender<bool>) {
                 leads.send_replace(now);
             }
             Err(error) => {
-                tracing::warn!(error = said(&error), "cannot read or renew the Lease");
+                tracing::warn!(error = message(&error), "cannot read or renew the Lease");
                 leads.send_replace(false);
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

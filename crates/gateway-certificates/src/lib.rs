@@ -3,20 +3,24 @@
 //! cert-manager watches the Gateways of Gateway API, but not those of Istio. This controller closes the
 //! gap, with the same rules that the policy checks at admission. Read it in this order:
 //!
-//! * [`kinds`], [`mod@watch`], [`objects`], [`cache`]: the watched objects, and the cached parts of them;
+//! * [`kinds`], [`mod@watch`], [`objects`], [`store`], [`index`], [`cache`]: the watched objects, and the cached parts of
+//!   them;
 //! * [`queue`]: the Gateways to reconcile next;
-//! * [`wanted`], [`mod@decide`]: the decision about one Gateway, from the caches alone;
+//! * [`desired`], [`mod@decide`]: the decision about one Gateway, from the caches alone;
 //! * [`mod@reconcile`], [`writes`], [`fields`]: carrying it out;
-//! * [`events`], [`metrics`], [`pods`], [`mod@said`]: reporting;
+//! * [`events`], [`metrics`], [`pods`], [`mod@message`]: reporting;
 //! * [`settings`], [`leader`], [`serve`], [`mod@run`]: the process;
 //! * [`mod@render`]: the same without a cluster.
 
 pub mod cache;
 pub mod decide;
+pub mod desired;
 pub mod events;
 pub mod fields;
+pub mod index;
 pub mod kinds;
 pub mod leader;
+pub mod message;
 pub mod metrics;
 pub mod objects;
 pub mod pods;
@@ -24,11 +28,10 @@ pub mod queue;
 pub mod reconcile;
 pub mod render;
 pub mod run;
-pub mod said;
 pub mod serve;
 pub mod settings;
+pub mod store;
 #[cfg(test)]
 mod testing;
-pub mod wanted;
 pub mod watch;
 pub mod writes;

@@ -132,9 +132,9 @@ fn render_command(args: &RenderArgs) -> ExitCode {
         Err(error) => return fail(&error.to_string(), 2),
     };
     rendering.notes.iter().for_each(|note| say("note", note));
-    rendering.refusals.iter().for_each(|refusal| say("rejected", refusal));
+    rendering.violations.iter().for_each(|violation| say("rejected", violation));
     let _ = std::io::stdout().write_all(rendering.certificates.as_bytes());
-    if rendering.refusals.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    if rendering.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 fn fail(error: &str, code: u8) -> ExitCode {

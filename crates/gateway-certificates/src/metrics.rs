@@ -10,7 +10,7 @@ pub struct Metrics {
     registry: Registry,
     reconciles: IntCounterVec,
     writes: IntCounterVec,
-    refused: IntGaugeVec,
+    withheld: IntGaugeVec,
     /// Gateways that are due or being reconciled.
     pub queue_depth: IntGauge,
     /// Gateways that wait for a retry.
@@ -40,11 +40,11 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let refused = IntGaugeVec::new(
-            Opts::new("refused", "Gateways that currently get no Certificate because of a rule."),
+        let withheld = IntGaugeVec::new(
+            Opts::new("violations", "Gateways that violate a rule, so that a Certificate is withheld."),
             &["rule"],
         )?;
-        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(withheld.clone()))?;
         let events_dropped = IntCounter::new("events_dropped_total", "Events that could not be written.")?;
         registry.register(Box::new(events_dropped.clone()))?;
         Ok(Metrics {
@@ -66,7 +66,7 @@ impl Metrics {
                 "Gateways with selected Pods in other namespaces than the settings say.",
             )?,
             events_dropped,
-            refused,
+            withheld,
             registry,
         })
     }
@@ -82,9 +82,9 @@ impl Metrics {
     }
 
     /// Sets the number of Gateways that get no Certificate because of each rule.
-    pub fn set_refused(&self, by_rule: &BTreeMap<&'static str, i64>) {
+    pub fn set_violations(&self, by_rule: &BTreeMap<&'static str, i64>) {
         for (rule, count) in by_rule {
-            self.refused.with_label_values(&[rule]).set(*count);
+            self.withheld.with_label_values(&[rule]).set(*count);
         }
     }
 
@@ -107,13 +107,13 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.reconciled("unchanged");
         metrics.wrote("certificates", "create", true);
-        metrics.set_refused(&BTreeMap::from([("issuer-not-found", 2)]));
+        metrics.set_violations(&BTreeMap::from([("issuer-not-found", 2)]));
         metrics.leader.set(1);
         let text = metrics.text();
         for line in [
             "gateway_certificates_reconciles_total{outcome=\"unchanged\"} 1",
             "gateway_certificates_api_writes_total{outcome=\"ok\",resource=\"certificates\",verb=\"create\"} 1",
-            "gateway_certificates_refused{rule=\"issuer-not-found\"} 2",
+            "gateway_certificates_violations{rule=\"issuer-not-found\"} 2",
             "gateway_certificates_leader 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

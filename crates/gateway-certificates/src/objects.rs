@@ -35,7 +35,7 @@ impl fmt::Display for Key {
 
 /// The cached part of an Istio Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownGateway {
+pub struct ObservedGateway {
     /// Its namespace and name.
     pub key: Key,
     /// Its uid.
@@ -43,18 +43,18 @@ pub struct KnownGateway {
     /// Its creationTimestamp, which sorts as text.
     pub created: String,
     /// Whether it is being deleted.
-    pub is_going: bool,
+    pub is_deleting: bool,
     /// The issuer that its annotations name; `None` if it is not annotated.
     pub issuer: Option<IssuerRef>,
     /// The Secrets that it plans Certificates for, sorted.
     pub planned: Vec<SecretName>,
     /// The reason why its plan is unknown. In this case, nothing is deleted.
-    pub obscure: Option<String>,
+    pub unreadable: Option<String>,
     /// The object as JSON without unused fields; empty if it is not annotated.
     json: Box<str>,
 }
 
-impl KnownGateway {
+impl ObservedGateway {
     /// Extracts the cached part of a Gateway.
     pub fn of(object: &DynamicObject, settings: &Settings) -> Self {
         let metadata = &object.metadata;
@@ -62,33 +62,33 @@ impl KnownGateway {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
         };
-        let mut known = KnownGateway {
+        let mut observed = ObservedGateway {
             uid: metadata.uid.clone().unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
-            is_going: metadata.deletion_timestamp.is_some(),
+            is_deleting: metadata.deletion_timestamp.is_some(),
             issuer: None,
             planned: Vec::new(),
-            obscure: None,
+            unreadable: None,
             json: Box::default(),
             key,
         };
         let has =
             |key| metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(key));
         if has(annotation::ISSUER) || has(annotation::CLUSTER_ISSUER) {
-            let small = small(object, settings);
-            known.read(&small, settings);
-            known.json = small.to_string().into();
+            let reduced = reduced(object, settings);
+            observed.read(&reduced, settings);
+            observed.json = reduced.to_string().into();
         }
-        known
+        observed
     }
 
     fn read(&mut self, object: &Value, settings: &Settings) {
         match self.view(object).map(|gateway| planned(&gateway, settings)) {
-            Err(malformed) => self.obscure = Some(malformed.to_string()),
+            Err(malformed) => self.unreadable = Some(malformed.to_string()),
             Ok(None) => {}
             Ok(Some((issuer, planned))) => {
                 if planned.is_none() {
-                    self.obscure = Some("the selector matches none of the known gateways".to_owned());
+                    self.unreadable = Some("the selector matches none of the known gateways".to_owned());
                 }
                 self.issuer = Some(issuer);
                 self.planned = planned.unwrap_or_default();
@@ -137,7 +137,7 @@ fn planned(gateway: &Gateway<'_>, settings: &Settings) -> Option<(IssuerRef, Opt
 }
 
 /// The fields of a Gateway that the plan and the rules read.
-fn small(object: &DynamicObject, settings: &Settings) -> Value {
+fn reduced(object: &DynamicObject, settings: &Settings) -> Value {
     const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     let metadata = &object.metadata;
     let annotations: Map<String, Value> = metadata
@@ -162,7 +162,7 @@ fn small(object: &DynamicObject, settings: &Settings) -> Value {
 
 /// The cached part of a Certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownCertificate {
+pub struct ObservedCertificate {
     /// Its namespace and name; the controller's Certificates have the name of their Secret.
     pub name: SecretName,
     /// `spec.secretName`.
@@ -170,9 +170,9 @@ pub struct KnownCertificate {
     /// Its uid.
     pub uid: String,
     /// Whether it is being deleted.
-    pub is_going: bool,
+    pub is_deleting: bool,
     /// The Istio Gateway that it belongs to; `None` if it belongs to something else or has no owner.
-    pub owner: Option<KnownOwner>,
+    pub owner: Option<ObservedOwner>,
     /// Whether it requests a temporary certificate.
     pub asks_for_temporary: bool,
     /// The part that the controller owns, as JSON; empty if it belongs to no Istio Gateway.
@@ -183,14 +183,14 @@ pub struct KnownCertificate {
 
 /// The Istio Gateway that a Certificate belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownOwner {
+pub struct ObservedOwner {
     /// Its namespace and name.
     pub key: Key,
     /// The apiVersion in the owner reference; `None` if annotations record the owner.
     pub api_version: Option<String>,
 }
 
-impl KnownCertificate {
+impl ObservedCertificate {
     /// Extracts the cached part of a Certificate.
     pub fn of(object: &DynamicObject) -> Self {
         let object = value_of(object);
@@ -200,11 +200,11 @@ impl KnownCertificate {
         let temporary = object
             .pointer("/metadata/annotations")
             .and_then(|annotations| annotations.get(annotation::ISSUE_TEMPORARY_CERTIFICATE)?.as_str());
-        KnownCertificate {
+        ObservedCertificate {
             name: SecretName { namespace: text("/metadata/namespace"), name: text("/metadata/name") },
             secret_name: text("/spec/secretName"),
             uid: text("/metadata/uid"),
-            is_going: object.pointer("/metadata/deletionTimestamp").is_some(),
+            is_deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
             asks_for_temporary: temporary == Some("true"),
             owned: match &owner {
                 Some(_) => fields::owned(&object).to_string().into(),
@@ -237,7 +237,7 @@ pub fn value_of(object: &DynamicObject) -> Value {
 }
 
 /// The Istio Gateway that a Certificate belongs to.
-pub fn owner(certificate: &Value) -> Option<KnownOwner> {
+pub fn owner(certificate: &Value) -> Option<ObservedOwner> {
     let declared = declared_owner(certificate)?;
     let istio = GatewayKind::Istio;
     if (declared.group, declared.kind) != (istio.group(), istio.kind()) {
@@ -249,7 +249,7 @@ pub fn owner(certificate: &Value) -> Option<KnownOwner> {
         .flatten()
         .find(|reference| reference["controller"] == true)
         .and_then(|reference| reference["apiVersion"].as_str());
-    Some(KnownOwner {
+    Some(ObservedOwner {
         key: Key { namespace: declared.namespace.to_owned(), name: declared.name.to_owned() },
         api_version: if declared.is_recorded { None } else { version.map(str::to_owned) },
     })
@@ -283,12 +283,12 @@ mod tests {
     use crate::testing::{certificate, gateway};
     use rstest::rstest;
 
-    fn known(object: Value, settings: Value) -> KnownGateway {
+    fn observed(object: Value, settings: Value) -> ObservedGateway {
         let object = serde_json::from_value(object).unwrap();
-        KnownGateway::of(&object, &Settings::read(&settings).unwrap())
+        ObservedGateway::of(&object, &Settings::read(&settings).unwrap())
     }
 
-    fn planned(gateway: &KnownGateway) -> Vec<String> {
+    fn planned(gateway: &ObservedGateway) -> Vec<String> {
         gateway.planned.iter().map(ToString::to_string).collect()
     }
 
@@ -297,26 +297,26 @@ mod tests {
         let two = || {
             gateway("team-a", "shop").server("b-tls", &["b.example.com"]).server("a-tls", &["a.example.com"])
         };
-        assert_eq!(planned(&known(two().build(), json!({}))), ["team-a/a-tls", "team-a/b-tls"]);
+        assert_eq!(planned(&observed(two().build(), json!({}))), ["team-a/a-tls", "team-a/b-tls"]);
         let elsewhere = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]});
-        let known_elsewhere = known(two().build(), elsewhere);
+        let known_elsewhere = observed(two().build(), elsewhere);
         assert_eq!(planned(&known_elsewhere), ["istio-system/a-tls", "istio-system/b-tls"]);
         assert!(known_elsewhere.plans(&known_elsewhere.planned[0]));
-        assert_eq!(known_elsewhere.obscure, None);
+        assert_eq!(known_elsewhere.unreadable, None);
         let nowhere =
             json!({"gateway_namespaces": [{"labels": {"istio": "other"}, "namespace": "istio-system"}]});
-        let known_nowhere = known(two().build(), nowhere);
+        let known_nowhere = observed(two().build(), nowhere);
         assert_eq!(planned(&known_nowhere), Vec::<String>::new());
-        assert!(known_nowhere.obscure.is_some());
+        assert!(known_nowhere.unreadable.is_some());
     }
 
     #[test]
     fn without_annotation_only_the_name_is_cached() {
         let mut object = gateway("team-a", "shop").server("a-tls", &["a.example.com"]).build();
         object["metadata"]["annotations"] = json!({"a": "b"});
-        let known = known(object, json!({}));
-        assert!(!known.is_annotated());
-        assert_eq!((planned(&known), known.object()), (Vec::new(), Value::Null));
+        let observed = observed(object, json!({}));
+        assert!(!observed.is_annotated());
+        assert_eq!((planned(&observed), observed.object()), (Vec::new(), Value::Null));
     }
 
     #[test]
@@ -324,8 +324,8 @@ mod tests {
         let last = json!({"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "a"});
         let object = || gateway("team-a", "shop").annotations(last.clone()).build();
         let annotations = |settings| {
-            let known = known(object(), settings);
-            known.object()["metadata"]["annotations"].as_object().unwrap().len()
+            let observed = observed(object(), settings);
+            observed.object()["metadata"]["annotations"].as_object().unwrap().len()
         };
         assert_eq!(annotations(json!({})), 2);
         let copied = json!({"copy_annotations": ["kubectl.kubernetes.io/last-applied-configuration"]});
@@ -340,7 +340,7 @@ mod tests {
     fn precedence(#[case] created: &str, #[case] uid: &str, #[case] first: bool) {
         let of = |created: &str, uid: &str| {
             let gateway = gateway("team-a", "shop").metadata("creationTimestamp", json!(created));
-            known(gateway.metadata("uid", json!(uid)).build(), json!({}))
+            observed(gateway.metadata("uid", json!(uid)).build(), json!({}))
         };
         assert_eq!(of(created, uid).is_before(&of("2026-01-02T00:00:00Z", "m")), first);
     }
@@ -356,11 +356,11 @@ mod tests {
         #[case] expected: Option<(&str, Option<&str>)>,
     ) {
         let object: DynamicObject = serde_json::from_value(object.build()).unwrap();
-        let known = KnownCertificate::of(&object);
-        let owner = known.owner.as_ref().map(|owner| (owner.key.to_string(), owner.api_version.clone()));
+        let observed = ObservedCertificate::of(&object);
+        let owner = observed.owner.as_ref().map(|owner| (owner.key.to_string(), owner.api_version.clone()));
         assert_eq!(owner, expected.map(|(key, version)| (key.to_owned(), version.map(str::to_owned))));
         assert_eq!(
-            declared_owner(&known.identity()).map(|owner| owner.name.to_owned()),
+            declared_owner(&observed.identity()).map(|owner| owner.name.to_owned()),
             declared_owner(&value_of(&object)).map(|owner| owner.name.to_owned())
         );
     }

@@ -12,9 +12,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::cache::Caches;
-use crate::events::{Events, Note, Reason};
+use crate::events::{Events, GatewayEvent, Reason};
 use crate::metrics::Metrics;
-use crate::objects::{Key, KnownGateway};
+use crate::objects::{Key, ObservedGateway};
 
 /// The interval of comparisons.
 const EVERY: Duration = Duration::from_secs(10);
@@ -29,11 +29,11 @@ pub async fn compare(
     events: Events,
     metrics: Metrics,
 ) {
-    let mut told: BTreeMap<Key, String> = BTreeMap::new();
+    let mut reported: BTreeMap<Key, String> = BTreeMap::new();
     loop {
         tokio::time::sleep(EVERY).await;
         if !*leads.borrow() {
-            told.clear();
+            reported.clear();
             metrics.placement_mismatches.set(0);
             continue;
         }
@@ -41,25 +41,25 @@ pub async fn compare(
         let mut now = BTreeMap::new();
         for gateway in caches.annotated() {
             if let Some(text) = mismatch(&gateway, &pods, &settings) {
-                if told.get(&gateway.key) != Some(&text) {
-                    events.publish(Note {
+                if reported.get(&gateway.key) != Some(&text) {
+                    events.publish(GatewayEvent {
                         gateway: gateway.key.clone(),
                         uid: gateway.uid.clone(),
                         reason: Reason::PlacementMismatch,
                         text: text.clone(),
-                        occasion: String::new(),
+                        occurrence: String::new(),
                     });
                 }
                 now.insert(gateway.key.clone(), text);
             }
         }
         metrics.placement_mismatches.set(i64::try_from(now.len()).unwrap_or(i64::MAX));
-        told = now;
+        reported = now;
     }
 }
 
 /// The difference between the namespaces of the Pods that a Gateway selects and the settings.
-fn mismatch(gateway: &KnownGateway, pods: &[(String, Arc<Value>)], settings: &Settings) -> Option<String> {
+fn mismatch(gateway: &ObservedGateway, pods: &[(String, Arc<Value>)], settings: &Settings) -> Option<String> {
     let object = gateway.object();
     let view = gateway.view(&object).ok()?;
     let Spec::Servers { selector, .. } = &view.spec else { return None };
@@ -67,13 +67,14 @@ fn mismatch(gateway: &KnownGateway, pods: &[(String, Arc<Value>)], settings: &Se
     if selector.is_empty() {
         return None;
     }
-    let said: BTreeSet<&str> = placement(&view, settings.gateway_namespaces.as_deref()).into_iter().collect();
+    let message: BTreeSet<&str> =
+        placement(&view, settings.gateway_namespaces.as_deref()).into_iter().collect();
     let selected = |labels: &Value| {
         selector.iter().all(|(key, value)| labels.get(key).and_then(Value::as_str) == Some(value))
     };
     let found: BTreeSet<&str> =
         pods.iter().filter(|(_, labels)| selected(labels)).map(|(namespace, _)| namespace.as_str()).collect();
-    if found == said {
+    if found == message {
         return None;
     }
     let of = if settings.gateway_namespaces.is_some() {
@@ -83,7 +84,7 @@ fn mismatch(gateway: &KnownGateway, pods: &[(String, Arc<Value>)], settings: &Se
     };
     Some(format!(
         "Certificates are created in {} ({of}), but the selected Pods run in {}. Correct gateway_namespaces if necessary.",
-        list(&said),
+        list(&message),
         list(&found),
     ))
 }
@@ -113,7 +114,7 @@ mod tests {
         let settings = json!({"gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}]});
         let settings = Settings::read(&settings).unwrap();
         let object = gateway("team-a", "shop").server("shop-tls", &["shop.example.com"]).build();
-        let gateway = KnownGateway::of(&serde_json::from_value(object).unwrap(), &settings);
+        let gateway = ObservedGateway::of(&serde_json::from_value(object).unwrap(), &settings);
         let pods: Vec<_> = pods
             .iter()
             .map(|(namespace, istio)| {

@@ -9,14 +9,14 @@ use kube::ResourceExt;
 use kube::api::DynamicObject;
 
 use crate::cache::Caches;
-use crate::decide::{Decision, Planned, Refused, decide, foreign};
-use crate::events::{Events, Note, Reason};
+use crate::decide::{Decision, DesiredObject, Withheld, decide, foreign};
+use crate::desired::Violation;
+use crate::events::{Events, GatewayEvent, Reason};
 use crate::kinds::{Role, Served};
 use crate::metrics::Metrics;
-use crate::objects::{Key, KnownCertificate, KnownGateway};
+use crate::objects::{Key, ObservedCertificate, ObservedGateway};
 use crate::queue::{Due, Next};
-use crate::wanted::Refusal;
-use crate::writes::{Changed, SecretState, Trouble, Writer};
+use crate::writes::{ApiError, Changed, SecretState, Writer};
 
 /// The number of retries, about four seconds in total, before the Certificates of a missing Gateway are
 /// deleted and before a missing right is reported. In this time, a Gateway that is replaced exists again
@@ -38,7 +38,7 @@ pub struct Reconciler {
     /// The metrics.
     pub metrics: Metrics,
     /// The rejections that have been reported.
-    pub told: Told,
+    pub reported: Reported,
     /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
 }
@@ -47,7 +47,7 @@ pub struct Reconciler {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Unchanged,
-    Refused,
+    Withheld,
     Deleted,
     Changed,
     Created,
@@ -59,7 +59,7 @@ impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
             Outcome::Unchanged => "unchanged",
-            Outcome::Refused => "refused",
+            Outcome::Withheld => "withheld",
             Outcome::Deleted => "deleted",
             Outcome::Changed => "changed",
             Outcome::Created => "created",
@@ -70,12 +70,12 @@ impl Outcome {
 }
 
 /// The state of one reconciliation.
-struct Look<'r> {
+struct Reconciliation<'r> {
     reconciler: &'r Reconciler,
     key: &'r Key,
     uid: String,
     outcome: Outcome,
-    refused: Vec<Refused>,
+    withheld: Vec<Withheld>,
     /// Whether it must be reconciled again even if nothing changes.
     again: bool,
     /// Whether errors that can be transient are not reported yet.
@@ -90,12 +90,12 @@ impl Reconciler {
     pub async fn reconcile(&self, due: &Due) -> Next {
         let key = &due.key;
         let view = self.caches.view(key);
-        let mut look = Look {
+        let mut reconciliation = Reconciliation {
             reconciler: self,
             key,
             uid: view.gateway.as_ref().map(|gateway| gateway.uid.clone()).unwrap_or_default(),
             outcome: Outcome::Unchanged,
-            refused: Vec::new(),
+            withheld: Vec::new(),
             again: false,
             is_patient: due.retries < PATIENCE,
             failing: BTreeSet::new(),
@@ -103,27 +103,27 @@ impl Reconciler {
         match &view.gateway {
             Some(gateway) => {
                 let decision = decide(gateway, &view.certificates, &self.caches, &self.settings);
-                look.act(gateway, decision).await;
+                reconciliation.act(gateway, decision).await;
             }
             // Kubernetes deletes the Certificates with an owner reference.
             None => {
-                let recorded = view.certificates.iter().filter(|known| is_recorded(known));
+                let recorded = view.certificates.iter().filter(|observed| is_recorded(observed));
                 for certificate in recorded {
-                    look.delete(certificate).await;
+                    reconciliation.delete(certificate).await;
                 }
             }
         }
-        look.end(view.gateway.is_some())
+        reconciliation.end(view.gateway.is_some())
     }
 }
 
-fn is_recorded(certificate: &KnownCertificate) -> bool {
+fn is_recorded(certificate: &ObservedCertificate) -> bool {
     certificate.owner.as_ref().is_some_and(|owner| owner.api_version.is_none())
 }
 
-impl Look<'_> {
-    async fn act(&mut self, gateway: &KnownGateway, decision: Decision) {
-        self.refused = decision.refused;
+impl Reconciliation<'_> {
+    async fn act(&mut self, gateway: &ObservedGateway, decision: Decision) {
+        self.withheld = decision.withheld;
         self.again = decision.again;
         for planned in &decision.create {
             self.create(gateway, planned).await;
@@ -136,8 +136,8 @@ impl Look<'_> {
         }
     }
 
-    async fn create(&mut self, gateway: &KnownGateway, planned: &Planned) {
-        let Planned { secret, body, .. } = planned;
+    async fn create(&mut self, gateway: &ObservedGateway, planned: &DesiredObject) {
+        let DesiredObject { secret, body, .. } = planned;
         let Some(served) = self.served(Role::Certificates, secret) else { return };
         let is_elsewhere = secret.namespace != gateway.key.namespace;
         if (is_elsewhere || self.reconciler.check_own_secrets) && !self.is_free(secret).await {
@@ -159,9 +159,9 @@ impl Look<'_> {
 
     /// Whether a Secret may be written. If not, the rejection is recorded.
     async fn is_free(&mut self, secret: &SecretName) -> bool {
-        let refusal = match self.reconciler.writer.secret(secret).await {
+        let violation = match self.reconciler.writer.secret(secret).await {
             Ok(SecretState::Free) => return true,
-            Ok(SecretState::Foreign(reason)) => Refusal::new(
+            Ok(SecretState::Foreign(reason)) => Violation::new(
                 "secret-not-issued",
                 format!("the Secret {secret} already exists, and {reason}"),
                 "Use another Secret, or delete the existing one.",
@@ -170,9 +170,9 @@ impl Look<'_> {
                 self.again = true;
                 return false;
             }
-            Ok(SecretState::Unchecked(said)) => Refusal::new(
+            Ok(SecretState::Unchecked(message)) => Violation::new(
                 "secret-unchecked",
-                format!("the owner of the Secret {secret} cannot be checked ({said})"),
+                format!("the owner of the Secret {secret} cannot be checked ({message})"),
                 format!(
                     "Platform team: grant get on secrets in {} to the controller's ServiceAccount.",
                     secret.namespace
@@ -183,12 +183,12 @@ impl Look<'_> {
                 return false;
             }
         };
-        self.refused.push(Refused::one(secret, refusal).retried());
+        self.withheld.push(Withheld::one(secret, violation).retried());
         false
     }
 
-    async fn change(&mut self, planned: &Planned) {
-        let Planned { secret, body, field } = planned;
+    async fn change(&mut self, planned: &DesiredObject) {
+        let DesiredObject { secret, body, field } = planned;
         let Some(served) = self.served(Role::Certificates, secret) else { return };
         match self.reconciler.writer.change(&served.resource, self.key, body).await {
             Ok(Changed::Made(changed)) => {
@@ -203,22 +203,22 @@ impl Look<'_> {
             Ok(Changed::Already) => {}
             Ok(Changed::Foreign) => {
                 let problem = format!("the Certificate {secret} no longer belongs to this Gateway");
-                self.refused.push(Refused::one(secret, foreign(problem)).retried());
+                self.withheld.push(Withheld::one(secret, foreign(problem)).retried());
             }
             Ok(Changed::Undone(field)) => {
-                let refusal = Refusal::new(
-                    "write-refused",
+                let violation = Violation::new(
+                    "write-rejected",
                     format!("{field} of the Certificate {secret} is reverted after each write"),
                     "Find the webhook or controller that reverts it, or update cert-manager's CustomResourceDefinitions.",
                 );
-                self.refused.push(Refused::one(secret, refusal).retried());
+                self.withheld.push(Withheld::one(secret, violation).retried());
             }
             Err(trouble) => self.trouble(secret, trouble),
         }
     }
 
     /// Deletes a Certificate, if a live request for its Gateway confirms that it is not needed.
-    async fn delete(&mut self, certificate: &KnownCertificate) {
+    async fn delete(&mut self, certificate: &ObservedCertificate) {
         let secret = &certificate.name;
         let (Some(gateways), Some(served)) =
             (self.served(Role::Gateways, secret), self.served(Role::Certificates, secret))
@@ -248,13 +248,13 @@ impl Look<'_> {
     async fn is_unwanted(
         &mut self,
         gateways: &Served,
-        certificate: &KnownCertificate,
-    ) -> Result<Option<&'static str>, Trouble> {
+        certificate: &ObservedCertificate,
+    ) -> Result<Option<&'static str>, ApiError> {
         let Key { namespace, name } = self.key;
         let settings = &self.reconciler.settings;
         if let Some(live) = self.reconciler.writer.get(&gateways.resource, namespace, name).await? {
-            let live = KnownGateway::of(&live, settings);
-            if live.is_going || live.obscure.is_some() {
+            let live = ObservedGateway::of(&live, settings);
+            if live.is_deleting || live.unreadable.is_some() {
                 return Ok(None);
             }
             if live.plans(&certificate.name) {
@@ -275,7 +275,7 @@ impl Look<'_> {
         if self.reconciler.writer.can_be_created(&gateways.resource).await? {
             Ok(Some("its Gateway was deleted"))
         } else {
-            Err(Trouble::Failed("Istio's Gateways are no longer served".to_owned()))
+            Err(ApiError::Failed("Istio's Gateways are no longer served".to_owned()))
         }
     }
 
@@ -292,27 +292,27 @@ impl Look<'_> {
         served
     }
 
-    fn trouble(&mut self, secret: &SecretName, trouble: Trouble) {
+    fn trouble(&mut self, secret: &SecretName, trouble: ApiError) {
         match trouble {
-            Trouble::Stale(text) => {
+            ApiError::Conflict(text) => {
                 self.again = true;
                 self.reached(Outcome::Stale);
                 tracing::debug!(gateway = %self.key, certificate = %secret, text, "out of date, will retry");
             }
-            Trouble::Forbidden(text) if self.is_patient => {
+            ApiError::Forbidden(text) if self.is_patient => {
                 self.again = true;
                 tracing::debug!(gateway = %self.key, certificate = %secret, text, "forbidden, will retry");
             }
-            Trouble::Refused(said) | Trouble::Forbidden(said) => {
-                let said = said.trim_end_matches('.');
-                let refusal = Refusal::new(
-                    "write-refused",
-                    format!("the API server rejects the Certificate {secret} ({said})"),
+            ApiError::Rejected(message) | ApiError::Forbidden(message) => {
+                let message = message.trim_end_matches('.');
+                let violation = Violation::new(
+                    "write-rejected",
+                    format!("the API server rejects the Certificate {secret} ({message})"),
                     "The controller will retry.",
                 );
-                self.refused.push(Refused::one(secret, refusal).retried());
+                self.withheld.push(Withheld::one(secret, violation).retried());
             }
-            Trouble::Failed(text) => {
+            ApiError::Failed(text) => {
                 self.again = true;
                 self.failing.insert(secret.namespace.clone());
                 self.reached(Outcome::Failed);
@@ -329,30 +329,31 @@ impl Look<'_> {
         self.publish(reason, text, written.resource_version().unwrap_or_default());
     }
 
-    fn publish(&self, reason: Reason, text: String, occasion: String) {
-        let note = Note { gateway: self.key.clone(), uid: self.uid.clone(), reason, text, occasion };
+    fn publish(&self, reason: Reason, text: String, occurrence: String) {
+        let note =
+            GatewayEvent { gateway: self.key.clone(), uid: self.uid.clone(), reason, text, occurrence };
         self.reconciler.events.publish(note);
     }
 
     fn end(mut self, is_there: bool) -> Next {
-        if !self.refused.is_empty() {
-            self.reached(Outcome::Refused);
+        if !self.withheld.is_empty() {
+            self.reached(Outcome::Withheld);
         }
-        let new = self.reconciler.told.set(self.key, &self.refused, &self.reconciler.metrics);
+        let new = self.reconciler.reported.set(self.key, &self.withheld, &self.reconciler.metrics);
         if is_there {
             for text in new {
-                self.publish(Reason::RefuseCertificate, text, String::new());
+                self.publish(Reason::CertificateWithheld, text, String::new());
             }
         }
         self.reconciler.metrics.reconciled(self.outcome.as_str());
-        let again = self.again || self.refused.iter().any(|refused| refused.retry);
+        let again = self.again || self.withheld.iter().any(|withheld| withheld.retry);
         if again { Next::Retry } else { Next::Wait }
     }
 }
 
 /// The rejections that have been reported for each Gateway, so that each is reported once. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Told(Arc<Mutex<State>>);
+pub struct Reported(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -367,20 +368,23 @@ struct One {
     rules: BTreeSet<&'static str>,
 }
 
-impl Told {
+impl Reported {
     /// Clears everything, since another replica reports from now on.
     pub fn clear(&self, metrics: &Metrics) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.gateways.clear();
         state.by_rule.values_mut().for_each(|count| *count = 0);
-        metrics.set_refused(&state.by_rule);
+        metrics.set_violations(&state.by_rule);
     }
 
     /// Sets the current rejections of a Gateway and returns the texts of new ones, in order.
-    fn set(&self, key: &Key, refused: &[Refused], metrics: &Metrics) -> Vec<String> {
-        let texts: Vec<String> = refused.iter().map(Refused::text).collect();
-        let rules =
-            refused.iter().flat_map(|refused| &refused.refusals).map(|refusal| refusal.rule).collect();
+    fn set(&self, key: &Key, withheld: &[Withheld], metrics: &Metrics) -> Vec<String> {
+        let texts: Vec<String> = withheld.iter().map(Withheld::text).collect();
+        let rules = withheld
+            .iter()
+            .flat_map(|withheld| &withheld.violations)
+            .map(|violation| violation.rule)
+            .collect();
         let now = One { texts: texts.iter().cloned().collect(), rules };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.gateways.remove(key).unwrap_or_default();
@@ -392,7 +396,7 @@ impl Told {
             for rule in &now.rules {
                 *state.by_rule.entry(rule).or_default() += 1;
             }
-            metrics.set_refused(&state.by_rule);
+            metrics.set_violations(&state.by_rule);
         }
         if now != One::default() {
             state.gateways.insert(key.clone(), now);
@@ -408,15 +412,15 @@ mod tests {
     #[test]
     fn a_rejection_is_reported_once() {
         let key = Key { namespace: "team-a".to_owned(), name: "shop".to_owned() };
-        let refused = |rule| Refused {
+        let withheld = |rule| Withheld {
             secret: None,
-            refusals: vec![Refusal::new(rule, "it is wrong", "Fix it.")],
+            violations: vec![Violation::new(rule, "it is wrong", "Fix it.")],
             retry: false,
         };
-        let (told, metrics) = (Told::default(), Metrics::new().unwrap());
+        let (reported, metrics) = (Reported::default(), Metrics::new().unwrap());
         let set = |rules: &[&'static str]| {
-            let refused: Vec<_> = rules.iter().map(|rule| refused(rule)).collect();
-            told.set(&key, &refused, &metrics).len()
+            let withheld: Vec<_> = rules.iter().map(|rule| withheld(rule)).collect();
+            reported.set(&key, &withheld, &metrics).len()
         };
         assert_eq!(set(&["a"]), 1);
         assert_eq!(set(&["a"]), 0);
@@ -424,11 +428,14 @@ mod tests {
         assert_eq!(set(&[]), 0);
         assert_eq!(set(&["a"]), 1);
         let text = metrics.text();
-        assert!(text.contains("refused{rule=\"a\"} 1") && text.contains("refused{rule=\"b\"} 0"), "{text}");
+        assert!(
+            text.contains("violations{rule=\"a\"} 1") && text.contains("violations{rule=\"b\"} 0"),
+            "{text}"
+        );
 
-        told.clear(&metrics);
+        reported.clear(&metrics);
         let text = metrics.text();
-        assert!(text.contains("refused{rule=\"a\"} 0"), "{text}");
+        assert!(text.contains("violations{rule=\"a\"} 0"), "{text}");
         assert_eq!(set(&["a"]), 1);
     }
 }

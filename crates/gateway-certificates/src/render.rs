@@ -24,7 +24,7 @@ use manifests::{Document, ReadErrors};
 use serde_json::Value;
 
 use crate::decide::foreign;
-use crate::wanted::{Refusal, refusals_of_all, refusals_of_unplanned, wanted};
+use crate::desired::{Violation, desired, violations_of_all, violations_of_unplanned};
 use files::Files;
 
 /// The reason why nothing can be rendered.
@@ -44,7 +44,7 @@ pub struct Rendering {
     /// The Certificates as YAML documents, in the order of the Gateways in the files.
     pub certificates: String,
     /// The reasons why a Gateway does not get all of its Certificates, one line each, in the same order.
-    pub refusals: Vec<String>,
+    pub violations: Vec<String>,
     /// Remarks about the files and assumptions, one line each.
     pub notes: Vec<String>,
 }
@@ -97,7 +97,7 @@ impl<'f> Renderer<'f> {
                 self.refuse(
                     &name,
                     document,
-                    &Refusal::new("unreadable", problem, "Correct that field.").text,
+                    &Violation::new("unreadable", problem, "Correct that field.").text,
                 );
                 return;
             }
@@ -110,7 +110,7 @@ impl<'f> Renderer<'f> {
         if gateway.metadata.name.is_empty() {
             let name = format!("{namespace}/{}*", text("/metadata/generateName"));
             let problem = "metadata.name: the name is missing, but it identifies the owner of Certificates";
-            self.refuse(&name, document, &Refusal::new("unreadable", problem, "Set metadata.name.").text);
+            self.refuse(&name, document, &Violation::new("unreadable", problem, "Set metadata.name.").text);
             return;
         }
         let result = check(
@@ -124,34 +124,34 @@ impl<'f> Renderer<'f> {
     }
 
     fn certificates(&mut self, name: &str, document: &Document, gateway: &Gateway<'_>, result: &CheckResult) {
-        let of_all = refusals_of_all(result);
-        for refusal in &of_all {
-            self.refuse(name, document, &refusal.text);
+        let of_all = violations_of_all(result);
+        for violation in &of_all {
+            self.refuse(name, document, &violation.text);
         }
-        for wanted in wanted(result) {
-            let secret = wanted.certificate.secret();
-            let own = wanted.refusals.iter().filter(|refusal| !of_all.contains(refusal));
-            for refusal in own {
-                self.refuse(name, document, &format!("{secret}: {}", refusal.text));
+        for desired in desired(result) {
+            let secret = desired.certificate.secret();
+            let own = desired.violations.iter().filter(|violation| !of_all.contains(violation));
+            for violation in own {
+                self.refuse(name, document, &format!("{secret}: {}", violation.text));
             }
-            if !wanted.refusals.is_empty() {
+            if !desired.violations.is_empty() {
                 continue;
             }
-            if let Some(refusal) = self.hindrance(&secret, gateway) {
-                self.refuse(name, document, &format!("{secret}: {}", refusal.text));
+            if let Some(violation) = self.blocker(&secret, gateway) {
+                self.refuse(name, document, &format!("{secret}: {}", violation.text));
                 continue;
             }
             self.claims.insert(secret, name.to_owned());
             let source = format!("Gateway {name} ({})", document.place());
-            self.rendering.certificates.push_str(&yaml::document(wanted.certificate, &source));
+            self.rendering.certificates.push_str(&yaml::document(desired.certificate, &source));
         }
-        for (secret, refusal) in refusals_of_unplanned(result) {
-            self.refuse(name, document, &format!("{secret}: {}", refusal.text));
+        for (secret, violation) in violations_of_unplanned(result) {
+            self.refuse(name, document, &format!("{secret}: {}", violation.text));
         }
     }
 
     /// The reason why a Gateway cannot have a Secret, independent of the levels of rules.
-    fn hindrance(&self, secret: &SecretName, gateway: &Gateway<'_>) -> Option<Refusal> {
+    fn blocker(&self, secret: &SecretName, gateway: &Gateway<'_>) -> Option<Violation> {
         let certificate = self.files.certificate(secret);
         if certificate.is_some_and(|certificate| owner(certificate, gateway) != Owner::ThisGateway) {
             return Some(foreign(format!("the Certificate {secret} belongs to another owner")));
@@ -161,11 +161,11 @@ impl<'f> Renderer<'f> {
         }
         let first = self.claims.get(secret)?;
         let problem = format!("the Gateway {first}, which comes first in the files, also names the Secret");
-        Some(Refusal::new("claimed", problem, "Use another Secret."))
+        Some(Violation::new("claimed", problem, "Use another Secret."))
     }
 
     fn refuse(&mut self, name: &str, document: &Document, why: &str) {
-        self.rendering.refusals.push(one_line(&format!("{name} ({}): {why}", document.place())));
+        self.rendering.violations.push(one_line(&format!("{name} ({}): {why}", document.place())));
     }
 
     fn note_missing_issuers(&mut self, result: &CheckResult) {

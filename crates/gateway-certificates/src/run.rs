@@ -19,10 +19,10 @@ use crate::cache::Caches;
 use crate::events::Events;
 use crate::kinds::watched;
 use crate::leader::{self, LeaseName};
+use crate::message::message;
 use crate::metrics::Metrics;
 use crate::queue::{Next, Queue};
-use crate::reconcile::{Reconciler, Told};
-use crate::said::said;
+use crate::reconcile::{Reconciler, Reported};
 use crate::writes::Writer;
 use crate::{pods, serve, settings, watch as watches};
 
@@ -157,16 +157,16 @@ impl Process {
         let serving = serve::serve(listener, metrics.clone(), caches.clone(), queue.clone());
         parts.spawn(named("serving metrics and health", async move {
             if let Err(error) = serving.await {
-                tracing::error!(error = said(&error), "the server for metrics and health failed");
+                tracing::error!(error = message(&error), "the server for metrics and health failed");
             }
         }));
         for index in 0..caches.kinds().len() {
             let following = watches::follow(client.clone(), caches.clone(), index, queue.clone());
             parts.spawn(named("a watch", following));
         }
-        let told = Told::default();
+        let reported = Reported::default();
         let taking_over =
-            take_over(leads.subscribe(), caches.clone(), queue.clone(), told.clone(), metrics.clone());
+            take_over(leads.subscribe(), caches.clone(), queue.clone(), reported.clone(), metrics.clone());
         parts.spawn(named("taking over", taking_over));
         if options.watch_pods {
             let comparing = pods::compare(
@@ -185,7 +185,7 @@ impl Process {
             writer: Writer::new(client, metrics.clone()),
             events: events.clone(),
             metrics,
-            told,
+            reported,
             check_own_secrets: options.check_own_secrets,
         };
         let mut workers = JoinSet::new();
@@ -272,7 +272,7 @@ async fn take_over(
     mut leads: watch::Receiver<bool>,
     caches: Caches,
     queue: Queue,
-    told: Told,
+    reported: Reported,
     metrics: Metrics,
 ) {
     loop {
@@ -281,7 +281,7 @@ async fn take_over(
         if is_leader {
             queue.add_all(caches.all());
         } else {
-            told.clear(&metrics);
+            reported.clear(&metrics);
         }
         if leads.changed().await.is_err() {
             // There is no election, so this replica always leads.
@@ -312,7 +312,7 @@ async fn elect(
     };
     let was_leader = leads.send_replace(false);
     if was_leader && let Err(error) = manager.release().await {
-        tracing::warn!(error = said(&error), "cannot release the Lease");
+        tracing::warn!(error = message(&error), "cannot release the Lease");
     }
 }
 
@@ -322,7 +322,7 @@ async fn joined(client: &Client, lease: &LeaseName, identity: &str) -> LeaseMana
         match leader::join(client.clone(), lease, identity).await {
             Ok(manager) => return manager,
             Err(error) => {
-                tracing::warn!(error = said(&error), ?lease, "cannot read or create the Lease")
+                tracing::warn!(error = message(&error), ?lease, "cannot read or create the Lease")
             }
         }
         tokio::time::sleep(JOIN_AGAIN).await;

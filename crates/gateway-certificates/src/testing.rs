@@ -94,12 +94,17 @@ impl Cluster for OneIssuer {
 }
 
 /// Checks a Gateway like the controller, and passes the result to `look`.
-pub fn checked(object: &Value, settings: &Value, cluster: &dyn Cluster, look: impl FnOnce(&CheckResult)) {
+pub fn checked(
+    object: &Value,
+    settings: &Value,
+    cluster: &dyn Cluster,
+    reconciliation: impl FnOnce(&CheckResult),
+) {
     let settings = Settings::read(settings).unwrap();
     let empty = Value::Object(Map::new());
     let namespace = object.pointer("/metadata/namespace").unwrap_or(&empty).as_str().unwrap();
     let gateway = Gateway::read(GatewayKind::Istio, namespace, object).unwrap();
-    look(&check(&gateway, &settings, &Lookups::new(cluster, settings.lookups), Caller::Controller));
+    reconciliation(&check(&gateway, &settings, &Lookups::new(cluster, settings.lookups), Caller::Controller));
 }
 
 /// A builder for a Certificate.

@@ -11,10 +11,11 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
-use crate::cache::{self, Caches, State};
+use crate::cache::{Caches, State};
 use crate::kinds::{Kind, Role, Served, discover};
+use crate::message::message;
 use crate::queue::Queue;
-use crate::said::said;
+use crate::store;
 
 /// The interval of discovery for a kind that is not served.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ pub async fn follow(client: Client, caches: Caches, index: usize, queue: Queue) 
                 queue.add_all(caches.set_state(index, State::NotServed));
                 tracing::debug!(kind = kind.resource(), "not served");
             }
-            Err(error) => tracing::warn!(kind = kind.resource(), error = said(&error), "discovery failed"),
+            Err(error) => tracing::warn!(kind = kind.resource(), error = message(&error), "discovery failed"),
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
@@ -59,24 +60,24 @@ async fn listen(
             Some(Err(error)) => match code(&error) {
                 Some(404) => {
                     queue.add_all(caches.set_state(index, State::Pending));
-                    return said(&error);
+                    return message(&error);
                 }
                 Some(403) => {
                     tracing::error!(
                         kind = kind.resource(),
-                        error = said(&error),
+                        error = message(&error),
                         "list or watch is forbidden: grant both to this ServiceAccount"
                     );
-                    queue.add_all(caches.set_state(index, State::Denied(said(&error))));
+                    queue.add_all(caches.set_state(index, State::Denied(message(&error))));
                 }
                 // The resource version is too old, so the kind is listed again.
                 Some(410) => {
-                    tracing::debug!(kind = kind.resource(), error = said(&error), "restarting the watch")
+                    tracing::debug!(kind = kind.resource(), error = message(&error), "restarting the watch")
                 }
                 _ => {
                     tracing::warn!(
                         kind = kind.resource(),
-                        error = said(&error),
+                        error = message(&error),
                         "the watch failed, will retry"
                     );
                     // The error for a version that is no longer served is text, not a Status.
@@ -84,7 +85,7 @@ async fn listen(
                         && now.as_ref() != Some(served)
                     {
                         queue.add_all(caches.set_state(index, State::Pending));
-                        return said(&error);
+                        return message(&error);
                     }
                 }
             },
@@ -105,7 +106,7 @@ fn events(client: &Client, kind: &Kind, served: &Served) -> Events {
         // Only their metadata is read.
         Role::Namespaces | Role::Pods => {
             let api = Api::<PartialObjectMeta<DynamicObject>>::all_with(client, &served.resource);
-            let whole = |event: watcher::Result<Event<_>>| event.map(|event| cache::map(event, whole));
+            let whole = |event: watcher::Result<Event<_>>| event.map(|event| store::map(event, whole));
             watcher(api, config).default_backoff().map(whole).boxed()
         }
     }

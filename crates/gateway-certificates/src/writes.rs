@@ -16,9 +16,9 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::fields::{self, MANAGER};
+use crate::message::message;
 use crate::metrics::Metrics;
 use crate::objects::{Key, owner, value_of};
-use crate::said::said;
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,42 +28,42 @@ const CERTIFICATE_NAME: &str = "cert-manager.io/certificate-name";
 
 /// The reason why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ApiError {
     /// A conflict: the object has changed since it was read.
-    Stale(String),
+    Conflict(String),
     /// The API server rejects the request, with this message.
-    Refused(String),
+    Rejected(String),
     /// The API server forbids the request, with this message.
     Forbidden(String),
     /// The request failed, with this message.
     Failed(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Stale(text)
-            | Trouble::Refused(text)
-            | Trouble::Forbidden(text)
-            | Trouble::Failed(text) => f.write_str(text),
+            ApiError::Conflict(text)
+            | ApiError::Rejected(text)
+            | ApiError::Forbidden(text)
+            | ApiError::Failed(text) => f.write_str(text),
         }
     }
 }
 
-impl From<kube::Error> for Trouble {
+impl From<kube::Error> for ApiError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => match status.code {
-                409 => Trouble::Stale(status.message),
-                403 => Trouble::Forbidden(status.message),
+                409 => ApiError::Conflict(status.message),
+                403 => ApiError::Forbidden(status.message),
                 // Invalid requests.
-                400 | 413 | 422 => Trouble::Refused(status.message),
+                400 | 413 | 422 => ApiError::Rejected(status.message),
                 404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
-                    Trouble::Refused(status.message)
+                    ApiError::Rejected(status.message)
                 }
-                _ => Trouble::Failed(status.message),
+                _ => ApiError::Failed(status.message),
             },
-            other => Trouble::Failed(said(&other)),
+            other => ApiError::Failed(message(&other)),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Writer {
         resource: &ApiResource,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<DynamicObject>, Trouble> {
+    ) -> Result<Option<DynamicObject>, ApiError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
         match timed(api.get(name)).await {
             Ok(object) => Ok(Some(object)),
@@ -125,8 +125,8 @@ impl Writer {
             {
                 Ok(None)
             }
-            Err(failure) => Err(match Trouble::from(failure) {
-                Trouble::Refused(said) | Trouble::Forbidden(said) => Trouble::Failed(said),
+            Err(failure) => Err(match ApiError::from(failure) {
+                ApiError::Rejected(message) | ApiError::Forbidden(message) => ApiError::Failed(message),
                 other => other,
             }),
         }
@@ -137,7 +137,7 @@ impl Writer {
     ///
     /// # Errors
     /// Discovery fails, or the kind is not served.
-    pub async fn can_be_created(&self, resource: &ApiResource) -> Result<bool, Trouble> {
+    pub async fn can_be_created(&self, resource: &ApiResource) -> Result<bool, ApiError> {
         let ApiResource { group, version, kind, .. } = resource;
         let kind = GroupVersionKind::gvk(group, version, kind);
         let (_, capabilities) = timed(discovery::pinned_kind(&self.client, &kind)).await?;
@@ -148,7 +148,7 @@ impl Writer {
     ///
     /// # Errors
     /// The request fails, unless it is forbidden.
-    pub async fn secret(&self, secret: &SecretName) -> Result<SecretState, Trouble> {
+    pub async fn secret(&self, secret: &SecretName) -> Result<SecretState, ApiError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
         let found = match timed(api.get_metadata_opt(&secret.name)).await {
             Ok(found) => found,
@@ -168,10 +168,10 @@ impl Writer {
     /// Creates a Certificate.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] if a Certificate of that name exists, or another [`Trouble`] if the request fails.
-    pub async fn create(&self, resource: &ApiResource, body: &Value) -> Result<DynamicObject, Trouble> {
+    /// [`ApiError::Conflict`] if a Certificate of that name exists, or another [`ApiError`] if the request fails.
+    pub async fn create(&self, resource: &ApiResource, body: &Value) -> Result<DynamicObject, ApiError> {
         let object: DynamicObject =
-            serde_json::from_value(body.clone()).map_err(|error| Trouble::Failed(error.to_string()))?;
+            serde_json::from_value(body.clone()).map_err(|error| ApiError::Failed(error.to_string()))?;
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, resource);
         let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
@@ -182,24 +182,24 @@ impl Writer {
     /// of the controller that are not in `body` are removed.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] if the Certificate no longer exists or has changed meanwhile, or another
-    /// [`Trouble`] if a request fails.
-    pub async fn change(&self, resource: &ApiResource, key: &Key, body: &Value) -> Result<Changed, Trouble> {
+    /// [`ApiError::Conflict`] if the Certificate no longer exists or has changed meanwhile, or another
+    /// [`ApiError`] if a request fails.
+    pub async fn change(&self, resource: &ApiResource, key: &Key, body: &Value) -> Result<Changed, ApiError> {
         let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
         let Some(live) = self.get(resource, namespace, name).await? else {
-            return Err(Trouble::Stale(format!("the Certificate {namespace}/{name} no longer exists")));
+            return Err(ApiError::Conflict(format!("the Certificate {namespace}/{name} no longer exists")));
         };
         let seen = value_of(&live);
         if owner(&seen).is_none_or(|owner| owner.key != *key) {
             return Ok(Changed::Foreign);
         }
-        let wanted = ours(body);
-        if fields::owned(&seen) == wanted {
+        let desired = ours(body);
+        if fields::owned(&seen) == desired {
             return Ok(Changed::Already);
         }
         if live.metadata.deletion_timestamp.is_some() {
-            return Err(Trouble::Stale(format!("the Certificate {namespace}/{name} is being deleted")));
+            return Err(ApiError::Conflict(format!("the Certificate {namespace}/{name} is being deleted")));
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
         if let Some(first) = preparation(&seen, body) {
@@ -216,23 +216,23 @@ impl Writer {
         let now =
             self.counted("apply", timed(api.patch(name, &parameters, &Patch::Apply(&applied))).await)?;
         let found = fields::owned(&value_of(&now));
-        if found == wanted {
+        if found == desired {
             Ok(Changed::Made(Box::new(now)))
         } else {
-            Ok(Changed::Undone(difference(&wanted, &found).unwrap_or_else(|| "a field".to_owned())))
+            Ok(Changed::Undone(difference(&desired, &found).unwrap_or_else(|| "a field".to_owned())))
         }
     }
 
     /// Deletes a Certificate of that Gateway. Returns whether it existed.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] if it has changed meanwhile, or another [`Trouble`] if a request fails.
+    /// [`ApiError::Conflict`] if it has changed meanwhile, or another [`ApiError`] if a request fails.
     pub async fn delete(
         &self,
         resource: &ApiResource,
         key: &Key,
         certificate: &SecretName,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, ApiError> {
         let SecretName { namespace, name } = certificate;
         let Some(live) = self.get(resource, namespace, name).await? else { return Ok(false) };
         if owner(&value_of(&live)).is_none_or(|owner| owner.key != *key) {
@@ -247,9 +247,9 @@ impl Writer {
         Ok(true)
     }
 
-    fn counted<T>(&self, verb: &str, outcome: Result<T, Failure>) -> Result<T, Trouble> {
+    fn counted<T>(&self, verb: &str, outcome: Result<T, Failure>) -> Result<T, ApiError> {
         self.metrics.wrote("certificates", verb, outcome.is_ok());
-        outcome.map_err(Trouble::from)
+        outcome.map_err(ApiError::from)
     }
 }
 
@@ -258,12 +258,12 @@ enum Failure {
     TimedOut,
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Api(error) => error.into(),
             Failure::TimedOut => {
-                Trouble::Failed(format!("the API server did not answer within {} s", TIMEOUT.as_secs()))
+                ApiError::Failed(format!("the API server did not answer within {} s", TIMEOUT.as_secs()))
             }
         }
     }
@@ -322,24 +322,24 @@ fn preparation(live: &Value, body: &Value) -> Option<Value> {
 }
 
 /// The first field in which two values differ.
-pub fn difference(wanted: &Value, found: &Value) -> Option<String> {
-    fn walk(wanted: &Value, found: &Value, path: &str) -> Option<String> {
-        let (Value::Object(wanted), Value::Object(found)) = (wanted, found) else {
-            return (wanted != found).then(|| path.to_owned());
+pub fn difference(desired: &Value, found: &Value) -> Option<String> {
+    fn walk(desired: &Value, found: &Value, path: &str) -> Option<String> {
+        let (Value::Object(desired), Value::Object(found)) = (desired, found) else {
+            return (desired != found).then(|| path.to_owned());
         };
-        let names = wanted.keys().chain(found.keys());
+        let names = desired.keys().chain(found.keys());
         let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         names
             .filter_map(|name| {
                 walk(
-                    wanted.get(name).unwrap_or(&Value::Null),
+                    desired.get(name).unwrap_or(&Value::Null),
                     found.get(name).unwrap_or(&Value::Null),
                     &join(name),
                 )
             })
             .min()
     }
-    walk(wanted, found, "")
+    walk(desired, found, "")
 }
 
 #[cfg(test)]
@@ -362,8 +362,8 @@ mod tests {
     #[case::added(json!({"spec": {}}), json!({"spec": {"x": 1}}), Some("spec.x"))]
     #[case::the_first(json!({"z": 1, "a": 1}), json!({}), Some("a"))]
     #[case::root(json!(1), json!(2), Some(""))]
-    fn differences(#[case] wanted: Value, #[case] found: Value, #[case] expected: Option<&str>) {
-        assert_eq!(difference(&wanted, &found).as_deref(), expected);
+    fn differences(#[case] desired: Value, #[case] found: Value, #[case] expected: Option<&str>) {
+        assert_eq!(difference(&desired, &found).as_deref(), expected);
     }
 
     fn live(references: Value, operation: &str) -> Value {
@@ -398,14 +398,15 @@ mod tests {
     }
 
     #[rstest]
-    #[case::conflict(409, Trouble::Stale("said".into()))]
-    #[case::forbidden(403, Trouble::Forbidden("said".into()))]
-    #[case::invalid(422, Trouble::Refused("said".into()))]
-    #[case::not_found(404, Trouble::Failed("said".into()))]
-    #[case::busy(429, Trouble::Failed("said".into()))]
-    #[case::broken(500, Trouble::Failed("said".into()))]
-    fn answers(#[case] code: u16, #[case] expected: Trouble) {
-        let status = kube::core::Status { code, message: "said".to_owned(), ..kube::core::Status::default() };
-        assert_eq!(Trouble::from(kube::Error::Api(Box::new(status))), expected);
+    #[case::conflict(409, ApiError::Conflict("message".into()))]
+    #[case::forbidden(403, ApiError::Forbidden("message".into()))]
+    #[case::invalid(422, ApiError::Rejected("message".into()))]
+    #[case::not_found(404, ApiError::Failed("message".into()))]
+    #[case::busy(429, ApiError::Failed("message".into()))]
+    #[case::broken(500, ApiError::Failed("message".into()))]
+    fn answers(#[case] code: u16, #[case] expected: ApiError) {
+        let status =
+            kube::core::Status { code, message: "message".to_owned(), ..kube::core::Status::default() };
+        assert_eq!(ApiError::from(kube::Error::Api(Box::new(status))), expected);
     }
 }

@@ -70,7 +70,7 @@ fn every_metric() {
     // A metric without a value is not exported.
     metrics.reconciled("unchanged");
     metrics.wrote("certificates", "create", true);
-    metrics.set_refused(&BTreeMap::from([("issuer-not-found", 1)]));
+    metrics.set_violations(&BTreeMap::from([("issuer-not-found", 1)]));
     let text = metrics.text();
     let actual: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -84,7 +84,7 @@ fn every_metric() {
 #[case(Reason::CreateCertificate)]
 #[case(Reason::UpdateCertificate)]
 #[case(Reason::DeleteCertificate)]
-#[case(Reason::RefuseCertificate)]
+#[case(Reason::CertificateWithheld)]
 #[case(Reason::PlacementMismatch)]
 fn every_event(#[case] reason: Reason) {
     let rows = table("| reason | type | what happened |");
@@ -102,7 +102,7 @@ fn the_controllers_own_rejections() {
         }
         let text = std::fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for call in code.split("Refusal::new(").skip(1) {
+        for call in code.split("Violation::new(").skip(1) {
             actual.extend(
                 call.trim_start().strip_prefix('"').and_then(|id| id.split('"').next()).map(str::to_owned),
             );

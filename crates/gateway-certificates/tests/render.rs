@@ -200,15 +200,15 @@ fn a_missing_issuer_is_noted_once_or_rejected_by_settings() {
     );
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
     assert_eq!(certificates(&assert), Vec::<String>::new());
-    let refused = stderr(&assert);
-    assert_eq!(refused.len(), 2);
+    let withheld = stderr(&assert);
+    assert_eq!(withheld.len(), 2);
     assert!(
-        refused[0].starts_with("rejected: team-a/a (a.yaml: document 1): issuer-not-found: "),
-        "{refused:?}"
+        withheld[0].starts_with("rejected: team-a/a (a.yaml: document 1): issuer-not-found: "),
+        "{withheld:?}"
     );
     assert!(
-        refused[1].starts_with("rejected: team-b/b (a.yaml: document 2): issuer-not-found: "),
-        "{refused:?}"
+        withheld[1].starts_with("rejected: team-b/b (a.yaml: document 2): issuer-not-found: "),
+        "{withheld:?}"
     );
 }
 
@@ -219,12 +219,12 @@ fn an_issuer_that_is_not_ready_is_rejected() {
         "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Down"}]}});
     let text = format!("{issuer}\n---\n{}", gateway("team-a", "shop", &["a-tls", "b-tls"]));
     let assert = Workshop::new(&[("a.yaml", &text)]).render(&["-f", "a.yaml"]).code(1);
-    let refused = stderr(&assert);
+    let withheld = stderr(&assert);
     // One line, because the reason applies to the Gateway and not to a Certificate.
-    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(withheld.len(), 1, "{withheld:?}");
     assert!(
-        refused[0].starts_with("rejected: team-a/shop (a.yaml: document 2): issuer-not-ready: "),
-        "{refused:?}"
+        withheld[0].starts_with("rejected: team-a/shop (a.yaml: document 2): issuer-not-ready: "),
+        "{withheld:?}"
     );
     assert_eq!(stdout(&assert), "");
 }
@@ -236,10 +236,10 @@ fn a_rejected_certificate_does_not_withhold_others() {
     let workshop = Workshop::new(&[("a.yaml", &file(&[shop])), ("settings.yaml", settings)]);
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(1);
     assert_eq!(certificates(&assert), ["team-a/a-tls"]);
-    let refused = stderr(&assert);
+    let withheld = stderr(&assert);
     let start =
         "rejected: team-a/shop (a.yaml: document 2): team-a/b-tls: secret-not-allowed: spec.servers[1]";
-    assert!(refused.len() == 1 && refused[0].starts_with(start), "{refused:?}");
+    assert!(withheld.len() == 1 && withheld[0].starts_with(start), "{withheld:?}");
 }
 
 #[test]
@@ -307,8 +307,8 @@ fn tenants_are_selected_by_labels_of_namespaces_in_the_files(#[case] there: bool
     objects.extend(there.then_some(namespace));
     let workshop = Workshop::new(&[("a.yaml", &file(&objects)), ("settings.yaml", settings)]);
     let assert = workshop.render(&["-f", "a.yaml", "--settings", "settings.yaml"]).code(code);
-    let refused = stderr(&assert);
-    assert_eq!(refused.iter().filter(|line| line.contains(": lookup-failed: ")).count(), refused.len());
+    let withheld = stderr(&assert);
+    assert_eq!(withheld.iter().filter(|line| line.contains(": lookup-failed: ")).count(), withheld.len());
     assert_eq!(certificates(&assert).is_empty(), !there);
 }
 

@@ -92,6 +92,6 @@ async fn measure(s: &Scenario, settings: Value, count: usize) -> Run {
     let steady = s.audit_from_now();
     tokio::time::sleep(STEADY).await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", controller.pid())).unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("not known");
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("not observed");
     Run { time, writes, events, steady: steady.writes().len(), memory: memory.trim().to_owned() }
 }

@@ -206,15 +206,15 @@ fn nothing_is_written_while_nothing_changes() {
     scenario_on_own_cluster(async |s| {
         let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
-        let refused =
-            gateway(&team_a, "refused").issuer("not-there").server("refused-tls", ["refused.example.com"]);
+        let withheld =
+            gateway(&team_a, "withheld").issuer("not-there").server("withheld-tls", ["withheld.example.com"]);
         for settings in [json!({}), placed_in(&central)] {
             let controller = s.controller().settings(settings.clone()).start().await;
             s.apply(shop.clone()).await;
-            s.apply(refused.clone()).await;
+            s.apply(withheld.clone()).await;
             let namespace = if settings == json!({}) { &team_a } else { &central };
             s.appears(CERTIFICATE, namespace, "shop-tls").await;
-            s.event(&team_a, "refused", "RefuseCertificate", "issuer-not-found").await;
+            s.event(&team_a, "withheld", "CertificateWithheld", "issuer-not-found").await;
             controller.at_rest().await;
             s.nothing_is_written_for(Duration::from_secs(3)).await;
 

@@ -146,7 +146,7 @@ fn rejected_writes_in_a_namespace_do_not_delay_others() {
 
         s.apply_all(many(&team_a, 50)).await;
         let controller = s.controller().start().await;
-        s.event(&team_a, "shop-0", "RefuseCertificate", "write-refused").await;
+        s.event(&team_a, "shop-0", "CertificateWithheld", "write-rejected").await;
         s.apply(gateway(&team_b, "shop").server("shop-tls", ["shop.example.com"])).await;
         s.appears(CERTIFICATE, &team_b, "shop-tls").await;
         assert_eq!(s.certificates(&team_a).await, [""; 0]);

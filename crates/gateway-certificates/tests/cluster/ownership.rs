@@ -17,7 +17,7 @@ fn a_manually_created_certificate_is_left_alone_until_it_is_deleted() {
         )
         .await;
 
-        s.event(&team_a, "shop", "RefuseCertificate", "shop-tls").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "shop-tls").await;
         s.certificate_with(&team_a, "api-tls", ["api.example.com"]).await;
         controller.at_rest().await;
         let kept = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
@@ -38,7 +38,7 @@ fn no_second_certificate_writes_to_a_secret() {
         let controller = s.controller().start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
 
-        s.event(&team_a, "shop", "RefuseCertificate", "certificate-not-owned").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "certificate-not-owned").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, ["other-name"]);
 
@@ -67,7 +67,7 @@ fn a_certificate_of_an_ingress_is_left_alone() {
         let controller = s.controller().start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
 
-        s.event(&team_a, "shop", "RefuseCertificate", "shop-tls").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "shop-tls").await;
         s.delete(GATEWAY, &team_a, "shop").await;
         controller.at_rest().await;
         let kept = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
@@ -88,10 +88,13 @@ fn an_existing_secret_in_another_namespace_is_left_alone_until_it_is_deleted() {
         )
         .await;
 
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-issued").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "secret-not-issued").await;
         s.appears(CERTIFICATE, &central, "api-tls").await;
         assert_eq!(s.certificates(&central).await, ["api-tls"]);
-        assert_eq!(controller.metric(r#"gateway_certificates_refused{rule="secret-not-issued"}"#), Some(1.0));
+        assert_eq!(
+            controller.metric(r#"gateway_certificates_violations{rule="secret-not-issued"}"#),
+            Some(1.0)
+        );
 
         s.delete(SECRET, &central, "shop-tls").await;
         s.certificate_with(&central, "shop-tls", ["shop.example.com"]).await;
@@ -116,7 +119,7 @@ fn a_secret_that_cert_manager_wrote_for_that_name_is_adopted() {
         .await;
 
         s.certificate_with(&central, "shop-tls", ["shop.example.com"]).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-issued").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "secret-not-issued").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, ["shop-tls"]);
     });
@@ -130,7 +133,7 @@ fn secrets_in_the_gateways_namespace_are_checked_with_a_flag() {
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
         let controller = s.controller().flag("--check-own-secrets").start().await;
         s.apply(shop).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-not-issued").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "secret-not-issued").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&team_a).await, [""; 0]);
         controller.stop();
@@ -154,7 +157,7 @@ fn without_the_right_to_read_secrets_nothing_is_written() {
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
 
         s.appears(CERTIFICATE, &granted, "shop-tls").await;
-        s.event(&team_a, "shop", "RefuseCertificate", "secret-unchecked").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "secret-unchecked").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&forgotten).await, [""; 0]);
 
@@ -176,8 +179,8 @@ fn secrets_that_istio_reserves_for_cas_are_never_written() {
         for name in ["cacerts", "istio-ca-secret", "shop-cacert"] {
             s.apply(gateway(&central, name).server(name, ["shop.example.com"])).await;
         }
-        s.event(&central, "cacerts", "RefuseCertificate", "secret-reserved").await;
-        s.event(&central, "istio-ca-secret", "RefuseCertificate", "secret-reserved").await;
+        s.event(&central, "cacerts", "CertificateWithheld", "secret-reserved").await;
+        s.event(&central, "istio-ca-secret", "CertificateWithheld", "secret-reserved").await;
         // shop-cacert holds the CA of the credential shop: nothing is planned for it.
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, [""; 0]);
@@ -197,7 +200,7 @@ fn the_older_of_two_gateways_gets_the_secret_until_it_releases_it() {
 
         let controller = s.controller().settings(placed_in(&central)).start().await;
         s.certificate_with(&central, "shop-tls", ["older.example.com"]).await;
-        s.event(&team_a, "younger", "RefuseCertificate", "shop-tls").await;
+        s.event(&team_a, "younger", "CertificateWithheld", "shop-tls").await;
         controller.at_rest().await;
         s.certificate_with(&central, "shop-tls", ["older.example.com"]).await;
 
@@ -217,7 +220,7 @@ fn a_secret_is_released_when_its_gateway_uses_another() {
         s.apply(gateway(&team_a, "first").server("shop-tls", ["first.example.com"])).await;
         s.appears(CERTIFICATE, &team_a, "shop-tls").await;
         s.apply(gateway(&team_a, "second").server("shop-tls", ["second.example.com"])).await;
-        s.event(&team_a, "second", "RefuseCertificate", "shop-tls").await;
+        s.event(&team_a, "second", "CertificateWithheld", "shop-tls").await;
         controller.at_rest().await;
 
         s.apply(gateway(&team_a, "first").server("first-tls", ["first.example.com"])).await;
@@ -238,7 +241,7 @@ fn an_older_gateway_does_not_take_the_secret_of_a_younger_one() {
         let before = s.appears(CERTIFICATE, &team_a, "shop-tls").await;
 
         s.apply(gateway(&team_a, "older").server("shop-tls", ["older.example.com"])).await;
-        s.event(&team_a, "older", "RefuseCertificate", "shop-tls").await;
+        s.event(&team_a, "older", "CertificateWithheld", "shop-tls").await;
         controller.at_rest().await;
         let after = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
         assert_eq!(before["metadata"]["resourceVersion"], after["metadata"]["resourceVersion"], "{after}");

@@ -228,7 +228,7 @@ fn a_tenant_follows_the_labels_of_namespaces() {
         }]);
         let controller = s.controller().settings(settings).start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
-        s.event(&team_a, "shop", "RefuseCertificate", "namespace-without-tenant").await;
+        s.event(&team_a, "shop", "CertificateWithheld", "namespace-without-tenant").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&central).await, [""; 0]);
 

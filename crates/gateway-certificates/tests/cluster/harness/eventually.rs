@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Polls until `look` returns `Ok`. `what` is a clause for the message; the error is the observed state.
-pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Result<T, String>) -> T {
-    eventually_within(PATIENCE, what, look).await
+pub async fn eventually<T>(what: &str, reconciliation: impl AsyncFnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE, what, reconciliation).await
 }
 
 /// [`eventually`] with another timeout.
 pub async fn eventually_within<T>(
     patience: Duration,
     what: &str,
-    mut look: impl AsyncFnMut() -> Result<T, String>,
+    mut reconciliation: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let start = Instant::now();
     loop {
-        match look().await {
+        match reconciliation().await {
             Ok(found) => return found,
             Err(seen) if start.elapsed() > patience => {
                 panic!("timeout after {} s: {what}.\nLast seen: {seen}", patience.as_secs())

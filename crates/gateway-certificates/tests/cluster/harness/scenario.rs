@@ -219,10 +219,10 @@ impl Scenario {
         name: &str,
         hosts: [&str; N],
     ) -> Value {
-        let wanted = json!(hosts.as_slice());
+        let desired = json!(hosts.as_slice());
         eventually(&format!("the Certificate {namespace}/{name} has the hosts {hosts:?}"), async || {
             let found = self.get(CERTIFICATE, namespace, name).await.ok_or("it does not exist")?;
-            if found["spec"]["dnsNames"] == wanted { Ok(found) } else { Err(found["spec"].to_string()) }
+            if found["spec"]["dnsNames"] == desired { Ok(found) } else { Err(found["spec"].to_string()) }
         })
         .await
     }

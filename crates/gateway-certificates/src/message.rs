@@ -7,7 +7,7 @@ use kube::core::Status;
 /// The message of the API server if the error contains one, else the message of the error.
 ///
 /// The messages of kube's errors contain all fields of a Status.
-pub fn said(error: &(dyn Error + 'static)) -> String {
+pub fn message(error: &(dyn Error + 'static)) -> String {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let status =
@@ -28,7 +28,7 @@ mod tests {
     fn the_api_servers_message() {
         let status = Status { code: 403, message: "you may not".to_owned(), ..Status::default() };
         let error = kube::runtime::watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)));
-        assert_eq!(said(&error), "you may not");
-        assert_eq!(said(&std::io::Error::other("broken")), "broken");
+        assert_eq!(message(&error), "you may not");
+        assert_eq!(message(&std::io::Error::other("broken")), "broken");
     }
 }

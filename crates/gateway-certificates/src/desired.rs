@@ -9,57 +9,57 @@ use gateway_rules::rules::{annotation_conflict, annotation_invalid, certificate_
 
 /// The reason why a Certificate is neither created nor changed. An existing one is kept unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Refusal {
+pub struct Violation {
     /// The id of the rule, or of the controller's own reason (docs/controller.md).
     pub rule: &'static str,
     /// The complete line: `rule: path: problem. Help.`
     pub text: String,
 }
 
-impl Refusal {
+impl Violation {
     /// A rejection by the controller itself: the problem as a clause, and the help as a sentence.
     pub fn new(rule: &'static str, problem: impl AsRef<str>, help: impl AsRef<str>) -> Self {
-        Refusal { rule, text: format!("{rule}: {}. {}", problem.as_ref(), help.as_ref()) }
+        Violation { rule, text: format!("{rule}: {}. {}", problem.as_ref(), help.as_ref()) }
     }
 }
 
-impl From<&Finding> for Refusal {
+impl From<&Finding> for Violation {
     fn from(finding: &Finding) -> Self {
-        Refusal { rule: finding.rule, text: finding.to_string() }
+        Violation { rule: finding.rule, text: finding.to_string() }
     }
 }
 
 /// A Certificate that a Gateway requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted<'j> {
+pub struct Desired<'j> {
     /// The Certificate.
     pub certificate: &'j Certificate,
     /// The reasons why it is withheld; empty if it is not.
-    pub refusals: Vec<Refusal>,
+    pub violations: Vec<Violation>,
 }
 
 /// The Certificates of a plan, in its order. A rejection that names a Certificate withholds that one; any
 /// other rejection withholds all.
-pub fn wanted(result: &CheckResult) -> Vec<Wanted<'_>> {
-    let of_all = refusals_of_all(result);
-    let wanted = |certificate| {
-        let mut refusals = of_all.clone();
-        refusals.extend(refusals_of_one(result, certificate));
-        Wanted { certificate, refusals }
+pub fn desired(result: &CheckResult) -> Vec<Desired<'_>> {
+    let of_all = violations_of_all(result);
+    let desired = |certificate| {
+        let mut violations = of_all.clone();
+        violations.extend(violations_of_one(result, certificate));
+        Desired { certificate, violations }
     };
-    result.plan.certificates.iter().map(wanted).collect()
+    result.plan.certificates.iter().map(desired).collect()
 }
 
 /// The reasons why a Gateway gets no Certificate at all; empty if it can get some.
 ///
 /// Settings can turn off every rule, but some errors remain: contradicting issuer annotations, and
 /// annotations that cannot be read.
-pub fn refusals_of_all(result: &CheckResult) -> Vec<Refusal> {
+pub fn violations_of_all(result: &CheckResult) -> Vec<Violation> {
     let of_all = result.at(Level::Reject).filter(|finding| finding.certificate.is_none());
-    let mut refusals: Vec<Refusal> = of_all.map(Refusal::from).collect();
+    let mut violations: Vec<Violation> = of_all.map(Violation::from).collect();
     let mut add = |rule: &'static str, problem: String, help: &str| {
-        if refusals.iter().all(|refusal| refusal.rule != rule) {
-            refusals.push(Refusal::new(rule, problem, help));
+        if violations.iter().all(|violation| violation.rule != rule) {
+            violations.push(Violation::new(rule, problem, help));
         }
     };
     if result.issuer.is_some() && !result.issuer_is_sound {
@@ -82,28 +82,28 @@ pub fn refusals_of_all(result: &CheckResult) -> Vec<Refusal> {
         };
         add(certificate_invalid::RULE.id, fault.to_string(), help);
     }
-    refusals
+    violations
 }
 
 /// The rejections for Secrets that the Gateway names without planning a Certificate for them.
-pub fn refusals_of_unplanned(result: &CheckResult) -> Vec<(SecretName, Refusal)> {
+pub fn violations_of_unplanned(result: &CheckResult) -> Vec<(SecretName, Violation)> {
     let planned = result.planned();
     result
         .at(Level::Reject)
-        .filter_map(|finding| Some((finding.certificate.clone()?, Refusal::from(finding))))
+        .filter_map(|finding| Some((finding.certificate.clone()?, Violation::from(finding))))
         .filter(|(secret, _)| planned.binary_search(secret).is_err())
         .collect()
 }
 
-fn refusals_of_one(result: &CheckResult, certificate: &Certificate) -> Vec<Refusal> {
+fn violations_of_one(result: &CheckResult, certificate: &Certificate) -> Vec<Violation> {
     let secret = certificate.secret();
     let about = result.at(Level::Reject).filter(|finding| finding.certificate.as_ref() == Some(&secret));
-    let mut refusals: Vec<Refusal> = about.map(Refusal::from).collect();
+    let mut violations: Vec<Violation> = about.map(Violation::from).collect();
     if is_reserved(&certificate.secret_name) {
         let problem = format!("Istio reserves the Secret {secret} for a CA");
-        refusals.push(Refusal::new("secret-reserved", problem, "Use another Secret."));
+        violations.push(Violation::new("secret-reserved", problem, "Use another Secret."));
     }
-    refusals
+    violations
 }
 
 #[cfg(test)]
@@ -113,8 +113,8 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    fn ids(refusals: &[Refusal]) -> Vec<&str> {
-        refusals.iter().map(|refusal| refusal.rule).collect()
+    fn ids(violations: &[Violation]) -> Vec<&str> {
+        violations.iter().map(|violation| violation.rule).collect()
     }
 
     #[rstest]
@@ -126,10 +126,10 @@ mod tests {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
         checked(&object.build(), &json!({}), &ready("le"), |result| {
-            assert_eq!(ids(&refusals_of_all(result)), expected);
-            let wanted = wanted(result);
-            assert_eq!(wanted.len(), 1);
-            assert_eq!(ids(&wanted[0].refusals), expected);
+            assert_eq!(ids(&violations_of_all(result)), expected);
+            let desired = desired(result);
+            assert_eq!(desired.len(), 1);
+            assert_eq!(ids(&desired[0].violations), expected);
         });
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let object =
             gateway("team-a", "shop").annotations(annotations).server("shop-tls", &["shop.example.com"]);
         checked(&object.build(), &json!({"rules": {rule: "off"}}), &ready("le"), |result| {
-            assert_eq!(ids(&refusals_of_all(result)), [rule]);
+            assert_eq!(ids(&violations_of_all(result)), [rule]);
         });
     }
 
@@ -158,7 +158,7 @@ mod tests {
             // The rule is off, so only the controller's own rejection is left.
             let settings = json!({"rules": {"certificate-invalid": "off"}});
             checked(&object, &settings, &ready("le"), |result| {
-                text = refusals_of_all(result)[0].text.clone();
+                text = violations_of_all(result)[0].text.clone();
             });
             text
         };
@@ -177,9 +177,9 @@ mod tests {
         let object =
             gateway("team-a", "shop").server("a-tls", &["a.example.com"]).server("b-tls", &["b.example.com"]);
         checked(&object.build(), &settings, &ready("le"), |result| {
-            let found: Vec<_> = wanted(result)
+            let found: Vec<_> = desired(result)
                 .iter()
-                .map(|wanted| (wanted.certificate.secret_name.clone(), wanted.refusals.len()))
+                .map(|desired| (desired.certificate.secret_name.clone(), desired.violations.len()))
                 .collect();
             assert_eq!(found, [("a-tls".to_owned(), 0), ("b-tls".to_owned(), 1)]);
         });
@@ -193,7 +193,7 @@ mod tests {
             &json!({"rules": {"credential-name-invalid": "off"}}),
             &ready("le"),
             |result| {
-                assert_eq!(ids(&wanted(result)[0].refusals), ["secret-reserved"]);
+                assert_eq!(ids(&desired(result)[0].violations), ["secret-reserved"]);
             },
         );
     }
