@@ -18,6 +18,9 @@ pub const OWNER_NAME: &str = "gateway-certificates.io/owner-name";
 pub const OWNER_UID: &str = "gateway-certificates.io/owner-uid";
 /// Label: [`hash`] of the Gateway's namespace and name.
 pub const OWNER_HASH: &str = "gateway-certificates.io/owner-hash";
+/// Annotation: `"true"` on a Certificate that existed before its Gateway was annotated. The controller sets
+/// no default usages on it, because cert-manager would issue it again.
+pub const ADOPTED: &str = "gateway-certificates.io/adopted";
 /// The prefix of the keys of the owner record.
 pub const OWNER_PREFIX: &str = "gateway-certificates.io/";
 

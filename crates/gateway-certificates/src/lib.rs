@@ -10,8 +10,10 @@
 //! * [`mod@reconcile`], [`writes`], [`fields`]: carrying it out;
 //! * [`events`], [`metrics`], [`pods`], [`mod@message`]: reporting;
 //! * [`settings`], [`leader`], [`serve`], [`mod@run`]: the process;
-//! * [`mod@render`]: the same without a cluster.
+//! * [`mod@render`]: the same without a cluster;
+//! * [`adopt`]: handing existing Certificates over to the controller.
 
+pub mod adopt;
 pub mod cache;
 pub mod decide;
 pub mod desired;

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use certificate_shim::plan::SecretName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gateway_certificates::{render, run, settings};
+use gateway_certificates::{adopt, render, run, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -22,6 +23,7 @@ struct Cli {
 enum Command {
     Run(RunArgs),
     Render(RenderArgs),
+    Adopt(AdoptArgs),
 }
 
 /// Runs the controller until SIGTERM or SIGINT.
@@ -87,8 +89,54 @@ struct RenderArgs {
     namespace: String,
 }
 
+/// Hands existing Certificates over to the controller.
+///
+/// Finds, for each Istio Gateway, the Certificates that write the Secrets of its servers. Prints the
+/// annotations that make the same Certificates, every field that would differ, and whether cert-manager
+/// would issue them again. Reads files, or a cluster without --filename. Changes nothing without --write.
+///
+/// Exit code: 0 if nothing is left to do by hand, 1 if a Gateway is left alone or a change is not written,
+/// 2 if something cannot be read or a write fails.
+#[derive(Debug, Args)]
+struct AdoptArgs {
+    /// YAML and JSON files, folders (hidden ones are skipped), or - for standard input, instead of a cluster
+    #[arg(short, long = "filename", num_args = 1.., value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "write", "allow"])]
+    files: Vec<PathBuf>,
+    /// Namespace of objects in files that do not specify one
+    #[arg(short, long, default_value = "default", requires = "files")]
+    namespace: String,
+    /// The policy's settings, YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Kubeconfig of the cluster; default: the environment variable KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Only these Gateways; can be repeated
+    #[arg(long = "gateway", value_name = "NAMESPACE/NAME", value_parser = gateway_name)]
+    gateways: Vec<SecretName>,
+    /// Write the changes, except to objects that Argo CD, Flux or Helm deploys
+    #[arg(long)]
+    write: bool,
+    /// Effects to accept when writing; can be repeated
+    #[arg(long, value_enum, value_name = "EFFECT", requires = "write")]
+    allow: Vec<adopt::Effect>,
+}
+
+fn gateway_name(text: &str) -> Result<SecretName, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok(SecretName { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err("expected NAMESPACE/NAME".to_owned()),
+    }
+}
+
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Adopt(args) => adopt_command(&args),
         Command::Run(args) => run_command(args),
         Command::Render(args) => render_command(&args),
     }
@@ -135,6 +183,40 @@ fn render_command(args: &RenderArgs) -> ExitCode {
     rendering.violations.iter().for_each(|violation| say("rejected", violation));
     let _ = std::io::stdout().write_all(rendering.certificates.as_bytes());
     if rendering.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn adopt_command(args: &AdoptArgs) -> ExitCode {
+    let settings = match settings::load(args.settings.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.to_string(), 2),
+    };
+    let scope = adopt::Scope { settings: &settings, only: &args.gateways };
+    let report = if args.files.is_empty() {
+        let run = async {
+            let client = adopt::cluster::connect(args.kubeconfig.as_ref(), args.context.as_deref()).await?;
+            let allowed = args.write.then_some(args.allow.as_slice());
+            adopt::in_cluster(&client, &scope, allowed).await
+        };
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error.to_string(), 2),
+        };
+        runtime.block_on(run).map_err(|error| error.to_string())
+    } else {
+        adopt::in_files(&args.files, &args.namespace, &scope).map_err(|error| error.to_string())
+    };
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => return fail(&error, 2),
+    };
+    report.notes.iter().for_each(|note| say("note", note));
+    report.errors.iter().for_each(|error| say("error", error));
+    let _ = std::io::stdout().write_all(report.text.as_bytes());
+    match (report.errors.is_empty(), report.is_complete) {
+        (false, _) => ExitCode::from(2),
+        (true, false) => ExitCode::from(1),
+        (true, true) => ExitCode::SUCCESS,
+    }
 }
 
 fn fail(error: &str, code: u8) -> ExitCode {

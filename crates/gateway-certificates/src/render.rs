@@ -4,7 +4,7 @@
 //! that is not in the files can exist, an issuer without a status is Ready, and if two Gateways claim one
 //! Secret, the first one in the files is older. Secrets are not read.
 
-mod files;
+pub mod files;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -56,17 +56,32 @@ pub struct Rendering {
 /// [`Error::Files`] if files cannot be read or parsed, and [`Error::Nothing`] if they contain no objects.
 /// A rejection is not an error.
 pub fn render(paths: &[PathBuf], settings: &Settings, namespace: &str) -> Result<Rendering, Error> {
+    let documents = documents(paths)?;
+    let settings = settings_for_files(settings);
+    let files = Files::new(documents, &settings, namespace);
+    let mut renderer = Renderer::new(&settings, &files);
+    files.gateways().for_each(|document| renderer.gateway(document));
+    Ok(renderer.finish())
+}
+
+/// The objects in files and folders; `-` is standard input.
+///
+/// # Errors
+/// As [`render`].
+pub fn documents(paths: &[PathBuf]) -> Result<Vec<Document>, Error> {
     let documents = manifests::read(paths)?;
     if documents.is_empty() {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         return Err(Error::Nothing(paths.join(", ")));
     }
+    Ok(documents)
+}
+
+/// The settings for files: an issuer that is not in them can be in the cluster.
+pub fn settings_for_files(settings: &Settings) -> Settings {
     let mut settings = settings.clone();
     settings.levels.entry(issuer_not_found::RULE.id.to_owned()).or_insert(Level::Warn);
-    let files = Files::new(documents, &settings, namespace);
-    let mut renderer = Renderer::new(&settings, &files);
-    files.gateways().for_each(|document| renderer.gateway(document));
-    Ok(renderer.finish())
+    settings
 }
 
 struct Renderer<'f> {

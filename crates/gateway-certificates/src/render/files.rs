@@ -89,6 +89,14 @@ impl<'s> Files<'s> {
         self.objects.iter().map(|object| &object.document).filter(|document| is_gateway(document))
     }
 
+    /// The Certificates, in the order of the files.
+    pub fn certificates(&self) -> impl Iterator<Item = &Document> {
+        let is_one = |object: &&Object| {
+            (object.key.group.as_str(), object.key.kind.as_str()) == (CERT_MANAGER_GROUP, CERTIFICATE)
+        };
+        self.objects.iter().filter(is_one).map(|object| &object.document)
+    }
+
     /// Remarks about the files.
     pub fn notes(&self) -> Vec<String> {
         let twice = self.objects.iter().filter(|object| !object.replaced.is_empty());
