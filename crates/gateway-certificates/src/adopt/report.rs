@@ -66,7 +66,7 @@ fn certificate(adoptee: &Adoptee, line: &mut impl FnMut(usize, &str)) {
         Some(_) => ": not issued again",
     };
     let head = format!(
-        "Certificate {} {}, writes the Secret {}{result}",
+        "Certificate {} ({}) writes the Secret {}{result}",
         adoptee.name, adoptee.origin, adoptee.secret
     );
     line(2, &one_line(&head));
@@ -130,9 +130,10 @@ fn diff(change: &Change, line: &mut impl FnMut(usize, &str)) {
 /// The closing lines: how many Gateways have which outcome.
 pub fn totals(adoptions: &[Adoption]) -> String {
     let count = |is: fn(&Outcome) -> bool| adoptions.iter().filter(|one| is(&one.outcome)).count();
+    let gateways =
+        if adoptions.len() == 1 { "1 Gateway names" } else { &format!("{} Gateways name", adoptions.len()) };
     format!(
-        "{} Gateways name Secrets: {} can be adopted, {} already adopted, {} left alone, {} without Certificates",
-        adoptions.len(),
+        "{gateways} Secrets: {} can be adopted, {} already adopted, {} left alone, {} without Certificates\n",
         count(|outcome| matches!(outcome, Outcome::Adoptable(_))),
         count(|outcome| matches!(outcome, Outcome::Adopted)),
         count(|outcome| matches!(outcome, Outcome::LeftAlone(_))),
