@@ -468,9 +468,15 @@ impl<'f> World<'f> {
         if let [only] = candidates.iter().collect::<Vec<_>>().as_slice() {
             return Some((***only).clone());
         }
-        let best: Vec<_> = found.iter().zip(derived).map(|(one, own)| compare(own, one)).collect();
+        let own: Vec<_> = found.iter().zip(derived).map(|(one, own)| compare(own, one)).collect();
+        // It makes no difference that the Certificate's own annotations do not make.
         let is_right = |candidate: &&Annotations| {
-            found.iter().zip(&best).all(|(one, best)| compare(candidate, one) == *best)
+            found.iter().zip(&own).all(|(one, own)| match (compare(candidate, one), own) {
+                (Some(result), Some(own)) => {
+                    result.differences.iter().all(|difference| own.differences.contains(difference))
+                }
+                _ => false,
+            })
         };
         candidates.into_iter().take(MOST_CANDIDATES).find(is_right).cloned()
     }
