@@ -1,5 +1,6 @@
 //! The controller on a real control plane: `make test-cluster`.
 
+mod adoption;
 mod bench;
 mod harness;
 mod issuers;

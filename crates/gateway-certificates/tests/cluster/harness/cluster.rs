@@ -175,7 +175,7 @@ impl Cluster {
 }
 
 /// Builds the control plane if necessary, and returns its folder.
-fn build() -> PathBuf {
+pub(super) fn build() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/controlplane/build");
     let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "tests/controlplane/build failed; see above");

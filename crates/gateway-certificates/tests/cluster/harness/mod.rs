@@ -1,6 +1,7 @@
 //! A cluster, the controller as a process, and helpers for scenarios.
 
 pub mod audit;
+pub mod cert_manager;
 pub mod client;
 pub mod cluster;
 pub mod control_plane;
