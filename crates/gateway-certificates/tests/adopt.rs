@@ -344,6 +344,58 @@ fn what_the_rules_withhold_is_left_alone() {
     );
 }
 
+/// The usual layout for many VirtualServices: the names come from the Certificate.
+#[test]
+fn a_gateway_for_all_hosts() {
+    let mut gateway = gateway(&["a-tls"]);
+    gateway["spec"]["servers"][0]["hosts"] = json!(["*"]);
+    let settings = json!({"rules": {"hostname-any": "warn"}});
+    let text = stdout(&adopt_with(&[gateway.clone(), certificate("a-tls")], settings.clone()).success());
+    let annotations = added(&text, "change Gateway team-a/shop");
+    assert_eq!(annotations["cert-manager.io/alt-names"], "a-tls.example.com", "{text}");
+
+    // Without any name, nothing can be requested.
+    let nameless =
+        with(certificate("a-tls"), "/spec", json!({"dnsNames": null, "uris": ["spiffe://example.com/a"]}));
+    let text = stdout(&adopt_with(&[gateway, nameless], settings).code(1));
+    assert!(text.contains("no annotation requests a Certificate for the Secret team-a/a-tls"), "{text}");
+}
+
+/// The controller requests a temporary certificate if the issuer solves by HTTP-01.
+#[test]
+fn metadata_that_the_controller_adds() {
+    let issuer = json!({
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "ClusterIssuer",
+        "metadata": {"name": "le"},
+        "spec": {"acme": {"server": "https://acme.example.com", "privateKeySecretRef": {"name": "x"},
+            "solvers": [{"http01": {"ingress": {"class": "istio"}}}]}},
+    });
+    let gateway = with(gateway(&["a-tls"]), "/metadata", json!({"labels": {"team": "a"}}));
+    let settings = json!({"copy_labels": ["team"]});
+    let text = stdout(&adopt_with(&[gateway, certificate("a-tls"), issuer], settings).success());
+    let lines = "not issued again
+    metadata.labels[team]: today none, planned \"a\"
+    metadata.annotations[cert-manager.io/issue-temporary-certificate]: today none, planned \"true\"
+";
+    assert!(text.contains(lines), "{text}");
+}
+
+/// The guide explains every flag.
+#[test]
+fn every_flag_is_documented() {
+    let mut command: Command = assert_cmd::cargo::cargo_bin_cmd!("gateway-certificates");
+    let help = String::from_utf8(command.args(["adopt", "--help"]).output().unwrap().stdout).unwrap();
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/adopt.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let words = help.split([' ', '\n', ',']);
+    let flags: Vec<&str> = words.filter(|word| word.starts_with("--") && *word != "--help").collect();
+    assert!(flags.len() > 6, "{help}");
+    for flag in flags {
+        assert!(guide.contains(flag), "docs/adopt.md does not mention {flag}");
+    }
+}
+
 /// Annotations that are on the Gateway already are changed or removed if the Certificate differs.
 #[test]
 fn existing_annotations() {

@@ -9,7 +9,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use manifests::Document;
 
-use super::{Adoption, Change, Effect, Outcome};
+use super::change::Change;
+use super::{Adoption, Effect, Outcome};
 use crate::kinds::{Role, discover, watched};
 use crate::message::message;
 

@@ -6,6 +6,7 @@ use certificate_shim::Gateway;
 use certificate_shim::owner::{OWNER_NAME, OWNER_NAMESPACE};
 use certificate_shim::plan::SecretName;
 use gateway_rules::ownership::{Owner, owner};
+use manifests::Document;
 use serde_json::Value;
 
 use crate::fields::MANAGER;
@@ -147,6 +148,11 @@ pub fn name_of(object: &Value) -> SecretName {
         namespace: text(object, "/metadata/namespace").to_owned(),
         name: text(object, "/metadata/name").to_owned(),
     }
+}
+
+/// Where an object is defined; empty for one of a cluster.
+pub fn place(document: &Document) -> String {
+    if document.path.as_os_str().is_empty() { String::new() } else { document.place() }
 }
 
 #[cfg(test)]

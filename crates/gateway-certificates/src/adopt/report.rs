@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use gateway_rules::text::{is_unprintable, one_line};
 use serde_json::{Value, json};
 
-use super::{Adoptee, Adoption, Change, Effect, Entry, Outcome};
+use super::change::{Change, Entry};
+use super::{Adoptee, Adoption, Effect, Outcome};
 
 /// The result for one Gateway.
 pub fn adoption(adoption: &Adoption) -> String {
