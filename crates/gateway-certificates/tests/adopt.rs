@@ -388,8 +388,9 @@ fn every_flag_is_documented() {
     let help = String::from_utf8(command.args(["adopt", "--help"]).output().unwrap().stdout).unwrap();
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/adopt.md");
     let guide = std::fs::read_to_string(guide).unwrap();
-    let words = help.split([' ', '\n', ',']);
-    let flags: Vec<&str> = words.filter(|word| word.starts_with("--") && *word != "--help").collect();
+    let words = help.split([' ', '\n', ',', '.']);
+    let flags: Vec<&str> =
+        words.filter(|word| word.starts_with("--") && !matches!(*word, "--help" | "--version")).collect();
     assert!(flags.len() > 6, "{help}");
     for flag in flags {
         assert!(guide.contains(flag), "docs/adopt.md does not mention {flag}");
