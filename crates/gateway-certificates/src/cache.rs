@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::deletions::Losses;
 use crate::index::Index;
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway, value_of};
@@ -100,7 +101,7 @@ impl Caches {
             }
             Role::Certificates => {
                 let event = map(event, |object| {
-                    let observed = ObservedCertificate::of(&object);
+                    let observed = ObservedCertificate::of(&object, settings);
                     (observed.name.clone(), observed)
                 });
                 let mut inner = self.write();
@@ -233,6 +234,21 @@ impl Caches {
     /// The first Certificate with another name that writes that Secret.
     pub fn other_writer(&self, secret: &SecretName) -> Option<SecretName> {
         self.read().index.writers.get(secret)?.first().cloned()
+    }
+
+    /// The Gateways that would lose a Certificate because they name its Secret no longer.
+    pub fn losses(&self) -> Losses {
+        let inner = self.read();
+        let holders = inner.index.holders.iter();
+        Losses {
+            gateways: inner.index.unnamed.keys().cloned().collect(),
+            holders: holders.map(|(namespace, names)| (namespace.clone(), names.len())).collect(),
+        }
+    }
+
+    /// The number of Certificates with an owner record that does not count, because of their namespace.
+    pub fn misplaced(&self) -> usize {
+        self.read().index.misplaced.len()
     }
 
     /// The other Gateways that plan that Secret and take precedence over this one.
@@ -435,7 +451,10 @@ mod tests {
     fn only_a_change_of_readiness_wakes_the_owner() {
         let caches = caches();
         caches.put(GATEWAYS, shop("one").build());
-        let made = certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "one").build();
+        let made = certificate("team-a", "shop-tls")
+            .owned_by("networking.istio.io/v1", "one")
+            .managed_by("gateway-certificates")
+            .build();
         assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
         let mut number = 1;
         let mut put = |status: Value| {
@@ -485,7 +504,7 @@ mod tests {
     #[test]
     fn a_deleted_gateway_is_reconciled_while_it_owns_certificates() {
         let caches = caches();
-        let made = certificate("istio-system", "shop-tls").recorded("team-a", "one").build();
+        let made = certificate("team-a", "shop-tls").recorded("team-a", "one").build();
         assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
         assert_eq!(names(caches.all()), ["team-a/one"]);
         caches.remove(CERTIFICATES, made);

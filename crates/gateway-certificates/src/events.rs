@@ -29,7 +29,7 @@ const WAITING: usize = 20_000;
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The reason of an Event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// A Certificate was created.
     CreateCertificate,
@@ -39,6 +39,14 @@ pub enum Reason {
     DeleteCertificate,
     /// A Certificate, or all Certificates, are withheld.
     CertificateWithheld,
+    /// A Certificate that the controller did not create was taken over.
+    CertificateAdopted,
+    /// A Certificate is kept although it is not planned, because a server still names its Secret.
+    CertificateKept,
+    /// The Gateway is paused by its annotation.
+    Paused,
+    /// Requests for the Gateway fail for a while.
+    SyncFailed,
     /// The Pods that the Gateway selects run in other namespaces than the settings say.
     PlacementMismatch,
 }
@@ -51,12 +59,22 @@ impl Reason {
             Reason::UpdateCertificate => "UpdateCertificate",
             Reason::DeleteCertificate => "DeleteCertificate",
             Reason::CertificateWithheld => "CertificateWithheld",
+            Reason::CertificateAdopted => "CertificateAdopted",
+            Reason::CertificateKept => "CertificateKept",
+            Reason::Paused => "Paused",
+            Reason::SyncFailed => "SyncFailed",
             Reason::PlacementMismatch => "PlacementMismatch",
         }
     }
 
     fn is_warning(self) -> bool {
-        matches!(self, Reason::CertificateWithheld | Reason::PlacementMismatch)
+        matches!(
+            self,
+            Reason::CertificateWithheld
+                | Reason::CertificateKept
+                | Reason::SyncFailed
+                | Reason::PlacementMismatch
+        )
     }
 }
 

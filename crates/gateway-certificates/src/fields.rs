@@ -10,10 +10,10 @@
 //! While the entry of the POST exists, a field that the apply omits is not removed. Therefore [`as_applied`]
 //! converts it to an apply entry before the first change.
 
+use certificate_shim::owner::OWNER_NAME;
 use serde_json::{Map, Value, json};
 
-/// The controller's name as field manager.
-pub const MANAGER: &str = "gateway-certificates";
+pub use certificate_shim::owner::FIELD_MANAGER as MANAGER;
 
 /// The part of an object that the controller owns.
 pub fn owned(object: &Value) -> Value {
@@ -38,6 +38,39 @@ pub fn as_applied(object: &Value) -> Option<Value> {
         "fieldsV1": union(entries(object).filter(|entry| is_ours(entry))),
     }));
     Some(Value::Array(rest))
+}
+
+/// The controller's entries in `metadata.managedFields`, reduced to the fields that identify the owner.
+pub fn owner_entries(object: &Value) -> Value {
+    let reduced = |entry: &Value| {
+        let metadata = &entry["fieldsV1"]["f:metadata"];
+        let record = ["f:", OWNER_NAME].concat();
+        let mut annotations = Map::new();
+        if let Some(name) = metadata["f:annotations"].get(&record) {
+            annotations.insert(record, name.clone());
+        }
+        json!({"manager": MANAGER, "fieldsV1": {"f:metadata": {
+            "f:ownerReferences": metadata["f:ownerReferences"], "f:annotations": annotations,
+        }}})
+    };
+    entries(object).filter(|entry| is_ours(entry)).map(reduced).collect()
+}
+
+/// The other managers of a field, sorted. The path has the form `spec.dnsNames`, as in messages.
+pub fn other_managers(object: &Value, path: &str) -> Vec<String> {
+    let owns = |entry: &&Value| {
+        let mut fields = entry.get("fieldsV1");
+        for name in path.split('.') {
+            fields = fields.and_then(|fields| fields.get(["f:", name].concat()));
+        }
+        fields.is_some()
+    };
+    let managers = entries(object).filter(|entry| !is_ours(entry)).filter(owns);
+    let mut names: Vec<String> =
+        managers.filter_map(|entry| entry["manager"].as_str()).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn entries(object: &Value) -> impl Iterator<Item = &Value> {

@@ -14,6 +14,7 @@
 
 pub mod cache;
 pub mod decide;
+pub mod deletions;
 pub mod desired;
 pub mod events;
 pub mod fields;
@@ -23,6 +24,7 @@ pub mod leader;
 pub mod message;
 pub mod metrics;
 pub mod objects;
+pub mod patience;
 pub mod pods;
 pub mod queue;
 pub mod readiness;

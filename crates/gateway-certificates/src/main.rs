@@ -54,9 +54,26 @@ struct RunArgs {
     /// Number of Gateways that are reconciled in parallel
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
+    /// Whether Certificates that are not needed are deleted
+    #[arg(long, value_enum, default_value_t = DeletionPolicy::Sync)]
+    policy: DeletionPolicy,
+    /// Number of Gateways that may lose a Certificate within 10 minutes though they exist; default: a tenth, but at least 5
+    #[arg(long, value_name = "COUNT")]
+    max_deletions: Option<usize>,
+    /// Write nothing: log what would be written, after the API server has checked it
+    #[arg(long)]
+    dry_run: bool,
     /// Format of log lines; RUST_LOG sets the level
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeletionPolicy {
+    /// They are deleted
+    Sync,
+    /// They are kept
+    UpsertOnly,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,6 +122,9 @@ fn run_command(args: RunArgs) -> ExitCode {
         watch_pods: args.watch_pods,
         check_own_secrets: args.check_own_secrets,
         concurrency: args.concurrency,
+        deletes: args.policy == DeletionPolicy::Sync,
+        max_deletions: args.max_deletions,
+        is_dry_run: args.dry_run,
     };
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

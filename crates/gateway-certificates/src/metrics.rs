@@ -17,6 +17,8 @@ pub struct Metrics {
     pub queue_waiting: IntGauge,
     /// 1 while this replica leads.
     pub leader: IntGauge,
+    /// 1 while deletions are suspended.
+    pub deletions_suspended: IntGauge,
     /// Gateways with selected Pods in other namespaces than the settings say.
     pub placement_mismatches: IntGauge,
     /// Events that were not written, because too many waited or the API server rejected them.
@@ -61,6 +63,7 @@ impl Metrics {
             queue_depth: gauge("queue_depth", "Gateways that are due or being reconciled.")?,
             queue_waiting: gauge("queue_waiting", "Gateways that wait for a retry.")?,
             leader: gauge("leader", "1 while this replica leads.")?,
+            deletions_suspended: gauge("deletions_suspended", "1 while deletions are suspended.")?,
             placement_mismatches: gauge(
                 "placement_mismatches",
                 "Gateways with selected Pods in other namespaces than the settings say.",

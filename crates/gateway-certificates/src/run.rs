@@ -16,11 +16,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cache::Caches;
+use crate::deletions::Deletions;
 use crate::events::Events;
 use crate::kinds::watched;
 use crate::leader::{self, LeaseName};
 use crate::message::message;
 use crate::metrics::Metrics;
+use crate::patience::Patience;
 use crate::queue::{Next, Queue};
 use crate::reconcile::{Reconciler, Reported};
 use crate::writes::Writer;
@@ -56,6 +58,12 @@ pub struct Options {
     pub check_own_secrets: bool,
     /// The number of Gateways that are reconciled in parallel.
     pub concurrency: u16,
+    /// Whether Certificates are deleted.
+    pub deletes: bool,
+    /// The number of Gateways that may lose a Certificate; if `None`, a tenth, but at least 5.
+    pub max_deletions: Option<usize>,
+    /// Whether nothing is written.
+    pub is_dry_run: bool,
 }
 
 /// The options of the leader election.
@@ -179,10 +187,15 @@ impl Process {
             parts.spawn(named("comparing Pods", comparing));
         }
 
+        let writer = Writer::new(client, Arc::clone(&settings), options.is_dry_run, metrics.clone());
+        let stored_on = lease.as_ref().map(|lease| (lease.namespace.clone(), lease.name.clone()));
         let reconciler = Reconciler {
             caches: caches.clone(),
             settings,
-            writer: Writer::new(client, metrics.clone()),
+            deletions: Deletions::new(writer.clone(), stored_on, options.max_deletions, metrics.clone()),
+            writer,
+            patience: Patience::default(),
+            deletes: options.deletes,
             events: events.clone(),
             metrics,
             reported,

@@ -108,7 +108,8 @@ fn read(certificate: &Value) -> Result<Option<DeclaredOwner<'_>>, Malformed> {
         }
         (None, None) => return Ok(None),
     };
-    let is_ours = is_ours(&certificate["metadata"]["managedFields"], &declared);
+    let is_ours =
+        certificate.pointer("/metadata/managedFields").and_then(|managed| is_ours(managed, &declared));
     Ok(Some(DeclaredOwner { is_ours, ..declared }))
 }
 
@@ -116,21 +117,21 @@ fn read(certificate: &Value) -> Result<Option<DeclaredOwner<'_>>, Malformed> {
 /// `metadata.managedFields` (`FieldsV1` in apimachinery's meta/v1/types.go).
 fn is_ours(managed: &Value, declared: &DeclaredOwner<'_>) -> Option<bool> {
     let entries = managed.as_array().filter(|entries| !entries.is_empty())?;
-    let mut ours = entries.iter().filter(|entry| {
-        entry["manager"] == FIELD_MANAGER && entry["subresource"].as_str().unwrap_or_default().is_empty()
-    });
+    let text =
+        |entry: &'_ Value, field| entry.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut ours = entries
+        .iter()
+        .filter(|entry| text(entry, "manager") == FIELD_MANAGER && text(entry, "subresource").is_empty());
+    let record = ["f:", OWNER_NAME].concat();
     Some(ours.any(|entry| {
-        let fields = &entry["fieldsV1"]["f:metadata"];
-        let names_uid = |key: &str| {
+        let fields = |name| entry.pointer("/fieldsV1/f:metadata")?.get(name)?.as_object();
+        let names_uid = |key: &String| {
             let keys = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Value>(keys).ok());
-            keys.is_some_and(|keys| keys["uid"] == declared.uid)
+            keys.is_some_and(|keys| text(&keys, "uid") == declared.uid)
         };
-        let reference = || {
-            let references = fields["f:ownerReferences"].as_object();
-            references.is_some_and(|references| references.keys().any(|key| names_uid(key)))
-        };
-        let record = || fields["f:annotations"].get(["f:", OWNER_NAME].concat()).is_some();
-        (declared.is_controller && reference()) || (declared.is_recorded && record())
+        let reference = || fields("f:ownerReferences").is_some_and(|keys| keys.keys().any(names_uid));
+        let recorded = || fields("f:annotations").is_some_and(|keys| keys.contains_key(&record));
+        (declared.is_controller && reference()) || (declared.is_recorded && recorded())
     }))
 }
 
