@@ -442,6 +442,10 @@ impl Reconciliation<'_> {
     }
 
     fn publish(&self, reason: Reason, text: String, occurrence: String) {
+        if self.reconciler.writer.is_dry_run() {
+            tracing::info!(gateway = %self.key, reason = reason.as_str(), text, "dry run");
+            return;
+        }
         let note =
             GatewayEvent { gateway: self.key.clone(), uid: self.uid.clone(), reason, text, occurrence };
         self.reconciler.events.publish(note);

@@ -208,10 +208,12 @@ impl Writer {
             return Err(ApiError::Conflict(format!("the Certificate {namespace}/{name} no longer exists")));
         };
         let seen = value_of(&live);
-        let writes_it = |ours: bool| ours || seen["spec"]["secretName"] == body["spec"]["secretName"];
-        if owner(&seen, &self.settings).is_none_or(|owner| owner.key != *key || !writes_it(owner.is_ours)) {
+        let writes_it = seen["spec"]["secretName"] == body["spec"]["secretName"];
+        let Some(owner) =
+            owner(&seen, &self.settings).filter(|owner| owner.key == *key && (owner.is_ours || writes_it))
+        else {
             return Ok(Changed::Foreign);
-        }
+        };
         let desired = ours(body);
         let Some(field) = difference(&desired, &fields::owned(&seen)) else { return Ok(Changed::Already) };
         if live.metadata.deletion_timestamp.is_some() {
@@ -221,7 +223,7 @@ impl Writer {
         let mut version = live.metadata.resource_version;
         // A dry run stores nothing, so that the apply could not build upon it.
         if !self.is_dry_run
-            && let Some(first) = preparation(&seen, body)
+            && let Some(first) = preparation(&seen, body, owner.is_ours)
         {
             let parameters =
                 PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
@@ -340,10 +342,10 @@ pub fn ours(body: &Value) -> Value {
 }
 
 /// The patch that must precede an apply; `None` if none is needed. It converts the entry of the POST to an
-/// apply entry. It also replaces a controller reference to an earlier Gateway with the same name, because
+/// apply entry. For a Certificate that becomes the controller's, it takes the fields from those who wrote them. It also replaces a controller reference to an earlier Gateway with the same name, because
 /// an object can have only one controller.
-fn preparation(live: &Value, body: &Value) -> Option<Value> {
-    let fields = fields::as_applied(live);
+fn preparation(live: &Value, body: &Value, is_ours: bool) -> Option<Value> {
+    let fields = if is_ours { fields::as_applied(live) } else { fields::as_taken_over(live, body) };
     let ours = body.pointer("/metadata/ownerReferences/0");
     let is_stale = |reference: &&Value| {
         reference["controller"] == true && ours.is_none_or(|ours| ours["uid"] != reference["uid"])
@@ -424,13 +426,13 @@ mod tests {
     #[test]
     fn nothing_to_prepare() {
         let references = json!([{"uid": "new", "controller": true}, {"uid": "x"}]);
-        assert_eq!(preparation(&live(references, "Apply"), &body("new")), None);
+        assert_eq!(preparation(&live(references, "Apply"), &body("new"), true), None);
     }
 
     #[test]
     fn an_earlier_controller_is_replaced() {
         let references = json!([{"uid": "x"}, {"uid": "old", "controller": true}]);
-        let prepared = preparation(&live(references, "Apply"), &body("new")).unwrap();
+        let prepared = preparation(&live(references, "Apply"), &body("new"), true).unwrap();
         let references = json!([{"uid": "x"}, {"uid": "new", "controller": true}]);
         let expected = json!({"uid": "c", "resourceVersion": "7", "ownerReferences": references});
         assert_eq!(prepared["metadata"], expected);
@@ -438,7 +440,7 @@ mod tests {
 
     #[test]
     fn the_entry_of_a_post_is_converted() {
-        let prepared = preparation(&live(json!([]), "Update"), &body("new")).unwrap();
+        let prepared = preparation(&live(json!([]), "Update"), &body("new"), true).unwrap();
         assert_eq!(prepared["metadata"]["managedFields"][0]["operation"], "Apply");
         assert_eq!(prepared["metadata"].get("ownerReferences"), None);
     }

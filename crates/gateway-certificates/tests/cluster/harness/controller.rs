@@ -98,6 +98,9 @@ impl<'s> ControllerBuilder<'s> {
                 }
             }
         }
+        for former in self.settings["former_gateway_namespaces"].as_array().into_iter().flatten() {
+            scenario.grant("central/rbac.yaml", former.as_str()).await;
+        }
         let tenants = self.settings["tenants"].as_array().map(Vec::as_slice).unwrap_or_default();
         if tenants.iter().any(|tenant| tenant.get("namespace_selector").is_some()) {
             scenario.grant("components/namespace-selectors/rbac.yaml", None).await;
