@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::cluster::CONTROLLER;
 use super::eventually::eventually;
 use super::process::{Process, free_port};
+use super::proxy::Proxy;
 use super::scenario::Scenario;
 
 /// The timeout for the shutdown of a leader.
@@ -22,6 +24,7 @@ pub struct ControllerBuilder<'s> {
     settings: Value,
     arguments: Vec<String>,
     without_role_in: Vec<String>,
+    kubeconfig: PathBuf,
 }
 
 impl<'s> ControllerBuilder<'s> {
@@ -31,6 +34,7 @@ impl<'s> ControllerBuilder<'s> {
             settings: json!({}),
             arguments: Vec::new(),
             without_role_in: Vec::new(),
+            kubeconfig: scenario.cluster.controller_kubeconfig(),
         }
     }
 
@@ -49,6 +53,12 @@ impl<'s> ControllerBuilder<'s> {
     /// Does not grant rights in this namespace of the settings.
     pub fn without_role_in(mut self, namespace: &str) -> Self {
         self.without_role_in.push(namespace.to_owned());
+        self
+    }
+
+    /// Reaches the API server through a proxy.
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.kubeconfig = proxy.write_kubeconfig(self.scenario);
         self
     }
 
@@ -73,7 +83,7 @@ impl<'s> ControllerBuilder<'s> {
             .env_remove("KUBECONFIG")
             .arg("run")
             .arg("--kubeconfig")
-            .arg(scenario.cluster.controller_kubeconfig())
+            .arg(&self.kubeconfig)
             .arg("--settings")
             .arg(settings)
             .arg(format!("--listen=127.0.0.1:{port}"))
