@@ -80,6 +80,8 @@ struct Reconciliation<'r> {
     again: bool,
     /// Whether errors that can be transient are not reported yet.
     is_patient: bool,
+    /// Whether this replica does not lead any more. Nothing is written or reported then.
+    is_over: bool,
     /// Namespaces in which a request failed. No more requests are sent there this time, since each one
     /// can take half a minute to fail.
     failing: BTreeSet<String>,
@@ -98,6 +100,7 @@ impl Reconciler {
             withheld: Vec::new(),
             again: false,
             is_patient: due.retries < PATIENCE,
+            is_over: false,
             failing: BTreeSet::new(),
         };
         match &view.gateway {
@@ -281,7 +284,7 @@ impl Reconciliation<'_> {
 
     /// The served versions of a kind; `None` if nothing can be done for that Secret now.
     fn served(&mut self, role: Role, secret: &SecretName) -> Option<Served> {
-        if self.failing.contains(&secret.namespace) {
+        if self.is_over || self.failing.contains(&secret.namespace) {
             return None;
         }
         let served = self.reconciler.caches.served(role);
@@ -294,6 +297,7 @@ impl Reconciliation<'_> {
 
     fn trouble(&mut self, secret: &SecretName, trouble: ApiError) {
         match trouble {
+            ApiError::NotLeading => self.is_over = true,
             ApiError::Conflict(text) => {
                 self.again = true;
                 self.reached(Outcome::Stale);
@@ -336,6 +340,9 @@ impl Reconciliation<'_> {
     }
 
     fn end(mut self, is_there: bool) -> Next {
+        if self.is_over {
+            return Next::Retry;
+        }
         if !self.withheld.is_empty() {
             self.reached(Outcome::Withheld);
         }

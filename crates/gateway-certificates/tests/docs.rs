@@ -39,7 +39,7 @@ fn flags(command: &str) -> BTreeSet<String> {
         let line = line.trim_start();
         let flag =
             line.split_once("--").filter(|(before, _)| before.is_empty() || before.starts_with('-'))?.1;
-        Some(format!("--{}", flag.split(' ').next()?))
+        Some(format!("--{}", flag.split([' ', '[']).next()?))
     });
     flags.filter(|flag| flag != "--help").collect()
 }

@@ -66,7 +66,7 @@ fn one_of_two_replicas_is_killed() {
 fn a_single_replica_leads_at_once() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
-        let _controller = s.controller().flag("--no-leader-election").start().await;
+        let _controller = s.controller().flag("--leader-elect=false").start().await;
         s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
         s.appears(CERTIFICATE, &team_a, "shop-tls").await;
         assert_eq!(s.get(LEASE, CONTROLLER, CONTROLLER).await, None);
