@@ -119,6 +119,15 @@ impl Leadership {
         }))
     }
 
+    /// A replica that decides as a leader, but writes nothing: its client sends only server-side dry runs.
+    pub fn dry_run() -> Self {
+        Leadership(Arc::new(Term {
+            clock: Arc::new(SystemClock),
+            leads: watch::Sender::new(true),
+            until: AtomicU64::new(0),
+        }))
+    }
+
     /// Receives whether this replica leads, and changes of that.
     pub fn leads(&self) -> watch::Receiver<bool> {
         self.0.leads.subscribe()
@@ -132,11 +141,11 @@ impl Leadership {
     /// How long ago the deadline of a replica that leads has passed; zero if it has not, or if this
     /// replica does not lead. The election ends the process long before this grows.
     pub fn overdue(&self) -> Duration {
-        if !*self.0.leads.borrow() {
+        let until = self.0.until.load(Ordering::Acquire);
+        if until == 0 || !*self.0.leads.borrow() {
             return Duration::ZERO;
         }
-        let now = milliseconds(self.0.clock.since_boot());
-        Duration::from_millis(now.saturating_sub(self.0.until.load(Ordering::Acquire)))
+        Duration::from_millis(milliseconds(self.0.clock.since_boot()).saturating_sub(until))
     }
 
     /// Rejects the writes of a client with [`NotLeading`] while this replica may not write. This is the
@@ -145,7 +154,7 @@ impl Leadership {
         self,
     ) -> FilterLayer<impl Fn(http::Request<Body>) -> Result<http::Request<Body>, BoxError> + Clone> {
         FilterLayer::new(move |request: http::Request<Body>| {
-            if *request.method() == Method::GET || self.may_write() {
+            if *request.method() == Method::GET || is_dry_run(&request) || self.may_write() {
                 Ok(request)
             } else {
                 Err(BoxError::from(NotLeading))
@@ -163,6 +172,12 @@ impl Leadership {
         self.0.until.store(0, Ordering::Release);
         self.0.leads.send_if_modified(|leads| std::mem::replace(leads, false));
     }
+}
+
+/// Whether the API server only checks a request, without an effect.
+fn is_dry_run(request: &http::Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|parameter| parameter == "dryRun=All")
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -10,9 +10,11 @@
 //! * [`mod@reconcile`], [`writes`], [`fields`]: carrying it out;
 //! * [`events`], [`metrics`], [`pods`], [`mod@message`]: reporting;
 //! * [`settings`], [`connect`], [`leader`], [`serve`], [`mod@run`]: the process;
+//! * [`mod@check`]: what would stop the controller, before it is deployed;
 //! * [`mod@render`]: the same without a cluster.
 
 pub mod cache;
+pub mod check;
 pub mod connect;
 pub mod decide;
 pub mod desired;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use gateway_certificates::check::{self, Finding};
 use gateway_certificates::serve::BindAddress;
 use gateway_certificates::{render, run, settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,12 +23,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(RunArgs),
+    Check(CheckArgs),
     Render(RenderArgs),
 }
 
-/// Runs the controller until SIGTERM or SIGINT.
+/// The options that `run` and `check` share.
 #[derive(Debug, Args)]
-struct RunArgs {
+struct ClusterArgs {
     /// Kubeconfig of the cluster; default: the environment variable KUBECONFIG, or the Pod's ServiceAccount
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -44,15 +46,6 @@ struct RunArgs {
     /// Name of the Lease for leader election
     #[arg(long, value_name = "NAME", default_value = "gateway-certificates")]
     leader_election_id: String,
-    /// Address for /metrics: :PORT, IP:PORT, or 0 for none
-    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
-    metrics_bind_address: BindAddress,
-    /// Address for /healthz and /readyz: :PORT, IP:PORT, or 0 for none
-    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
-    health_probe_bind_address: BindAddress,
-    /// Number of Gateways that are reconciled in parallel
-    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
-    max_concurrent_reconciles: u16,
     /// Compare gateway_namespaces with the Pods that Gateways select, and report differences
     #[arg(long)]
     watch_pods: bool,
@@ -62,6 +55,31 @@ struct RunArgs {
     /// Which writes are made
     #[arg(long, value_enum, default_value_t = Policy::Sync)]
     policy: Policy,
+}
+
+impl ClusterArgs {
+    fn election(&self) -> Option<run::Election> {
+        self.leader_elect.then(|| run::Election {
+            namespace: self.leader_election_namespace.clone(),
+            name: self.leader_election_id.clone(),
+        })
+    }
+}
+
+/// Runs the controller until SIGTERM or SIGINT.
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Address for /metrics: :PORT, IP:PORT, or 0 for none
+    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
+    metrics_bind_address: BindAddress,
+    /// Address for /healthz and /readyz: :PORT, IP:PORT, or 0 for none
+    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
+    health_probe_bind_address: BindAddress,
+    /// Number of Gateways that are reconciled in parallel
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    max_concurrent_reconciles: u16,
     /// Number of Certificates of existing Gateways that can be deleted; replaces the built-in limits
     #[arg(long, value_name = "COUNT")]
     max_deletions: Option<u32>,
@@ -79,12 +97,38 @@ struct RunArgs {
     log_format: LogFormat,
 }
 
+/// Checks what would stop the controller in a cluster, before it is deployed there.
+///
+/// It reads the settings, and asks the cluster whether the kinds are served, the namespaces exist, and the rights are
+/// granted that the controller needs with these settings and flags. Nothing is changed. It takes the flags of `run`
+/// that these depend on.
+///
+/// Exit code: 0 if nothing would stop it, 1 if there is a problem, 2 if the checks cannot be made.
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Check the rights of this user, for example
+    /// system:serviceaccount:gateway-certificates:gateway-certificates; default: the user of the kubeconfig
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Policy {
     /// Create, change and delete Certificates
     Sync,
     /// Create and change Certificates, but delete none
     UpsertOnly,
+}
+
+impl From<Policy> for run::Policy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Sync => run::Policy::Sync,
+            Policy::UpsertOnly => run::Policy::UpsertOnly,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,6 +183,7 @@ struct RenderArgs {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_command(args),
+        Command::Check(args) => check_command(args),
         Command::Render(args) => render_command(&args),
     }
 }
@@ -146,21 +191,15 @@ fn main() -> ExitCode {
 fn run_command(args: RunArgs) -> ExitCode {
     log(args.log_level, args.log_format);
     let options = run::Options {
-        kubeconfig: args.kubeconfig,
-        settings: args.settings,
+        election: args.cluster.election(),
+        kubeconfig: args.cluster.kubeconfig,
+        settings: args.cluster.settings,
         metrics: args.metrics_bind_address,
         health: args.health_probe_bind_address,
-        election: args.leader_elect.then_some(run::Election {
-            namespace: args.leader_election_namespace,
-            name: args.leader_election_id,
-        }),
-        watch_pods: args.watch_pods,
-        check_own_secrets: args.check_own_secrets,
+        watch_pods: args.cluster.watch_pods,
+        check_own_secrets: args.cluster.check_own_secrets,
         max_concurrent_reconciles: args.max_concurrent_reconciles,
-        policy: match args.policy {
-            Policy::Sync => run::Policy::Sync,
-            Policy::UpsertOnly => run::Policy::UpsertOnly,
-        },
+        policy: args.cluster.policy.into(),
         dry_run: args.dry_run,
         max_deletions: args.max_deletions,
         gateway_status: args.gateway_status,
@@ -173,6 +212,28 @@ fn run_command(args: RunArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
+}
+
+fn check_command(args: CheckArgs) -> ExitCode {
+    let options = check::Options {
+        election: args.cluster.election(),
+        kubeconfig: args.cluster.kubeconfig,
+        settings: args.cluster.settings,
+        watch_pods: args.cluster.watch_pods,
+        check_own_secrets: args.cluster.check_own_secrets,
+        policy: args.cluster.policy.into(),
+        user: args.user,
+    };
+    let findings = within_runtime(async { check::check(&options).await.map_err(|error| error.to_string()) });
+    let findings = match findings {
+        Ok(findings) => findings,
+        Err(error) => return fail(&error, 2),
+    };
+    for finding in &findings {
+        let _ = writeln!(std::io::stdout(), "{finding}");
+    }
+    let has_problem = findings.iter().any(|finding| matches!(finding, Finding::Problem(_)));
+    if has_problem { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
 /// Runs a future to its end. Tasks that it has started do not delay the return.

@@ -177,6 +177,7 @@ impl Process {
         let lease = election.map(lease_name).transpose()?;
         let leadership = match lease {
             Some(_) => Leadership::standby(Arc::new(SystemClock)),
+            None if options.dry_run => Leadership::dry_run(),
             None => Leadership::permanent(),
         };
         let client = connect::client(config.clone())?;
@@ -291,16 +292,14 @@ impl Process {
             self.events.finish(writing).await;
         }
         self.leaving.send_replace(true);
-        match self.election {
-            Some(election) => match tokio::time::timeout(LAST_RELEASE, election).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(lost))) => {
-                    tracing::warn!(error = message(&lost), "lost leadership during the shutdown")
-                }
-                Ok(Err(error)) => tracing::warn!(error = message(&error), "the election ended unexpectedly"),
-                Err(_) => tracing::warn!("releasing the Lease timed out; it will expire"),
-            },
-            None => {}
+        let Some(election) = self.election else { return };
+        match tokio::time::timeout(LAST_RELEASE, election).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(lost))) => {
+                tracing::warn!(error = message(&lost), "lost leadership during the shutdown")
+            }
+            Ok(Err(error)) => tracing::warn!(error = message(&error), "the election ended unexpectedly"),
+            Err(_) => tracing::warn!("releasing the Lease timed out; it will expire"),
         }
     }
 }

@@ -518,6 +518,27 @@ async fn a_client_sends_no_writes_after_the_deadline() {
     assert_eq!(sent.load(Ordering::Relaxed), 4);
 }
 
+#[tokio::test]
+async fn a_dry_run_writes_nothing() {
+    let server = tower::service_fn(|request: http::Request<Body>| async move {
+        let is_dry_run = request.uri().query().is_some_and(|query| query.contains("dryRun=All"));
+        assert!(*request.method() == Method::GET || is_dry_run, "{request:?} has an effect");
+        let lease =
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}});
+        Ok::<_, Infallible>(http::Response::new(Body::from(lease.to_string().into_bytes())))
+    });
+    let leadership = Leadership::dry_run();
+    assert!(*leadership.leads().borrow() && !leadership.may_write());
+    assert_eq!(leadership.overdue(), Duration::ZERO);
+    let client = ClientBuilder::new(server, "default").with_layer(&leadership.gate()).build();
+    let leases: Api<Lease> = Api::default_namespaced(client);
+    leases.get("a").await.unwrap();
+    let error = leases.create(&PostParams::default(), &Lease::default()).await.unwrap_err();
+    assert!(NotLeading::is_cause_of(&error), "{error:?}");
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    leases.create(&dry_run, &Lease::default()).await.unwrap();
+}
+
 #[test]
 fn the_clocks_of_the_system() {
     let before = SystemClock.since_boot();

@@ -1,6 +1,7 @@
 //! The controller on a real control plane: `make test-cluster`.
 
 mod bench;
+mod deployment;
 mod faults;
 mod harness;
 mod issuers;

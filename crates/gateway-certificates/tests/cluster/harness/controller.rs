@@ -95,7 +95,8 @@ impl<'s> ControllerBuilder<'s> {
         Controller { process: RefCell::new(Some(process)), metrics, health, log }
     }
 
-    async fn grant(&self) {
+    /// Grants the rights for its settings and flags, without starting it.
+    pub async fn grant(&self) {
         let scenario = self.scenario;
         match self.settings["gateway_namespaces"].as_array() {
             None => scenario.grant("own-namespaces/rbac.yaml", None).await,
