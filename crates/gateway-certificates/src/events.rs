@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::fields::MANAGER;
+use crate::leader::NotLeading;
 use crate::message::message;
 use crate::metrics::Metrics;
 use crate::objects::Key;
@@ -26,7 +27,7 @@ const NOTE: usize = 1024;
 /// The maximum number of Events that wait to be written.
 const WAITING: usize = 20_000;
 /// The time to write the remaining Events when the controller stops.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+pub const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The reason of an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +119,9 @@ impl Events {
         let counted = metrics.clone();
         let task = tokio::spawn(async move {
             while let Some(note) = notes.recv().await {
-                if let Err(error) = write(&client, &api_version, &instance, &note, &counted).await {
+                if let Err(error) = write(&client, &api_version, &instance, &note, &counted).await
+                    && !NotLeading::is_cause_of(&error)
+                {
                     counted.events_dropped.inc();
                     tracing::warn!(gateway = %note.gateway, reason = note.reason.as_str(), error = message(&error), "cannot write the Event");
                 }

@@ -9,10 +9,13 @@
 //! * [`desired`], [`mod@decide`]: the decision about one Gateway, from the caches alone;
 //! * [`mod@reconcile`], [`writes`], [`fields`]: carrying it out;
 //! * [`events`], [`metrics`], [`pods`], [`mod@message`]: reporting;
-//! * [`settings`], [`leader`], [`serve`], [`mod@run`]: the process;
+//! * [`settings`], [`connect`], [`leader`], [`serve`], [`mod@run`]: the process;
+//! * [`mod@check`]: what would stop the controller, before it is deployed;
 //! * [`mod@render`]: the same without a cluster.
 
 pub mod cache;
+pub mod check;
+pub mod connect;
 pub mod decide;
 pub mod deletions;
 pub mod desired;

@@ -87,6 +87,8 @@ struct Reconciliation<'r> {
     concerns: BTreeSet<Concern>,
     /// Whether it must be reconciled again even if nothing changes.
     again: bool,
+    /// Whether this replica does not lead any more. Nothing is written or reported then.
+    is_over: bool,
     /// Namespaces in which a request failed. No more requests are sent there this time, since each one
     /// can take half a minute to fail.
     failing: BTreeSet<String>,
@@ -109,6 +111,7 @@ impl Reconciler {
             rejected: BTreeSet::new(),
             concerns: BTreeSet::new(),
             again: false,
+            is_over: false,
             failing: BTreeSet::new(),
             failure: None,
         };
@@ -121,7 +124,8 @@ impl Reconciler {
             // deleted with `--cascade=orphan`.
             None => {
                 let elsewhere = view.certificates.iter().filter(|certificate| {
-                    certificate.is_ours()
+                    self.deletes
+                        && certificate.is_ours()
                         && !certificate.is_deleting
                         && !certificate.is_garbage_collected()
                         && certificate.name.namespace != key.namespace
@@ -174,7 +178,7 @@ impl Reconciliation<'_> {
         for target in &decision.change {
             self.change(target).await;
         }
-        for surplus in &decision.delete {
+        for surplus in decision.delete.iter().filter(|_| self.reconciler.deletes) {
             self.delete_surplus(gateway, surplus).await;
         }
     }
@@ -351,10 +355,6 @@ impl Reconciliation<'_> {
 
     async fn delete(&mut self, served: &Served, certificate: &ObservedCertificate, why: &str) {
         let name = &certificate.name;
-        if !self.reconciler.deletes {
-            tracing::debug!(gateway = %self.key, certificate = %name, why, "not deleted: --policy=upsert-only");
-            return;
-        }
         match self.reconciler.writer.delete(&served.resource, self.key, name).await {
             Ok(true) => {
                 self.reached(Outcome::Deleted);
@@ -391,7 +391,7 @@ impl Reconciliation<'_> {
 
     /// The served versions of a kind; `None` if nothing can be done for that Secret now.
     fn served(&mut self, role: Role, secret: &SecretName) -> Option<Served> {
-        if self.failing.contains(&secret.namespace) {
+        if self.is_over || self.failing.contains(&secret.namespace) {
             return None;
         }
         let served = self.reconciler.caches.served(role);
@@ -404,6 +404,7 @@ impl Reconciliation<'_> {
 
     fn failed(&mut self, secret: &SecretName, error: ApiError) {
         match error {
+            ApiError::NotLeading => self.is_over = true,
             ApiError::Conflict(text) => {
                 self.again = true;
                 self.reached(Outcome::Stale);
@@ -452,6 +453,9 @@ impl Reconciliation<'_> {
     }
 
     fn end(mut self, is_there: bool) -> Next {
+        if self.is_over {
+            return Next::Retry;
+        }
         if let Some(failure) = self.failure.take()
             && self.has_lasted(Concern::Failing)
         {

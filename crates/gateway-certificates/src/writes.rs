@@ -20,6 +20,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::fields::{self, MANAGER};
+use crate::leader::NotLeading;
 use crate::message::message;
 use crate::metrics::Metrics;
 use crate::objects::{Key, owner, value_of};
@@ -41,6 +42,8 @@ pub enum ApiError {
     Forbidden(String),
     /// The request failed, with this message.
     Failed(String),
+    /// The request was not sent, because this replica does not lead any more.
+    NotLeading,
 }
 
 impl fmt::Display for ApiError {
@@ -50,6 +53,7 @@ impl fmt::Display for ApiError {
             | ApiError::Rejected(text)
             | ApiError::Forbidden(text)
             | ApiError::Failed(text) => f.write_str(text),
+            ApiError::NotLeading => NotLeading.fmt(f),
         }
     }
 }
@@ -67,6 +71,7 @@ impl From<kube::Error> for ApiError {
                 }
                 _ => ApiError::Failed(status.message),
             },
+            error if NotLeading::is_cause_of(&error) => ApiError::NotLeading,
             other => ApiError::Failed(message(&other)),
         }
     }

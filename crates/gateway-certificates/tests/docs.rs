@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gateway_certificates::events::Reason;
+use gateway_certificates::kinds::watched;
+use gateway_certificates::leader::LeaseName;
 use gateway_certificates::metrics::Metrics;
+use gateway_certificates::{check, run};
+use gateway_rules::Settings;
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -39,7 +43,7 @@ fn flags(command: &str) -> BTreeSet<String> {
         let line = line.trim_start();
         let flag =
             line.split_once("--").filter(|(before, _)| before.is_empty() || before.starts_with('-'))?.1;
-        Some(format!("--{}", flag.split(' ').next()?))
+        Some(format!("--{}", flag.split([' ', '[']).next()?))
     });
     flags.filter(|flag| flag != "--help").collect()
 }
@@ -56,10 +60,12 @@ fn every_flag_of_run() {
     assert_eq!(documented, flags("run"));
 }
 
-#[test]
-fn every_flag_of_render() {
+#[rstest]
+#[case::check("check")]
+#[case::render("render")]
+fn every_flag_of_the_other_commands(#[case] command: &str) {
     let docs = docs();
-    for flag in flags("render") {
+    for flag in flags(command).difference(&flags("run")) {
         assert!(docs.contains(&format!("`{flag}`")), "{flag}");
     }
 }
@@ -131,11 +137,43 @@ fn every_right() {
             }
         }
     }
+    assert_eq!(documented_rights(), actual);
+}
+
+/// The verbs on resources in the docs.
+fn documented_rights() -> BTreeSet<String> {
     let mut documented = BTreeSet::new();
     for row in table("| what | verbs | where | for |") {
         for resource in names(&row[0]) {
             documented.extend(row[1].split(", ").map(|verb| format!("{verb} {resource}")));
         }
     }
-    assert_eq!(documented, actual);
+    documented
+}
+
+/// `check` asks for each of them.
+#[test]
+fn every_right_is_checked() {
+    let options = check::Options {
+        kubeconfig: None,
+        settings: None,
+        election: None,
+        watch_pods: true,
+        check_own_secrets: true,
+        policy: run::Policy::Sync,
+        user: None,
+    };
+    let lease = LeaseName { namespace: "a".to_owned(), name: "b".to_owned() };
+    let settings = Settings::read(&json!({"tenants": [
+        {"name": "a", "namespace_selector": {"match_labels": {"team": "a"}}, "issuers": [], "dns_names": []},
+    ]}));
+    let settings = settings.unwrap();
+    let served: Vec<_> = watched(&settings, true).into_iter().map(|kind| (kind, None)).collect();
+    let mut checked = BTreeSet::new();
+    for right in check::rights(&settings, &options, Some(&lease), &served) {
+        let dot = if right.group.is_empty() { "" } else { "." };
+        checked
+            .extend(right.verbs.iter().map(|verb| format!("{verb} {}{dot}{}", right.resource, right.group)));
+    }
+    assert_eq!(documented_rights(), checked);
 }

@@ -2,6 +2,8 @@
 
 mod bench;
 mod deletions;
+mod deployment;
+mod faults;
 mod harness;
 mod issuers;
 mod kinds;

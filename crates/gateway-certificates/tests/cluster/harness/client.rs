@@ -63,6 +63,14 @@ impl Objects {
         Ok(serde_json::to_value(applied).unwrap())
     }
 
+    /// [`Self::try_apply`] that changes nothing, and rejects unknown fields.
+    pub async fn dry_run(&self, object: &Value) -> kube::Result<()> {
+        let mut parameters = PatchParams::apply("gateway-certificates-tests").force().validation_strict();
+        parameters.dry_run = true;
+        let api = self.api_of(object);
+        api.patch(text(object, "/metadata/name"), &parameters, &Patch::Apply(object)).await.map(drop)
+    }
+
     /// [`Self::apply`] of many objects in parallel.
     pub async fn apply_all(&self, objects: impl IntoIterator<Item = impl Into<Value>>) {
         let objects: Vec<Value> = objects.into_iter().map(Into::into).collect();
