@@ -432,15 +432,37 @@ mod tests {
     }
 
     #[test]
-    fn a_status_wakes_no_gateway() {
+    fn only_a_change_of_readiness_wakes_the_owner() {
         let caches = caches();
         caches.put(GATEWAYS, shop("one").build());
         let made = certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "one").build();
         assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
-        let mut issued = made;
-        issued["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
-        issued["metadata"]["resourceVersion"] = json!("2");
-        assert_eq!(caches.put(CERTIFICATES, issued), [""; 0]);
+        let mut number = 1;
+        let mut put = |status: Value| {
+            number += 1;
+            let mut issued = made.clone();
+            issued["metadata"]["resourceVersion"] = json!(number.to_string());
+            issued["status"] = status;
+            caches.put(CERTIFICATES, issued)
+        };
+        let ready = |status: &str, day: u32| {
+            json!({"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": format!("2026-01-{day:02}T00:00:00Z")}],
+                "renewalTime": format!("2026-02-{day:02}T00:00:00Z"), "revision": day})
+        };
+        assert_eq!(put(ready("True", 1)), ["team-a/one"]);
+        assert_eq!(put(ready("True", 2)), [""; 0]);
+        assert_eq!(put(ready("False", 3)), ["team-a/one"]);
+        assert_eq!(put(ready("False", 4)), [""; 0]);
+    }
+
+    #[test]
+    fn the_readiness_of_a_certificate_without_owner_wakes_no_gateway() {
+        let caches = caches();
+        caches.put(GATEWAYS, shop("one").build());
+        let mut foreign = certificate("team-a", "shop-tls").build();
+        assert_eq!(caches.put(CERTIFICATES, foreign.clone()), ["team-a/one"]);
+        foreign["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        assert_eq!(caches.put(CERTIFICATES, foreign), [""; 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! cert-manager watches the Gateways of Gateway API, but not those of Istio. This controller closes the
 //! gap, with the same rules that the policy checks at admission. Read it in this order:
 //!
-//! * [`kinds`], [`mod@watch`], [`objects`], [`store`], [`index`], [`cache`]: the watched objects, and the cached parts of
+//! * [`kinds`], [`mod@watch`], [`objects`], [`readiness`], [`store`], [`index`], [`cache`]: the watched objects, and the cached parts of
 //!   them;
 //! * [`queue`]: the Gateways to reconcile next;
 //! * [`desired`], [`mod@decide`]: the decision about one Gateway, from the caches alone;
@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod objects;
 pub mod pods;
 pub mod queue;
+pub mod readiness;
 pub mod reconcile;
 pub mod render;
 pub mod run;

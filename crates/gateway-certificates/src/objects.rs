@@ -16,6 +16,7 @@ use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
 use crate::fields;
+use crate::readiness::Readiness;
 
 /// The namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +180,8 @@ pub struct ObservedCertificate {
     owned: Box<str>,
     /// The fields that identify its owner, as JSON.
     identity: Box<str>,
+    /// Its state; unknown if it belongs to no Istio Gateway.
+    pub readiness: Readiness,
 }
 
 /// The Istio Gateway that a Certificate belongs to.
@@ -210,6 +213,7 @@ impl ObservedCertificate {
                 Some(_) => fields::owned(&object).to_string().into(),
                 None => Box::default(),
             },
+            readiness: owner.as_ref().map(|_| Readiness::of(&object)).unwrap_or_default(),
             owner,
             identity: identity(&object).to_string().into(),
         }
