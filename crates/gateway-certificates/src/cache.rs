@@ -8,6 +8,7 @@ use std::time::Duration;
 use certificate_shim::issuer_ref::CERT_MANAGER_GROUP;
 use certificate_shim::plan::SecretName;
 use gateway_rules::{Cluster, LookupError, ObjectRef, Settings};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ use crate::index::Index;
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway, value_of};
 use crate::store::map;
+
+mod summary;
+pub use summary::{Summary, WatchSummary};
 
 /// The time to wait until the watch delivers a Certificate that was created. If it was deleted
 /// immediately, the watch might never deliver it.
@@ -58,6 +62,10 @@ struct Inner {
 struct Watch {
     state: State,
     served: Option<Served>,
+    /// The number of errors since the start.
+    errors: u64,
+    /// The time of the last event, in seconds since 1970; 0 before the first one.
+    last_event: i64,
 }
 
 /// The cached objects of one Gateway.
@@ -72,7 +80,10 @@ pub struct View {
 impl Caches {
     /// Empty caches for those kinds.
     pub fn new(kinds: Vec<Kind>, settings: Arc<Settings>) -> Self {
-        let watches = kinds.iter().map(|_| Watch { state: State::Pending, served: None }).collect();
+        let watches = kinds
+            .iter()
+            .map(|_| Watch { state: State::Pending, served: None, errors: 0, last_event: 0 })
+            .collect();
         let inner = RwLock::new(Inner { watches, ..Inner::default() });
         Caches(Arc::new(Shared { kinds, settings, inner, ready: watch::Sender::new(false) }))
     }
@@ -123,6 +134,9 @@ impl Caches {
                 )
             }
         };
+        if let Some(watch) = inner.watches.get_mut(index) {
+            watch.last_event = Timestamp::now().as_second();
+        }
         if is_done {
             wake.extend(inner.set_state(index, State::Synced));
         }

@@ -51,6 +51,9 @@ struct RunArgs {
     /// Also in a Gateway's own namespace, do not overwrite Secrets that cert-manager did not write
     #[arg(long)]
     check_own_secrets: bool,
+    /// Show the state of the Certificates in the status of their Gateway
+    #[arg(long)]
+    gateway_status: bool,
     /// Number of Gateways that are reconciled in parallel
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
@@ -104,6 +107,7 @@ fn run_command(args: RunArgs) -> ExitCode {
             .then_some(run::Election { namespace: args.lease_namespace, name: args.lease_name }),
         watch_pods: args.watch_pods,
         check_own_secrets: args.check_own_secrets,
+        gateway_status: args.gateway_status,
         concurrency: args.concurrency,
     };
     let outcome = tokio::runtime::Builder::new_multi_thread()

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::cache::Caches;
-use crate::events::{Events, GatewayEvent, Reason};
+use crate::events::{Events, NewEvent, Reason, Regarding};
 use crate::metrics::Metrics;
 use crate::objects::{Key, ObservedGateway};
 
@@ -42,9 +42,8 @@ pub async fn compare(
         for gateway in caches.annotated() {
             if let Some(text) = mismatch(&gateway, &pods, &settings) {
                 if reported.get(&gateway.key) != Some(&text) {
-                    events.publish(GatewayEvent {
-                        gateway: gateway.key.clone(),
-                        uid: gateway.uid.clone(),
+                    events.publish(NewEvent {
+                        regarding: Regarding::gateway(&gateway.key, &gateway.uid),
                         reason: Reason::PlacementMismatch,
                         text: text.clone(),
                         occurrence: String::new(),

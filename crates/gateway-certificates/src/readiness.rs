@@ -1,10 +1,14 @@
 //! The state of a Certificate, as cert-manager reports it in its status: ready, pending or failed
 //! (`CertificateStatus` in cert-manager's pkg/apis/certmanager/v1/types_certificate.go).
 
+mod changes;
+
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
+
+pub use changes::{Changes, Ready, Report};
 
 /// The maximum length of a cached message in bytes. Messages of ACME servers can be long.
 const MESSAGE: usize = 512;

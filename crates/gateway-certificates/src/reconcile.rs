@@ -11,11 +11,13 @@ use kube::api::DynamicObject;
 use crate::cache::Caches;
 use crate::decide::{Decision, DesiredObject, Withheld, decide, foreign};
 use crate::desired::Violation;
-use crate::events::{Events, GatewayEvent, Reason};
+use crate::events::{Events, NewEvent, Problem, Reason, Regarding, Subject};
 use crate::kinds::{Role, Served};
 use crate::metrics::Metrics;
 use crate::objects::{Key, ObservedCertificate, ObservedGateway};
 use crate::queue::{Due, Next};
+use crate::readiness::Changes;
+use crate::status::{Condition, GatewayStatus};
 use crate::writes::{ApiError, Changed, SecretState, Writer};
 
 /// The number of retries, about four seconds in total, before the Certificates of a missing Gateway are
@@ -37,8 +39,12 @@ pub struct Reconciler {
     pub events: Events,
     /// The metrics.
     pub metrics: Metrics,
-    /// The rejections that have been reported.
+    /// The rules that are violated.
     pub reported: Reported,
+    /// The readiness of Certificates that has been reported.
+    pub changes: Changes,
+    /// Writes the status of Gateways, with `--gateway-status`.
+    pub status: Option<GatewayStatus>,
     /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
 }
@@ -88,6 +94,7 @@ struct Reconciliation<'r> {
 impl Reconciler {
     /// Reconciles one Gateway, which does not have to exist.
     pub async fn reconcile(&self, due: &Due) -> Next {
+        let _timer = self.metrics.time_reconcile(due.due_for);
         let key = &due.key;
         let view = self.caches.view(key);
         let mut reconciliation = Reconciliation {
@@ -104,6 +111,7 @@ impl Reconciler {
             Some(gateway) => {
                 let decision = decide(gateway, &view.certificates, &self.caches, &self.settings);
                 reconciliation.act(gateway, decision).await;
+                reconciliation.show(gateway, &view.certificates).await;
             }
             // Kubernetes deletes the Certificates with an owner reference.
             None => {
@@ -321,6 +329,27 @@ impl Reconciliation<'_> {
         }
     }
 
+    /// Shows the state of the Certificates on their Gateway.
+    async fn show(&mut self, gateway: &ObservedGateway, certificates: &[Arc<ObservedCertificate>]) {
+        let report = self.reconciler.changes.observe(self.key, certificates);
+        for ready in report.ready {
+            self.publish(Reason::CertificateReady, ready.text, ready.occurrence);
+        }
+        let regarding = Regarding::gateway(self.key, &self.uid);
+        self.reconciler.events.set_problems(&regarding, Reason::CertificateFailed, report.problems);
+        let (Some(status), Some(served)) =
+            (&self.reconciler.status, self.reconciler.caches.served(Role::Gateways))
+        else {
+            return;
+        };
+        let desired = Condition::desired(gateway, certificates, &self.withheld);
+        if let Err(error) = status.sync(&served.resource, gateway, desired.as_ref()).await {
+            tracing::warn!(gateway = %self.key, %error, "cannot write the status");
+            // A right that is missing stays so for long.
+            self.again |= self.is_patient || !matches!(error, ApiError::Forbidden(_));
+        }
+    }
+
     fn reached(&mut self, outcome: Outcome) {
         self.outcome = self.outcome.max(outcome);
     }
@@ -330,42 +359,43 @@ impl Reconciliation<'_> {
     }
 
     fn publish(&self, reason: Reason, text: String, occurrence: String) {
-        let note =
-            GatewayEvent { gateway: self.key.clone(), uid: self.uid.clone(), reason, text, occurrence };
-        self.reconciler.events.publish(note);
+        let regarding = Regarding::gateway(self.key, &self.uid);
+        self.reconciler.events.publish(NewEvent { regarding, reason, text, occurrence });
     }
 
     fn end(mut self, is_there: bool) -> Next {
         if !self.withheld.is_empty() {
             self.reached(Outcome::Withheld);
         }
-        let new = self.reconciler.reported.set(self.key, &self.withheld, &self.reconciler.metrics);
+        self.reconciler.reported.set(self.key, &self.withheld, &self.reconciler.metrics);
         if is_there {
-            for text in new {
-                self.publish(Reason::CertificateWithheld, text, String::new());
-            }
+            let regarding = Regarding::gateway(self.key, &self.uid);
+            let problems = self.withheld.iter().map(|withheld| Problem::from(withheld.text())).collect();
+            self.reconciler.events.set_problems(&regarding, Reason::CertificateWithheld, problems);
+        } else {
+            self.reconciler.events.forget(Subject::Gateway, self.key);
+            self.reconciler.changes.forget(self.key);
         }
         self.reconciler.metrics.reconciled(self.outcome.as_str());
         let again = self.again || self.withheld.iter().any(|withheld| withheld.retry);
-        if again { Next::Retry } else { Next::Wait }
+        if again {
+            self.reconciler.metrics.retries.inc();
+            Next::Retry
+        } else {
+            Next::Wait
+        }
     }
 }
 
-/// The rejections that have been reported for each Gateway, so that each is reported once. Clones share them.
+/// The rules that each Gateway violates, for the metrics. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Reported(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    gateways: BTreeMap<Key, One>,
+    gateways: BTreeMap<Key, BTreeSet<&'static str>>,
     /// The number of Gateways that get no Certificate because of each rule.
     by_rule: BTreeMap<&'static str, i64>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct One {
-    texts: BTreeSet<String>,
-    rules: BTreeSet<&'static str>,
 }
 
 impl Reported {
@@ -377,31 +407,27 @@ impl Reported {
         metrics.set_violations(&state.by_rule);
     }
 
-    /// Sets the current rejections of a Gateway and returns the texts of new ones, in order.
-    fn set(&self, key: &Key, withheld: &[Withheld], metrics: &Metrics) -> Vec<String> {
-        let texts: Vec<String> = withheld.iter().map(Withheld::text).collect();
-        let rules = withheld
+    /// Sets the current violations of a Gateway.
+    fn set(&self, key: &Key, withheld: &[Withheld], metrics: &Metrics) {
+        let now: BTreeSet<&'static str> = withheld
             .iter()
             .flat_map(|withheld| &withheld.violations)
             .map(|violation| violation.rule)
             .collect();
-        let now = One { texts: texts.iter().cloned().collect(), rules };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.gateways.remove(key).unwrap_or_default();
-        let new = texts.into_iter().filter(|text| !before.texts.contains(text)).collect();
-        if before.rules != now.rules {
-            for rule in &before.rules {
+        if before != now {
+            for rule in &before {
                 *state.by_rule.entry(rule).or_default() -= 1;
             }
-            for rule in &now.rules {
+            for rule in &now {
                 *state.by_rule.entry(rule).or_default() += 1;
             }
             metrics.set_violations(&state.by_rule);
         }
-        if now != One::default() {
+        if !now.is_empty() {
             state.gateways.insert(key.clone(), now);
         }
-        new
     }
 }
 
@@ -410,7 +436,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rejection_is_reported_once() {
+    fn gateways_are_counted_by_violated_rule() {
         let key = Key { namespace: "team-a".to_owned(), name: "shop".to_owned() };
         let withheld = |rule| Withheld {
             secret: None,
@@ -420,13 +446,12 @@ mod tests {
         let (reported, metrics) = (Reported::default(), Metrics::new().unwrap());
         let set = |rules: &[&'static str]| {
             let withheld: Vec<_> = rules.iter().map(|rule| withheld(rule)).collect();
-            reported.set(&key, &withheld, &metrics).len()
+            reported.set(&key, &withheld, &metrics);
         };
-        assert_eq!(set(&["a"]), 1);
-        assert_eq!(set(&["a"]), 0);
-        assert_eq!(set(&["a", "b"]), 1);
-        assert_eq!(set(&[]), 0);
-        assert_eq!(set(&["a"]), 1);
+        set(&["a"]);
+        set(&["a", "b"]);
+        set(&[]);
+        set(&["a", "a"]);
         let text = metrics.text();
         assert!(
             text.contains("violations{rule=\"a\"} 1") && text.contains("violations{rule=\"b\"} 0"),
@@ -436,6 +461,5 @@ mod tests {
         reported.clear(&metrics);
         let text = metrics.text();
         assert!(text.contains("violations{rule=\"a\"} 0"), "{text}");
-        assert_eq!(set(&["a"]), 1);
     }
 }

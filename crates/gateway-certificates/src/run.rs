@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certificate_shim::gateway::GatewayKind;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kube_lease_manager::LeaseManager;
@@ -20,9 +19,11 @@ use crate::events::Events;
 use crate::kinds::watched;
 use crate::leader::{self, LeaseName};
 use crate::message::message;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::queue::{Next, Queue};
+use crate::readiness::Changes;
 use crate::reconcile::{Reconciler, Reported};
+use crate::status::GatewayStatus;
 use crate::writes::Writer;
 use crate::{pods, serve, settings, watch as watches};
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub watch_pods: bool,
     /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
+    /// Whether the state of the Certificates is shown in the status of their Gateway.
+    pub gateway_status: bool,
     /// The number of Gateways that are reconciled in parallel.
     pub concurrency: u16,
 }
@@ -143,15 +146,15 @@ impl Process {
         let settings = Arc::new(settings::load(options.settings.as_deref())?);
         let config = config(options.kubeconfig.as_ref()).await?;
         let lease = options.election.as_ref().map(lease_name).transpose()?;
-        let client = Client::try_from(config.clone()).map_err(Error::Client)?;
         let listener = listen(options.listen).await?;
         let metrics = Metrics::new()?;
+        metrics.set_settings(&settings::hash(options.settings.as_deref())?);
+        let client = metrics::client(config.clone(), &metrics).map_err(Error::Client)?;
         let caches = Caches::new(watched(&settings, options.watch_pods), Arc::clone(&settings));
         let queue = Queue::new(usize::from(options.concurrency));
         let leads = Arc::new(watch::Sender::new(lease.is_none()));
         let (stopping, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
-        let api_version = GatewayKind::Istio.owner_api_version();
-        let (events, writing) = Events::start(client.clone(), api_version, metrics.clone());
+        let (events, writing) = Events::start(client.clone(), metrics.clone(), leads.subscribe());
 
         let mut parts = JoinSet::new();
         let serving = serve::serve(listener, metrics.clone(), caches.clone(), queue.clone());
@@ -182,10 +185,14 @@ impl Process {
         let reconciler = Reconciler {
             caches: caches.clone(),
             settings,
+            status: options
+                .gateway_status
+                .then(|| GatewayStatus::new(client.clone(), metrics.clone(), leads.subscribe())),
             writer: Writer::new(client, metrics.clone()),
             events: events.clone(),
             metrics,
             reported,
+            changes: Changes::default(),
             check_own_secrets: options.check_own_secrets,
         };
         let mut workers = JoinSet::new();

@@ -38,9 +38,9 @@ pub async fn serve(
 }
 
 async fn show_metrics(State(sources): State<Sources>) -> Response {
-    let Sources { metrics, queue, .. } = sources;
-    metrics.queue_depth.set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
-    metrics.queue_waiting.set(i64::try_from(queue.waiting()).unwrap_or(i64::MAX));
+    let Sources { metrics, caches, queue } = sources;
+    metrics.set_queue(&queue);
+    metrics.summarize(&caches.summary());
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], metrics.text()).into_response()
 }
 

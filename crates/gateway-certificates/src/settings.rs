@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gateway_rules::Settings;
+use gateway_rules::settings::fingerprint;
 use serde_json::Value;
 
 /// The reason why the settings cannot be used.
@@ -43,6 +44,15 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Error> {
     // The limit is for the policy, where lookups take time in a request. The controller uses its caches.
     settings.lookups.max = usize::MAX;
     Ok(settings)
+}
+
+/// The hash of the settings in that file; if `None`, of the defaults. It is equal to the policy's audit
+/// annotation `settings` if both plan the same Certificates.
+///
+/// # Errors
+/// [`Error::File`] if the file cannot be read.
+pub fn hash(path: Option<&Path>) -> Result<String, Error> {
+    Ok(fingerprint(&path.map_or(Ok(Value::Null), parse)?))
 }
 
 fn parse(path: &Path) -> Result<Value, Error> {
