@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::index::Index;
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway, value_of};
+use crate::pods;
 use crate::store::map;
 
 mod summary;
@@ -270,7 +271,7 @@ impl Caches {
         inner.index.gateways.objects.values().filter(|gateway| gateway.is_annotated()).cloned().collect()
     }
 
-    /// The labels of all Pods, with their namespaces; `None` if Pods are not watched or not listed yet.
+    /// The labels of all Pods (see [`pods::cached`]), with their namespaces; `None` if Pods are not watched or not listed yet.
     pub fn pods(&self) -> Option<Vec<(String, Arc<Value>)>> {
         let index = self.0.kinds.iter().position(|kind| kind.role == Role::Pods)?;
         let inner = self.read();
@@ -334,7 +335,8 @@ fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
             "kind": kind.kind,
             "metadata": {"name": object.metadata.name, "labels": object.metadata.labels},
         }),
-        Role::Pods | Role::Gateways | Role::Certificates => json!(object.metadata.labels),
+        Role::Pods => pods::cached(object.metadata.labels.as_ref()),
+        Role::Gateways | Role::Certificates => Value::Null,
     };
     (key, value)
 }
