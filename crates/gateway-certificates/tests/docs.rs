@@ -114,6 +114,13 @@ fn the_controllers_own_rejections() {
             );
         }
     }
+    let text = Metrics::new().unwrap().text();
+    for id in &actual {
+        assert!(
+            text.contains(&format!("violations{{rule=\"{id}\"}} 0")),
+            "{id} is not counted from the start"
+        );
+    }
     let rows = table("| in the note | what it means | what to do |");
     let documented: BTreeSet<String> =
         rows.iter().flat_map(|row| names(&row[0])).map(str::to_owned).collect();

@@ -9,3 +9,4 @@ mod outages;
 mod ownership;
 mod placement;
 mod replicas;
+mod reporting;
