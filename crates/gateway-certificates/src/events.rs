@@ -1,8 +1,8 @@
 //! Events on Gateways and on the controller's Lease: what was done, and problems that last.
 //!
 //! This is not kube-runtime's Recorder. That one counts repetitions only in memory, so after a restart it
-//! would report every problem again, and it merges Events that differ only in their text. Here the name of an Event is
-//! derived from its content: an Event of a lasting problem that still exists is refreshed.
+//! would report every problem again, and it merges Events that differ only in their text. Here the name of an
+//! Event is derived from its content: an Event of a lasting problem that still exists is refreshed.
 
 mod lanes;
 mod limits;
@@ -290,7 +290,8 @@ impl Events {
         (Events(shared), task)
     }
 
-    /// Queues an Event that is written once. It is dropped if the object has had too many Events, or if too many wait.
+    /// Queues an Event that is written once. It is dropped if the object has had too many Events, or if too
+    /// many wait.
     pub fn publish(&self, event: NewEvent) {
         let now = Instant::now();
         let mut state = self.0.lock();
@@ -304,7 +305,8 @@ impl Events {
     }
 
     /// Sets the lasting problems of an object with that reason. Each gets an Event, which is refreshed every
-    /// 30 minutes until a call without that problem. If there are more than ten, the last Event has the number of the others.
+    /// 30 minutes until a call without that problem. If there are more than ten, the last Event has the
+    /// number of the others.
     pub fn set_problems(&self, regarding: &Regarding, reason: Reason, problems: Vec<Problem>) {
         let now = Instant::now();
         let mut state = self.0.lock();
@@ -466,8 +468,8 @@ impl Shared {
         }
     }
 
-    /// Counts another occurrence in an Event that exists, unless it was written or counted a short time ago. That
-    /// starts its time to live again.
+    /// Counts another occurrence in an Event that exists, unless it was written or counted a short time ago.
+    /// That starts its time to live again.
     async fn refresh(&self, api: &Api<Event>, name: &str, existing: &Event) -> Result<(), Failure> {
         let now = Timestamp::now();
         let series = existing.series.as_ref();

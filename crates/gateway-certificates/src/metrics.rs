@@ -1,6 +1,6 @@
 //! The metrics, in the format of Prometheus. Names are those of client-go and controller-runtime where these
-//! have the same metric. Every label value that is known exists from the start, with the value 0, so that `increase()` sees
-//! the first one.
+//! have the same metric. Every label value that is known exists from the start, with the value 0, so that
+//! `increase()` sees the first one.
 
 mod requests;
 

@@ -1,8 +1,8 @@
 //! Compares the namespaces of the gateway Pods with the settings. Differences are only reported and do
 //! not affect decisions: otherwise a user who can label Pods could determine where keys are written.
 //!
-//! Many Gateways have few selectors, so Pods are compared with selectors: each Pod only with those that have one of its
-//! labels. The time is linear in the number of Pods and of Gateways.
+//! Many Gateways have few selectors, so Pods are compared with selectors: each Pod only with those that have
+//! one of its labels. The time is linear in the number of Pods and of Gateways.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -82,8 +82,8 @@ struct Comparison(BTreeMap<Key, Placed>);
 /// A Gateway with a selector.
 struct Placed {
     gateway: Arc<ObservedGateway>,
-    /// Its selector as lines like the labels of Pods; `None` if it is empty: istiod then uses every gateway Pod, and these
-    /// cannot be identified by labels.
+    /// Its selector as lines like the labels of Pods; `None` if it is empty: istiod then uses every gateway
+    /// Pod, and these cannot be identified by labels.
     selector: Option<Arc<Selector>>,
     /// The namespaces in which its Certificates are created.
     expected: BTreeSet<String>,
@@ -169,8 +169,8 @@ fn find<'p>(selectors: BTreeSet<&'p Selector>, pods: &'p [(String, Arc<Value>)])
     for label in selectors.iter().copied().flatten() {
         *uses.entry(label).or_default() += 1;
     }
-    // A Pod is compared with the selectors that it shares this label with: for each selector the one that the fewest
-    // selectors have.
+    // A Pod is compared with the selectors that it shares this label with: for each selector the one that the
+    // fewest selectors have.
     let mut by_label: HashMap<&str, Vec<&Selector>> = HashMap::new();
     for selector in selectors {
         let rarest = selector.iter().min_by_key(|label| uses.get(label.as_str()));

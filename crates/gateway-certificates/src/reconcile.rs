@@ -13,7 +13,7 @@ use crate::decide::{Decision, DesiredObject, Withheld, decide, foreign};
 use crate::desired::Violation;
 use crate::events::{Events, NewEvent, Problem, Reason, Regarding, Subject};
 use crate::kinds::{Role, Served};
-use crate::metrics::Metrics;
+use crate::metrics::{Deleted, Metrics};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway};
 use crate::queue::{Due, Next};
 use crate::readiness::Changes;
@@ -241,6 +241,9 @@ impl Reconciliation<'_> {
         match self.reconciler.writer.delete(&served.resource, self.key, secret).await {
             Ok(true) => {
                 self.reached(Outcome::Deleted);
+                let is_gone = self.uid.is_empty();
+                let reason = if is_gone { Deleted::GatewayGone } else { Deleted::NotRequested };
+                self.reconciler.metrics.deleted(reason);
                 tracing::info!(gateway = %self.key, certificate = %secret, why, "deleted a Certificate");
                 if !self.uid.is_empty() {
                     let text = format!("Deleted Certificate {secret}: {why}. Its Secret is kept.");

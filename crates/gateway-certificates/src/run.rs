@@ -190,7 +190,7 @@ impl Process {
                 .then(|| GatewayStatus::new(client.clone(), metrics.clone(), leads.subscribe())),
             writer: Writer::new(client, metrics.clone()),
             events: events.clone(),
-            metrics,
+            metrics: metrics.clone(),
             reported,
             changes: Changes::default(),
             check_own_secrets: options.check_own_secrets,
@@ -207,7 +207,7 @@ impl Process {
         }
         let election = match lease {
             Some(lease) => {
-                Some(tokio::spawn(elect(lease_client(config)?, lease, leads, leaving.subscribe())))
+                Some(tokio::spawn(elect(lease_client(config, &metrics)?, lease, leads, leaving.subscribe())))
             }
             None => None,
         };
@@ -367,11 +367,11 @@ async fn config(kubeconfig: Option<&PathBuf>) -> Result<Config, Error> {
 }
 
 /// A client with short timeouts, because a Lease that is not renewed in time is lost.
-fn lease_client(mut config: Config) -> Result<Client, Error> {
+fn lease_client(mut config: Config, metrics: &Metrics) -> Result<Client, Error> {
     config.connect_timeout = Some(leader::TIMEOUT);
     config.read_timeout = Some(leader::TIMEOUT);
     config.default_retry = false;
-    Client::try_from(config).map_err(Error::Client)
+    metrics::client(config, metrics).map_err(Error::Client)
 }
 
 fn lease_name(election: &Election) -> Result<LeaseName, Error> {

@@ -1,7 +1,7 @@
 //! The status of Gateways, with `--gateway-status`: one condition about their Certificates.
 //!
-//! Istio's list of conditions is atomic: whoever writes it, by server-side apply too, replaces all of it. So the live
-//! object is read, our own entry is changed, and the status is updated with its resourceVersion.
+//! Istio's list of conditions is atomic: whoever writes it, by server-side apply too, replaces all of it. So
+//! the live object is read, our own entry is changed, and the status is updated with its resourceVersion.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -111,7 +111,8 @@ impl Condition {
     }
 }
 
-/// cert-manager's reason for a failure. It disappears while cert-manager tries again, and the message must not change then.
+/// cert-manager's reason for a failure. It disappears while cert-manager tries again, and the message must
+/// not change then.
 fn because(readiness: &Readiness) -> String {
     match &readiness.state {
         State::Failed { attempts, .. } if *attempts > 0 => format!(": attempt {attempts} failed."),
@@ -352,8 +353,8 @@ mod tests {
         let twice = status["conditions"][0].clone();
         status["conditions"].as_array_mut().unwrap().push(twice);
         assert_eq!(Condition::of(&status), None);
-        let mended = with(&status, Some(&desired(true)), Timestamp::now());
-        assert_eq!(mended["conditions"].as_array().unwrap().len(), 1);
+        let replaced = with(&status, Some(&desired(true)), Timestamp::now());
+        assert_eq!(replaced["conditions"].as_array().unwrap().len(), 1);
     }
 
     /// An API server with one Gateway. It answers the first updates with these codes, after another writer has

@@ -15,8 +15,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The maximum pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-/// The lanes. A lane exists while it has an item that waits or is in flight, and is then in exactly one of three
-/// states: it has a turn, it is in flight, or it pauses.
+/// The lanes. A lane exists while it has an item that waits or is in flight, and is then in exactly one of
+/// three states: it has a turn, it is in flight, or it pauses.
 #[derive(Debug)]
 pub struct Lanes<T> {
     lanes: BTreeMap<String, Lane<T>>,

@@ -11,7 +11,8 @@ use crate::objects::Key;
 
 /// The time after which the Event of a problem is refreshed (`refreshTime` in client-go's tools/events).
 pub const REFRESH: Duration = Duration::from_secs(30 * 60);
-/// The maximum number of problems of an object with the same reason. The last Event has the number of the others.
+/// The maximum number of problems of an object with the same reason. The last Event has the number of the
+/// others.
 const SHOWN: usize = 10;
 
 /// A problem of an object.

@@ -141,8 +141,8 @@ impl Drop for Running {
     }
 }
 
-/// The verb and the resource of a request, as the API server has them in its own metrics. The number of different
-/// ones is bounded by the kinds that the controller knows.
+/// The verb and the resource of a request, as the API server has them in its own metrics. The number of
+/// different ones is bounded by the kinds that the controller knows.
 fn labels<B>(request: &Request<B>) -> (&'static str, String) {
     let (resource, is_one) = resource(request.uri());
     let query = request.uri().query().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What people are told about the readiness of Certificates: one that becomes ready, and one that fails or is not ready for
-//! a while. A healthy Certificate and its renewals are not reported.
+//! The reports about the readiness of Certificates: one that becomes ready, and one that fails or is not
+//! ready for a while. A healthy Certificate and its renewals are not reported.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -102,8 +102,8 @@ impl Changes {
     }
 }
 
-/// The state after the last one, and whether the Certificate is announced as ready. `is_new` is whether a Certificate without last
-/// state has been created since the Gateway was observed.
+/// The state after the last one, and whether the Certificate is announced as ready. `is_new` is whether a
+/// Certificate without last state has been created since the Gateway was observed.
 fn next(was: Option<Was>, is_new: bool, name: &SecretName, readiness: &Readiness) -> (Was, bool) {
     let generation = readiness.generation;
     match &readiness.state {
@@ -193,9 +193,9 @@ mod tests {
         Key { namespace: "team-a".to_owned(), name: "shop".to_owned() }
     }
 
-    /// A Certificate with the status of a letter: u(nknown), p(ending), r(eady), R(eady with a new spec), n(ext,
-    /// renewed), s(tale: not processed since the spec changed), f(ailed), F(ailed again), t(ried again), w(hile
-    /// it is ready, the renewal failed); -: it does not exist.
+    /// A Certificate with the status of a letter: u(nknown), p(ending), r(eady), R(eady with a new spec),
+    /// n(ext, renewed), s(tale: not processed since the spec changed), f(ailed), F(ailed again), t(ried
+    /// again), w(hile it is ready, the renewal failed); -: it does not exist.
     fn certificates(letter: char) -> Vec<Arc<ObservedCertificate>> {
         let ready = |status: &str, generation: u64| json!({"type": "Ready", "status": status, "reason": "DoesNotExist", "message": "none.", "observedGeneration": generation});
         let issuing = |message: &str| json!({"type": "Issuing", "status": "False", "reason": "Failed", "message": message});
