@@ -8,6 +8,7 @@ use std::time::Duration;
 use certificate_shim::issuer_ref::CERT_MANAGER_GROUP;
 use certificate_shim::plan::SecretName;
 use gateway_rules::{Cluster, LookupError, ObjectRef, Settings};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -18,7 +19,11 @@ use crate::deletions::Losses;
 use crate::index::Index;
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway, value_of};
+use crate::pods;
 use crate::store::map;
+
+mod summary;
+pub use summary::{Summary, WatchSummary};
 
 /// The time to wait until the watch delivers a Certificate that was created. If it was deleted
 /// immediately, the watch might never deliver it.
@@ -59,6 +64,10 @@ struct Inner {
 struct Watch {
     state: State,
     served: Option<Served>,
+    /// The number of errors since the start.
+    errors: u64,
+    /// The time of the last event, in seconds since 1970; 0 before the first one.
+    last_event: i64,
 }
 
 /// The cached objects of one Gateway.
@@ -73,7 +82,10 @@ pub struct View {
 impl Caches {
     /// Empty caches for those kinds.
     pub fn new(kinds: Vec<Kind>, settings: Arc<Settings>) -> Self {
-        let watches = kinds.iter().map(|_| Watch { state: State::Pending, served: None }).collect();
+        let watches = kinds
+            .iter()
+            .map(|_| Watch { state: State::Pending, served: None, errors: 0, last_event: 0 })
+            .collect();
         let inner = RwLock::new(Inner { watches, ..Inner::default() });
         Caches(Arc::new(Shared { kinds, settings, inner, ready: watch::Sender::new(false) }))
     }
@@ -124,6 +136,9 @@ impl Caches {
                 )
             }
         };
+        if let Some(watch) = inner.watches.get_mut(index) {
+            watch.last_event = Timestamp::now().as_second();
+        }
         if is_done {
             wake.extend(inner.set_state(index, State::Synced));
         }
@@ -246,11 +261,6 @@ impl Caches {
         }
     }
 
-    /// The number of Certificates with an owner record that does not count, because of their namespace.
-    pub fn misplaced(&self) -> usize {
-        self.read().index.misplaced.len()
-    }
-
     /// The other Gateways that plan that Secret and take precedence over this one.
     pub fn earlier_claims(
         &self,
@@ -272,7 +282,7 @@ impl Caches {
         inner.index.gateways.objects.values().filter(|gateway| gateway.is_annotated()).cloned().collect()
     }
 
-    /// The labels of all Pods, with their namespaces; `None` if Pods are not watched or not listed yet.
+    /// The labels of all Pods (see [`pods::cached`]), with their namespaces; `None` if Pods are not watched or not listed yet.
     pub fn pods(&self) -> Option<Vec<(String, Arc<Value>)>> {
         let index = self.0.kinds.iter().position(|kind| kind.role == Role::Pods)?;
         let inner = self.read();
@@ -336,7 +346,8 @@ fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
             "kind": kind.kind,
             "metadata": {"name": object.metadata.name, "labels": object.metadata.labels},
         }),
-        Role::Pods | Role::Gateways | Role::Certificates => json!(object.metadata.labels),
+        Role::Pods => pods::cached(object.metadata.labels.as_ref()),
+        Role::Gateways | Role::Certificates => Value::Null,
     };
     (key, value)
 }

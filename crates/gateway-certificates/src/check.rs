@@ -34,6 +34,8 @@ pub struct Options {
     pub watch_pods: bool,
     /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
+    /// Whether a condition is written to the status of Gateways.
+    pub gateway_status: bool,
     /// Which writes are made.
     pub policy: Policy,
     /// The user whose rights are checked; if `None`, the one of the kubeconfig.
@@ -123,7 +125,8 @@ impl fmt::Display for Right {
 pub async fn check(options: &Options) -> Result<Vec<Finding>, Error> {
     let settings = settings::load(options.settings.as_deref())?;
     let lease = lease(options)?;
-    let client = connect::client(connect::config(options.kubeconfig.as_deref()).await?)?;
+    let config = connect::config(options.kubeconfig.as_deref()).await?;
+    let client = Client::try_from(config).map_err(connect::Error::Client)?;
     let file = options
         .settings
         .as_ref()
@@ -255,9 +258,13 @@ pub fn rights(
         rights.push(right(group, resource, verbs, None, &help));
         if kind.role == Role::Gateways {
             rights.push(right(group, "gateways/finalizers", &["update"], None, BASE));
+            if options.gateway_status {
+                let help = "Add the component gateway-status.";
+                rights.push(right(group, "gateways/status", &["update"], None, help));
+            }
         }
     }
-    rights.push(right("events.k8s.io", "events", &["get", "create"], None, BASE));
+    rights.push(right("events.k8s.io", "events", &["get", "create", "patch"], None, BASE));
     if let Some(LeaseName { namespace, name }) = lease {
         let leases =
             |verbs: &[&'static str]| right("coordination.k8s.io", "leases", verbs, Some(namespace), BASE);
@@ -275,8 +282,9 @@ pub fn rights(
             rights.push(right(cert_manager, "certificates", writes, None, help));
         }
         Some(placements) => {
+            let former = settings.former_gateway_namespaces.iter().map(String::as_str);
             let placements: BTreeSet<&str> =
-                placements.iter().map(|placement| placement.namespace.as_str()).collect();
+                placements.iter().map(|placement| placement.namespace.as_str()).chain(former).collect();
             for namespace in placements {
                 let help = format!(
                     "Apply the Role and RoleBinding of deploy/controller/central/rbac.yaml in {namespace}."
@@ -353,6 +361,7 @@ mod tests {
             election: Some(Election { namespace: None, name: "lease".to_owned() }),
             watch_pods: false,
             check_own_secrets: false,
+            gateway_status: false,
             policy: Policy::Sync,
             user: Some("system:serviceaccount:system:controller".to_owned()),
         }
@@ -372,7 +381,7 @@ mod tests {
         "certificates.cert-manager.io in all namespaces: get list watch",
         "issuers.cert-manager.io in all namespaces: list watch",
         "clusterissuers.cert-manager.io in all namespaces: list watch",
-        "events.events.k8s.io in all namespaces: get create",
+        "events.events.k8s.io in all namespaces: get create patch",
     ];
     const LEASE: [&str; 2] = [
         "leases.coordination.k8s.io lease in system: get update patch",
@@ -399,7 +408,7 @@ mod tests {
             "issuer_kinds": [{"group": "awspca.cert-manager.io", "kind": "AWSPCAIssuer", "api_version": "v1beta1", "scope": "Namespaced"}],
             "tenants": [{"name": "a", "namespace_selector": {"match_labels": {"team": "a"}}, "issuers": [], "dns_names": []}],
         });
-        let all = Options { watch_pods: true, check_own_secrets: true, ..options() };
+        let all = Options { watch_pods: true, check_own_secrets: true, gateway_status: true, ..options() };
         let expected = [
             &READS[..5],
             &[

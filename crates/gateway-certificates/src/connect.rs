@@ -9,6 +9,7 @@ use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigErro
 use kube::{Client, Config};
 
 use crate::leader::{self, Leadership};
+use crate::metrics::{self, Metrics};
 
 /// The timeout of connecting to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,30 +88,35 @@ fn proxy_for(server: &http::Uri, proxy: &http::Uri, no_proxy: &str) -> Option<ht
 ///
 /// # Errors
 /// [`Error::Client`].
-pub fn client(config: Config) -> Result<Client, Error> {
-    Client::try_from(config).map_err(Error::Client)
+pub fn client(config: Config, metrics: &Metrics) -> Result<Client, Error> {
+    metrics::client(config, metrics).map_err(Error::Client)
 }
 
 /// A client whose writes are sent only while this replica may write.
 ///
 /// # Errors
 /// [`Error::Client`].
-pub fn writing_client(mut config: Config, leadership: Leadership) -> Result<Client, Error> {
+pub fn writing_client(
+    mut config: Config,
+    leadership: Leadership,
+    metrics: &Metrics,
+) -> Result<Client, Error> {
     // Retries of the client would start after the check.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
-    Ok(builder.with_layer(&leadership.gate()).build())
+    // What the gate rejects is no request.
+    Ok(builder.with_layer(&metrics.requests).with_layer(&leadership.gate()).build())
 }
 
 /// A client for the Lease. It has connections of its own, so that it waits for no other request.
 ///
 /// # Errors
 /// [`Error::Client`].
-pub fn lease_client(mut config: Config) -> Result<Client, Error> {
+pub fn lease_client(mut config: Config, metrics: &Metrics) -> Result<Client, Error> {
     config.connect_timeout = Some(leader::REQUEST_TIMEOUT);
     config.read_timeout = Some(leader::REQUEST_TIMEOUT);
     config.default_retry = false;
-    client(config)
+    client(config, metrics)
 }
 
 #[cfg(test)]
@@ -155,7 +161,7 @@ mod tests {
         let mut config = Config::new("https://api.example.com".parse().unwrap());
         for proxy in ["http://proxy:3128", "https://proxy:3128", "socks5://proxy:1080"] {
             config.proxy_url = Some(proxy.parse().unwrap());
-            client(config.clone()).unwrap();
+            client(config.clone(), &Metrics::new().unwrap()).unwrap();
         }
     }
 }

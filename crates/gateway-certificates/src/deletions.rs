@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use crate::events::{Events, Problem, Reason, Regarding};
 use crate::metrics::Metrics;
 use crate::objects::Key;
 use crate::writes::{ApiError, Writer};
@@ -194,9 +195,9 @@ pub struct Deletions(Arc<Shared>);
 
 struct Shared {
     writer: Writer,
-    /// The namespace and name of the Lease; `None` if there is none, so that the deletions are known to this
-    /// process only.
-    lease: Option<(String, String)>,
+    events: Events,
+    /// The Lease; `None` if there is none, so that the deletions are known to this process only.
+    lease: Option<Key>,
     max: Option<usize>,
     metrics: Metrics,
     state: Mutex<State>,
@@ -206,6 +207,7 @@ struct Shared {
 struct State {
     /// Whether the recent deletions have been read from the Lease.
     is_loaded: bool,
+    lease_uid: String,
     recent: Recent,
     suspension: Suspension,
     /// The time when the Gateways that are due were last counted.
@@ -222,15 +224,16 @@ pub enum Permission {
 }
 
 impl Deletions {
-    /// The deletions of a process. `lease` is the namespace and name of its Lease, and `max` replaces the bounds.
+    /// The deletions of a process. `lease` names its Lease, and `max` replaces the bounds.
     pub fn new(
         writer: Writer,
-        lease: Option<(String, String)>,
+        events: Events,
+        lease: Option<Key>,
         max: Option<usize>,
         metrics: Metrics,
     ) -> Self {
         let state = Mutex::default();
-        Deletions(Arc::new(Shared { writer, lease, max, metrics, state }))
+        Deletions(Arc::new(Shared { writer, events, lease, max, metrics, state }))
     }
 
     /// Asks for the deletion of a Certificate of that Gateway, which exists. If it is granted, it is recorded on the
@@ -291,6 +294,16 @@ impl Deletions {
             tracing::info!("deletions are no longer suspended");
         }
         let text = suspension.is_active().then(|| suspension.to_string());
+        if let Some(lease) = &self.0.lease {
+            let problem = text.as_ref().map(|text| {
+                format!(
+                    "Deletions are suspended ({text}): so many Gateways would lose a Certificate though they exist. Restore the credentialName of these Gateways, or allow the deletions with --max-deletions."
+                )
+            });
+            let regarding = Regarding::lease(lease, &state.lease_uid);
+            let problems = problem.into_iter().map(Problem::from).collect();
+            self.0.events.set_problems(&regarding, Reason::DeletionsSuspended, problems);
+        }
         if let Err(error) = self.store(SUSPENDED, text).await {
             tracing::warn!(%error, "cannot write the suspension to the Lease");
         }
@@ -300,18 +313,20 @@ impl Deletions {
         if state.is_loaded {
             return Ok(());
         }
-        if let Some((namespace, name)) = &self.0.lease {
-            let annotations = self.0.writer.lease_annotations(namespace, name).await?;
-            state.recent = annotations.get(RECENT).map(|text| Recent::parse(text)).unwrap_or_default();
+        if let Some(lease) = &self.0.lease {
+            let metadata = self.0.writer.lease(lease).await?.unwrap_or_default();
+            let recent = metadata.annotations.as_ref().and_then(|annotations| annotations.get(RECENT));
+            state.recent = recent.map(|text| Recent::parse(text)).unwrap_or_default();
+            state.lease_uid = metadata.uid.unwrap_or_default();
         }
         state.is_loaded = true;
         Ok(())
     }
 
     async fn store(&self, annotation: &str, text: Option<String>) -> Result<(), ApiError> {
-        let Some((namespace, name)) = &self.0.lease else { return Ok(()) };
+        let Some(lease) = &self.0.lease else { return Ok(()) };
         let patch = json!({"metadata": {"annotations": {annotation: text}}});
-        self.0.writer.patch_lease(namespace, name, &patch).await
+        self.0.writer.patch_lease(lease, &patch).await
     }
 }
 

@@ -8,7 +8,7 @@
 //! * [`queue`]: the Gateways to reconcile next;
 //! * [`desired`], [`mod@decide`]: the decision about one Gateway, from the caches alone;
 //! * [`mod@reconcile`], [`writes`], [`fields`]: carrying it out;
-//! * [`events`], [`metrics`], [`pods`], [`mod@message`]: reporting;
+//! * [`events`], [`status`], [`metrics`], [`pods`], [`mod@message`]: reporting;
 //! * [`settings`], [`connect`], [`leader`], [`serve`], [`mod@run`]: the process;
 //! * [`mod@check`]: what would stop the controller, before it is deployed;
 //! * [`mod@render`]: the same without a cluster.
@@ -36,6 +36,7 @@ pub mod render;
 pub mod run;
 pub mod serve;
 pub mod settings;
+pub mod status;
 pub mod store;
 #[cfg(test)]
 mod testing;

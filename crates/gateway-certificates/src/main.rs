@@ -52,6 +52,9 @@ struct ClusterArgs {
     /// Also in a Gateway's own namespace, do not overwrite Secrets that cert-manager did not write
     #[arg(long)]
     check_own_secrets: bool,
+    /// Show the state of the Certificates in the status of their Gateway
+    #[arg(long)]
+    gateway_status: bool,
     /// Which writes are made
     #[arg(long, value_enum, default_value_t = Policy::Sync)]
     policy: Policy,
@@ -84,9 +87,6 @@ struct RunArgs {
     /// least 5
     #[arg(long, value_name = "COUNT")]
     max_deletions: Option<usize>,
-    /// Write a condition to the status of Gateways
-    #[arg(long)]
-    gateway_status: bool,
     /// Write nothing: decisions are only logged and counted. No Lease is needed
     #[arg(long)]
     dry_run: bool,
@@ -203,7 +203,7 @@ fn run_command(args: RunArgs) -> ExitCode {
         policy: args.cluster.policy.into(),
         dry_run: args.dry_run,
         max_deletions: args.max_deletions,
-        gateway_status: args.gateway_status,
+        gateway_status: args.cluster.gateway_status,
     };
     let outcome = within_runtime(async {
         let signals = signals().map_err(|error| error.to_string())?;
@@ -222,6 +222,7 @@ fn check_command(args: CheckArgs) -> ExitCode {
         settings: args.cluster.settings,
         watch_pods: args.cluster.watch_pods,
         check_own_secrets: args.cluster.check_own_secrets,
+        gateway_status: args.cluster.gateway_status,
         policy: args.cluster.policy.into(),
         user: args.user,
     };

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fields;
 use crate::readiness::Readiness;
+use crate::status::Condition;
 
 /// The namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +59,10 @@ pub struct ObservedGateway {
     pub unreadable: Option<String>,
     /// The object as JSON without unused fields; empty if it is not annotated.
     json: Box<str>,
+    /// Its generation.
+    pub generation: i64,
+    /// The controller's own condition in its status.
+    pub condition: Option<Box<Condition>>,
 }
 
 impl ObservedGateway {
@@ -79,6 +84,8 @@ impl ObservedGateway {
             unreadable: None,
             json: Box::default(),
             key,
+            generation: metadata.generation.unwrap_or_default(),
+            condition: object.data.get("status").and_then(Condition::of).map(Box::new),
         };
         let annotation = |key| {
             metadata.annotations.as_ref().and_then(|annotations| annotations.get(key)).map(String::as_str)

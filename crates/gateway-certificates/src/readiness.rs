@@ -1,10 +1,14 @@
 //! The state of a Certificate, as cert-manager reports it in its status: ready, pending or failed
 //! (`CertificateStatus` in cert-manager's pkg/apis/certmanager/v1/types_certificate.go).
 
+mod changes;
+
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
+
+pub use changes::{Changes, Ready, Report};
 
 /// The maximum length of a cached message in bytes. Messages of ACME servers can be long.
 const MESSAGE: usize = 512;
@@ -15,8 +19,8 @@ const EXPIRED: &str = "Expired";
 /// instead unless its feature gate `ServerSideApply` is on (pkg/controller/certificates/issuing).
 const ISSUED: &str = "Issued";
 
-/// The state of a Certificate. It contains no times except that of the expiry, so it changes only if something changes that
-/// people have to know. While the Certificate is ready, it allocates no memory.
+/// The state of a Certificate. It contains no times except that of the expiry, so it changes only if
+/// something changes that people have to know. While the Certificate is ready, it allocates no memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// The expiry of the issued certificate, in seconds since 1970; `None` if there is none.
@@ -40,11 +44,13 @@ pub enum State {
     Pending(Box<Condition>),
     /// The last issuance failed, or the certificate has expired.
     Failed {
-        /// Whether an earlier certificate is still in use: the Ready condition is True for the current generation.
+        /// Whether an earlier certificate is still in use: the Ready condition is True for the current
+        /// generation.
         is_ready: bool,
         /// The number of failed attempts in a row.
         attempts: u32,
-        /// The reason of the last failure; `None` while cert-manager tries again, since it is not in the status then.
+        /// The reason of the last failure; `None` while cert-manager tries again, since it is not in the
+        /// status then.
         why: Option<Box<Condition>>,
     },
 }
@@ -82,8 +88,8 @@ impl Readiness {
         }
     }
 
-    /// Whether the Certificate's Secret contains a certificate for its current spec that is not expired. It stays ready while
-    /// it is renewed, also if the renewal fails.
+    /// Whether the Certificate's Secret contains a certificate for its current spec that is not expired. It
+    /// stays ready while it is renewed, also if the renewal fails.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready | State::Failed { is_ready: true, .. })
     }

@@ -13,13 +13,19 @@ use crate::cache::Caches;
 use crate::decide::{Decision, Surplus, Target, Why, Withheld, decide, foreign};
 use crate::deletions::{Deletions, Permission};
 use crate::desired::Violation;
-use crate::events::{Events, GatewayEvent, Reason};
+use crate::events::{Events, NewEvent, Problem, Reason, Regarding, Subject};
 use crate::kinds::{Role, Served};
-use crate::metrics::Metrics;
+use crate::metrics::{Deleted, Metrics};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway};
 use crate::patience::{Concern, Patience};
 use crate::queue::{Due, Next};
+use crate::readiness::Changes;
+use crate::status::{Condition, GatewayStatus};
 use crate::writes::{ApiError, Changed, SecretState, Writer};
+
+/// The reasons of problems that last.
+const LASTING: [Reason; 4] =
+    [Reason::CertificateWithheld, Reason::CertificateKept, Reason::Paused, Reason::SyncFailed];
 
 /// Reconciles Gateways.
 #[derive(Clone)]
@@ -34,7 +40,7 @@ pub struct Reconciler {
     pub events: Events,
     /// The metrics.
     pub metrics: Metrics,
-    /// The messages that have been reported.
+    /// The rules that are violated, and the Certificates that the API server rejected.
     pub reported: Reported,
     /// How long conditions have lasted.
     pub patience: Patience,
@@ -42,6 +48,10 @@ pub struct Reconciler {
     pub deletions: Deletions,
     /// Whether Certificates are deleted at all.
     pub deletes: bool,
+    /// The readiness of Certificates that has been reported.
+    pub changes: Changes,
+    /// Writes the status of Gateways, with `--gateway-status`.
+    pub status: Option<GatewayStatus>,
     /// Whether Secrets in a Gateway's own namespace are checked too.
     pub check_own_secrets: bool,
 }
@@ -99,6 +109,7 @@ struct Reconciliation<'r> {
 impl Reconciler {
     /// Reconciles one Gateway, which does not have to exist.
     pub async fn reconcile(&self, due: &Due) -> Next {
+        let _timer = self.metrics.time_reconcile(due.due_for);
         let key = &due.key;
         let view = self.caches.view(key);
         let mut reconciliation = Reconciliation {
@@ -119,6 +130,7 @@ impl Reconciler {
             Some(gateway) => {
                 let decision = self.decide(Arc::clone(gateway), view.certificates.clone()).await;
                 reconciliation.act(gateway, decision).await;
+                reconciliation.show(gateway, &view.certificates).await;
             }
             // Kubernetes deletes those with an owner reference, and one that lost it is kept: its Gateway was
             // deleted with `--cascade=orphan`.
@@ -299,8 +311,8 @@ impl Reconciliation<'_> {
             return;
         }
         let why = match why {
-            Why::Unnamed => "no server of the Gateway names its Secret",
-            Why::Replaced => "another Certificate of the Gateway has replaced it",
+            Why::Unnamed => Deleted::NotRequested,
+            Why::Replaced => Deleted::Replaced,
         };
         self.delete(&certificates, certificate, why).await;
     }
@@ -344,7 +356,7 @@ impl Reconciliation<'_> {
         }
         // Gateways that are deleted with their CustomResourceDefinition do not count as deleted.
         match self.reconciler.writer.can_be_created(&gateways.resource).await {
-            Ok(true) => self.delete(&certificates, certificate, "its Gateway was deleted").await,
+            Ok(true) => self.delete(&certificates, certificate, Deleted::GatewayGone).await,
             Ok(false) => {
                 let error = ApiError::Failed("Istio's Gateways are no longer served".to_owned());
                 self.failed(&certificate.name, error);
@@ -353,14 +365,15 @@ impl Reconciliation<'_> {
         }
     }
 
-    async fn delete(&mut self, served: &Served, certificate: &ObservedCertificate, why: &str) {
+    async fn delete(&mut self, served: &Served, certificate: &ObservedCertificate, why: Deleted) {
         let name = &certificate.name;
         match self.reconciler.writer.delete(&served.resource, self.key, name).await {
             Ok(true) => {
                 self.reached(Outcome::Deleted);
-                tracing::info!(gateway = %self.key, certificate = %name, why, "deleted a Certificate");
+                self.reconciler.metrics.deleted(why);
+                tracing::info!(gateway = %self.key, certificate = %name, why = why.text(), "deleted a Certificate");
                 if !self.uid.is_empty() {
-                    let text = format!("Deleted Certificate {name}: {why}. Its Secret is kept.");
+                    let text = format!("Deleted Certificate {name}: {}. Its Secret is kept.", why.text());
                     self.publish(Reason::DeleteCertificate, text, certificate.uid.clone());
                 }
             }
@@ -434,6 +447,27 @@ impl Reconciliation<'_> {
         }
     }
 
+    /// Shows the state of the Certificates on their Gateway.
+    async fn show(&mut self, gateway: &ObservedGateway, certificates: &[Arc<ObservedCertificate>]) {
+        let report = self.reconciler.changes.observe(self.key, certificates);
+        for ready in report.ready {
+            self.publish(Reason::CertificateReady, ready.text, ready.occurrence);
+        }
+        let regarding = Regarding::gateway(self.key, &self.uid);
+        self.reconciler.events.set_problems(&regarding, Reason::CertificateFailed, report.problems);
+        let (Some(status), Some(served)) =
+            (&self.reconciler.status, self.reconciler.caches.served(Role::Gateways))
+        else {
+            return;
+        };
+        let desired = Condition::desired(gateway, certificates, &self.withheld);
+        if let Err(error) = status.sync(&served.resource, gateway, desired.as_ref()).await {
+            tracing::warn!(gateway = %self.key, %error, "cannot write the status");
+            // A right that is missing stays so for long.
+            self.again |= !matches!(error, ApiError::Forbidden(_)) || !self.has_lasted(Concern::Forbidden);
+        }
+    }
+
     fn reached(&mut self, outcome: Outcome) {
         self.outcome = self.outcome.max(outcome);
     }
@@ -447,9 +481,8 @@ impl Reconciliation<'_> {
             tracing::info!(gateway = %self.key, reason = reason.as_str(), text, "dry run");
             return;
         }
-        let note =
-            GatewayEvent { gateway: self.key.clone(), uid: self.uid.clone(), reason, text, occurrence };
-        self.reconciler.events.publish(note);
+        let regarding = Regarding::gateway(self.key, &self.uid);
+        self.reconciler.events.publish(NewEvent { regarding, reason, text, occurrence });
     }
 
     fn end(mut self, is_there: bool) -> Next {
@@ -467,21 +500,29 @@ impl Reconciliation<'_> {
         if !self.withheld.is_empty() {
             self.reached(Outcome::Withheld);
         }
-        let Reconciler { reported, patience, metrics, .. } = self.reconciler;
+        let Reconciler { reported, patience, metrics, events, changes, .. } = self.reconciler;
         patience.keep(self.key, &self.concerns);
-        let current = Messages::of(
-            &self.withheld,
-            std::mem::take(&mut self.remarks),
-            std::mem::take(&mut self.rejected),
-        );
-        for (reason, text) in reported.set(self.key, current, metrics) {
-            if is_there {
-                self.publish(reason, text, String::new());
+        reported.set(self.key, &self.withheld, std::mem::take(&mut self.rejected), metrics);
+        if is_there {
+            let regarding = Regarding::gateway(self.key, &self.uid);
+            let withheld = self.withheld.iter().map(Withheld::text);
+            self.remarks.extend(withheld.map(|text| (Reason::CertificateWithheld, text)));
+            for reason in LASTING {
+                let texts = self.remarks.iter().filter(|(of, _)| *of == reason).map(|(_, text)| text.clone());
+                events.set_problems(&regarding, reason, texts.map(Problem::from).collect());
             }
+        } else {
+            events.forget(Subject::Gateway, self.key);
+            changes.forget(self.key);
         }
         metrics.reconciled(self.outcome.as_str());
         let again = self.again || self.withheld.iter().any(|withheld| withheld.retry);
-        if again { Next::Retry } else { Next::Wait }
+        if again {
+            self.reconciler.metrics.retries.inc();
+            Next::Retry
+        } else {
+            Next::Wait
+        }
     }
 }
 
@@ -516,34 +557,21 @@ fn contested(certificate: &SecretName, others: &[String]) -> Violation {
     )
 }
 
-/// The messages about a Gateway that hold until something changes.
+/// What is known about the last reconciliation of each Gateway. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Reported(Arc<Mutex<State>>);
+
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Messages {
-    texts: BTreeSet<(Reason, String)>,
+struct Last {
+    /// The violated rules.
     rules: BTreeSet<&'static str>,
     /// Secrets whose Certificates the API server rejected.
     rejected: BTreeSet<SecretName>,
 }
 
-impl Messages {
-    fn of(withheld: &[Withheld], remarks: Vec<(Reason, String)>, rejected: BTreeSet<SecretName>) -> Self {
-        let of_withheld = withheld.iter().map(|withheld| (Reason::CertificateWithheld, withheld.text()));
-        let violations = withheld.iter().flat_map(|withheld| &withheld.violations);
-        Messages {
-            texts: of_withheld.chain(remarks).collect(),
-            rules: violations.map(|violation| violation.rule).collect(),
-            rejected,
-        }
-    }
-}
-
-/// The messages that have been reported for each Gateway, so that each is reported once. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Reported(Arc<Mutex<State>>);
-
 #[derive(Debug, Default)]
 struct State {
-    gateways: BTreeMap<Key, Messages>,
+    gateways: BTreeMap<Key, Last>,
     /// The number of Gateways that get no Certificate because of each rule.
     by_rule: BTreeMap<&'static str, i64>,
 }
@@ -563,11 +591,12 @@ impl Reported {
         state.gateways.get(key).is_some_and(|messages| messages.rejected.contains(secret))
     }
 
-    /// Sets the current messages about a Gateway and returns the new ones, in order.
-    fn set(&self, key: &Key, current: Messages, metrics: &Metrics) -> Vec<(Reason, String)> {
+    /// Sets the current violations of a Gateway, and the Secrets whose Certificates the API server rejected.
+    fn set(&self, key: &Key, withheld: &[Withheld], rejected: BTreeSet<SecretName>, metrics: &Metrics) {
+        let violations = withheld.iter().flat_map(|withheld| &withheld.violations);
+        let current = Last { rules: violations.map(|violation| violation.rule).collect(), rejected };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.gateways.remove(key).unwrap_or_default();
-        let new = current.texts.difference(&before.texts).cloned().collect();
         if before.rules != current.rules {
             for rule in &before.rules {
                 *state.by_rule.entry(rule).or_default() -= 1;
@@ -577,10 +606,9 @@ impl Reported {
             }
             metrics.set_violations(&state.by_rule);
         }
-        if current != Messages::default() {
+        if current != Last::default() {
             state.gateways.insert(key.clone(), current);
         }
-        new
     }
 }
 
@@ -593,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_reported_once() {
+    fn gateways_are_counted_by_violated_rule() {
         let key = Key { namespace: "team-a".to_owned(), name: "shop".to_owned() };
         let withheld = |rule| Withheld {
             secret: None,
@@ -603,19 +631,16 @@ mod tests {
         let (reported, metrics) = (Reported::default(), Metrics::new().unwrap());
         let set = |rules: &[&'static str]| {
             let withheld: Vec<_> = rules.iter().map(|rule| withheld(rule)).collect();
-            let remarks = vec![(Reason::Paused, "It is paused.".to_owned())];
-            let current = Messages::of(&withheld, remarks, BTreeSet::from([secret("b-tls")]));
-            reported.set(&key, current, &metrics).len()
+            reported.set(&key, &withheld, BTreeSet::from([secret("b-tls")]), &metrics);
         };
         assert!(!reported.was_rejected(&key, &secret("b-tls")));
-        assert_eq!(set(&["a"]), 2);
-        assert_eq!(set(&["a"]), 0);
+        set(&["a"]);
         assert!(
             reported.was_rejected(&key, &secret("b-tls")) && !reported.was_rejected(&key, &secret("c-tls"))
         );
-        assert_eq!(set(&["a", "b"]), 1);
-        assert_eq!(set(&[]), 0);
-        assert_eq!(set(&["a"]), 1);
+        set(&["a", "b"]);
+        set(&[]);
+        set(&["a", "a"]);
         let text = metrics.text();
         assert!(
             text.contains("violations{rule=\"a\"} 1") && text.contains("violations{rule=\"b\"} 0"),
@@ -625,7 +650,6 @@ mod tests {
         reported.clear(&metrics);
         let text = metrics.text();
         assert!(text.contains("violations{rule=\"a\"} 0"), "{text}");
-        assert_eq!(set(&["a"]), 2);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certificate_shim::gateway::GatewayKind;
 use futures::FutureExt;
 use rand::RngExt;
 use tokio::net::TcpListener;
@@ -22,10 +21,13 @@ use crate::kinds::watched;
 use crate::leader::{ApiLease, Candidate, Elector, Leadership, LeaseName, LeaseStore, Lost, SystemClock};
 use crate::message::message;
 use crate::metrics::Metrics;
+use crate::objects::Key;
 use crate::patience::Patience;
 use crate::queue::{Due, Next, Queue};
+use crate::readiness::Changes;
 use crate::reconcile::{Reconciler, Reported};
 use crate::serve::{BindAddress, Health};
+use crate::status::GatewayStatus;
 use crate::writes::Writer;
 use crate::{connect, pods, serve, settings, watch as watches};
 
@@ -35,7 +37,7 @@ const LAST_RECONCILES: Duration = Duration::from_secs(35);
 const LAST_RELEASE: Duration = Duration::from_secs(5);
 /// The longest time that a shutdown takes.
 pub const SHUTDOWN: Duration =
-    LAST_RECONCILES.saturating_add(events::LAST_WORDS).saturating_add(LAST_RELEASE);
+    LAST_RECONCILES.saturating_add(events::LAST_EVENTS).saturating_add(LAST_RELEASE);
 /// The time that a leader can be without complete caches. Then another replica leads, which can have them.
 const UNREADY: Duration = Duration::from_secs(30);
 /// The interval at which a leader checks its caches.
@@ -182,21 +184,21 @@ impl Process {
             None if options.dry_run => Leadership::dry_run(),
             None => Leadership::permanent(),
         };
-        let client = connect::client(config.clone())?;
-        let writing_client = connect::writing_client(config.clone(), leadership.clone())?;
+        let metrics = Metrics::new()?;
+        let client = connect::client(config.clone(), &metrics)?;
+        let writing_client = connect::writing_client(config.clone(), leadership.clone(), &metrics)?;
         let serving_metrics = listen("--metrics-bind-address", options.metrics).await?;
         let serving_health = listen("--health-probe-bind-address", options.health).await?;
-        let metrics = Metrics::new()?;
+        metrics.set_settings(&settings::hash(options.settings.as_deref())?);
         let caches = Caches::new(watched(&settings, options.watch_pods), Arc::clone(&settings));
         let workers_count = options.max_concurrent_reconciles;
         let queue = Queue::new(usize::from(workers_count));
         let (stopping, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
-        let api_version = GatewayKind::Istio.owner_api_version();
-        let (events, writing) = Events::start(writing_client.clone(), api_version, metrics.clone());
+        let (events, writing) = Events::start(writing_client.clone(), metrics.clone(), leadership.leads());
 
         let mut parts = JoinSet::new();
         if let Some(listener) = serving_metrics {
-            let serving = serve::metrics(listener, metrics.clone(), queue.clone());
+            let serving = serve::metrics(listener, metrics.clone(), caches.clone(), queue.clone());
             parts.spawn(supervised("serving metrics", serving.map(logged)));
         }
         if let Some(listener) = serving_health {
@@ -221,18 +223,30 @@ impl Process {
             parts.spawn(supervised("comparing Pods", comparing));
         }
 
-        let writer = Writer::new(writing_client, Arc::clone(&settings), options.dry_run, metrics.clone());
-        let stored_on = lease.as_ref().map(|lease| (lease.namespace.clone(), lease.name.clone()));
+        let writer =
+            Writer::new(writing_client.clone(), Arc::clone(&settings), options.dry_run, metrics.clone());
+        let stored_on =
+            lease.as_ref().map(|lease| Key { namespace: lease.namespace.clone(), name: lease.name.clone() });
         let reconciler = Reconciler {
             caches: caches.clone(),
             settings,
-            deletions: Deletions::new(writer.clone(), stored_on, options.max_deletions, metrics.clone()),
+            deletions: Deletions::new(
+                writer.clone(),
+                events.clone(),
+                stored_on,
+                options.max_deletions,
+                metrics.clone(),
+            ),
             writer,
             patience: Patience::default(),
             deletes: options.policy == Policy::Sync,
             events: events.clone(),
             metrics: metrics.clone(),
             reported: Reported::default(),
+            status: options
+                .gateway_status
+                .then(|| GatewayStatus::new(writing_client, metrics.clone(), leadership.leads())),
+            changes: Changes::default(),
             check_own_secrets: options.check_own_secrets,
         };
         let mut workers = JoinSet::new();
@@ -253,7 +267,7 @@ impl Process {
         }
         let election = match lease {
             Some(lease) => {
-                let store = ApiLease::new(connect::lease_client(config)?, &lease);
+                let store = ApiLease::new(connect::lease_client(config, &metrics)?, &lease);
                 let elector = Elector::new(store, Candidate::new(lease, identity()), leadership.clone());
                 let (watched, checked) = (caches.clone(), caches);
                 parts.spawn(unready(leadership.leads(), move || unlisted(&watched)));
@@ -483,7 +497,7 @@ mod tests {
         }
         let expected = [("bad", 0), ("good", 0), ("bad", 1), ("bad", 2), ("bad", 3)];
         assert_eq!(seen, expected.map(|(name, retries)| (name.to_owned(), retries)));
-        assert!(metrics.text().contains("reconciles_total{outcome=\"failed\"} 3"), "{}", metrics.text());
+        assert!(metrics.text().contains("reconciles_total{result=\"failed\"} 3"), "{}", metrics.text());
     }
 
     #[tokio::test]

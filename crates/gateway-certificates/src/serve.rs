@@ -83,9 +83,21 @@ impl BindAddress {
 ///
 /// # Errors
 /// The listener fails.
-pub async fn metrics(listener: TcpListener, metrics: Metrics, queue: Queue) -> std::io::Result<()> {
-    let routes = Router::new().route("/metrics", get(show_metrics)).with_state((metrics, queue));
-    axum::serve(listener, routes).await
+pub async fn metrics(
+    listener: TcpListener,
+    metrics: Metrics,
+    caches: Caches,
+    queue: Queue,
+) -> std::io::Result<()> {
+    let sources = Sources { metrics, caches, queue };
+    axum::serve(listener, Router::new().route("/metrics", get(show_metrics)).with_state(sources)).await
+}
+
+#[derive(Clone)]
+struct Sources {
+    metrics: Metrics,
+    caches: Caches,
+    queue: Queue,
 }
 
 /// Serves `/healthz` and `/readyz`, forever.
@@ -109,9 +121,10 @@ pub struct Health {
     pub leadership: Leadership,
 }
 
-async fn show_metrics(State((metrics, queue)): State<(Metrics, Queue)>) -> Response {
-    metrics.queue_depth.set(i64::try_from(queue.depth()).unwrap_or(i64::MAX));
-    metrics.queue_waiting.set(i64::try_from(queue.waiting()).unwrap_or(i64::MAX));
+async fn show_metrics(State(sources): State<Sources>) -> Response {
+    let Sources { metrics, caches, queue } = sources;
+    metrics.set_queue(&queue);
+    metrics.summarize(&caches.summary());
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], metrics.text()).into_response()
 }
 

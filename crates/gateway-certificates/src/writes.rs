@@ -1,7 +1,6 @@
 //! Live requests: reads that bypass the caches, and all writes. Certificates are changed and deleted only
 //! after a live read.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use gateway_rules::Settings;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
-    Preconditions,
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ObjectMeta, Patch, PatchParams,
+    PostParams, Preconditions,
 };
 use kube::discovery::{self, verbs};
 use kube::{Client, ResourceExt};
@@ -275,28 +274,23 @@ impl Writer {
         Ok(true)
     }
 
-    /// The annotations of a Lease; empty if it does not exist.
+    /// The metadata of a Lease; `None` if it does not exist.
     ///
     /// # Errors
     /// The request fails.
-    pub async fn lease_annotations(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<BTreeMap<String, String>, ApiError> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
-        let lease = timed(api.get_opt(name)).await?;
-        Ok(lease.and_then(|lease| lease.metadata.annotations).unwrap_or_default())
+    pub async fn lease(&self, lease: &Key) -> Result<Option<ObjectMeta>, ApiError> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &lease.namespace);
+        Ok(timed(api.get_opt(&lease.name)).await?.map(|lease| lease.metadata))
     }
 
     /// Changes a Lease by a JSON merge patch.
     ///
     /// # Errors
     /// The request fails.
-    pub async fn patch_lease(&self, namespace: &str, name: &str, patch: &Value) -> Result<(), ApiError> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
+    pub async fn patch_lease(&self, lease: &Key, patch: &Value) -> Result<(), ApiError> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &lease.namespace);
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        timed(api.patch(name, &parameters, &Patch::Merge(patch))).await?;
+        timed(api.patch(&lease.name, &parameters, &Patch::Merge(patch))).await?;
         Ok(())
     }
 

@@ -77,7 +77,7 @@ fn the_command_line_accepts_the_arguments() {
         .flat_map(|component| component.object["patches"].as_array().cloned().unwrap_or_default())
         .flat_map(|patch| yaml_serde::from_str::<Vec<Value>>(patch["patch"].as_str().unwrap()).unwrap())
         .collect();
-    assert_eq!(patches.len(), 2, "--check-own-secrets and --watch-pods");
+    assert_eq!(patches.len(), 3, "--check-own-secrets, --gateway-status and --watch-pods");
     for patch in &patches {
         assert_eq!(patch["path"], "/spec/template/spec/containers/0/args/-");
         args.push(patch["value"].as_str().unwrap());
@@ -236,7 +236,7 @@ const BASE: &[&str] = &[
     "*: certificates.cert-manager.io: get,list,watch",
     "*: issuers.cert-manager.io: list,watch",
     "*: clusterissuers.cert-manager.io: list,watch",
-    "*: events.events.k8s.io: get,create",
+    "*: events.events.k8s.io: get,create,patch",
     "gateway-certificates: leases.coordination.k8s.io gateway-certificates: get,update,patch",
     "gateway-certificates: leases.coordination.k8s.io: create",
 ];
@@ -247,6 +247,7 @@ const BASE: &[&str] = &[
 #[case::central("central", &["istio-ingress: certificates.cert-manager.io: create,patch,delete", "istio-ingress: secrets: get"])]
 #[case::watch_pods("components/watch-pods", &["*: pods: list,watch"])]
 #[case::check_own_secrets("components/check-own-secrets", &["*: secrets: get"])]
+#[case::gateway_status("components/gateway-status", &["*: gateways/status.networking.istio.io: update"])]
 #[case::namespace_selectors("components/namespace-selectors", &["*: namespaces: list,watch"])]
 #[case::service_monitor("components/service-monitor", &[])]
 fn roles_allow_only_what_is_used(#[case] folder: &str, #[case] expected: &[&str]) {
@@ -287,7 +288,7 @@ fn built(folder: &str) -> Vec<Document> {
 #[rstest]
 #[case::own_namespaces("deploy/controller/own-namespaces", "deploy/controller/base", &[])]
 #[case::central("deploy/controller/central", "deploy/controller/central", &[])]
-#[case::example("examples/controller", "examples/controller", &["--check-own-secrets", "--watch-pods"])]
+#[case::example("examples/controller", "examples/controller", &["--check-own-secrets", "--gateway-status", "--watch-pods"])]
 fn kustomizations_build(#[case] folder: &str, #[case] settings: &str, #[case] flags: &[&str]) {
     let objects = built(folder);
     let args = ["run", "--settings=/etc/gateway-certificates/settings.yaml"];

@@ -356,7 +356,7 @@ fn a_dry_run_writes_nothing() {
         eventually("everything is decided", async || {
             let outcomes = ["created", "changed", "deleted", "withheld"];
             let count = |outcome: &&str| {
-                controller.sum(&format!("gateway_certificates_reconciles_total{{outcome=\"{outcome}\"}}"))
+                controller.sum(&format!("gateway_certificates_reconciles_total{{result=\"{outcome}\"}}"))
             };
             let missing: Vec<_> = outcomes.iter().filter(|outcome| count(outcome) == 0.0).collect();
             if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) }

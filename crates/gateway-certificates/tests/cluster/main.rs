@@ -12,3 +12,4 @@ mod outages;
 mod ownership;
 mod placement;
 mod replicas;
+mod reporting;

@@ -116,7 +116,7 @@ impl<'s> ControllerBuilder<'s> {
         if tenants.iter().any(|tenant| tenant.get("namespace_selector").is_some()) {
             scenario.grant("components/namespace-selectors/rbac.yaml", None).await;
         }
-        for flag in ["watch-pods", "check-own-secrets"] {
+        for flag in ["watch-pods", "check-own-secrets", "gateway-status"] {
             if self.arguments.contains(&format!("--{flag}")) {
                 scenario.grant(&format!("components/{flag}/rbac.yaml"), None).await;
             }
