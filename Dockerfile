@@ -32,5 +32,6 @@ LABEL org.opencontainers.image.title="gateway-certificates" \
 COPY --from=build /gateway-certificates /gateway-certificates
 # nonroot, as a number, because runAsNonRoot cannot check a name.
 USER 65532:65532
-EXPOSE 8080
+# Metrics and health.
+EXPOSE 8080 8081
 ENTRYPOINT ["/gateway-certificates"]

@@ -97,11 +97,10 @@ impl Certificate {
         self.hosts.iter().filter(move |host| host.is_ip == is_ip).map(|host| host.name.as_str())
     }
 
-    /// `metadata.labels`: the template's, and in another namespace than the Gateway's the hash of
-    /// its owner.
+    /// `metadata.labels`: the template's, and for an Istio Gateway the hash of its owner.
     pub fn labels(&self) -> BTreeMap<&str, &str> {
         let mut labels = borrowed(&self.template.labels);
-        if !self.is_beside_owner() {
+        if self.has_record() {
             labels.insert(OWNER_HASH, &self.template.owner.hash);
         }
         labels
@@ -109,23 +108,28 @@ impl Certificate {
 
     /// The value of one of its labels.
     pub fn label(&self, key: &str) -> Option<&str> {
-        if key == OWNER_HASH && !self.is_beside_owner() {
+        if key == OWNER_HASH && self.has_record() {
             return Some(&self.template.owner.hash);
         }
         self.template.labels.get(key).map(String::as_str)
     }
 
-    /// `metadata.annotations`: the template's, in another namespace than the Gateway's the record
-    /// of its owner, and whether a temporary certificate is wanted.
+    /// `metadata.annotations`: the template's, for an Istio Gateway the record of its owner, and whether a
+    /// temporary certificate is wanted.
     pub fn annotations(&self) -> BTreeMap<&str, &str> {
         let mut annotations = borrowed(&self.template.annotations);
-        if !self.is_beside_owner() {
+        if self.has_record() {
             annotations.extend(self.template.owner.record());
         }
         if self.issue_temporary {
             annotations.insert(ISSUE_TEMPORARY_CERTIFICATE, "true");
         }
         annotations
+    }
+
+    /// Whether it records its owner, as the controller's Certificates do. cert-manager's do not.
+    fn has_record(&self) -> bool {
+        self.template.owner.kind == GatewayKind::Istio
     }
 
     /// Whether it is in the namespace of its Gateway, so that it can have the Gateway as owner.

@@ -1,10 +1,9 @@
-//! The owner of a Certificate: an owner reference, or a record of the owner if the two are in different
-//! namespaces.
+//! The owner of a Certificate: an owner reference, and for Istio Gateways also a record of the owner.
 //!
-//! Kubernetes does not support owners in other namespaces: its garbage collector considers them deleted
-//! and deletes the dependent. A Certificate in another namespace than its Istio Gateway therefore has
-//! the owner's namespace, name and uid in annotations, and a label to list all Certificates of one
-//! Gateway.
+//! The record is the owner's namespace, name and uid in annotations, and a label to list all
+//! Certificates of one Gateway. It survives backups, which drop owner references, and it works across
+//! namespaces: Kubernetes' garbage collector considers owners in other namespaces deleted and deletes the
+//! dependent. A Certificate in the namespace of its Gateway has an owner reference too.
 
 use serde_json::{Value, json};
 
@@ -18,9 +17,13 @@ pub const OWNER_NAME: &str = "gateway-certificates.io/owner-name";
 pub const OWNER_UID: &str = "gateway-certificates.io/owner-uid";
 /// Label: [`hash`] of the Gateway's namespace and name.
 pub const OWNER_HASH: &str = "gateway-certificates.io/owner-hash";
-/// Annotation: `"true"` on a Certificate that existed before its Gateway was annotated. The controller sets
-/// no default usages on it, because cert-manager would issue it again.
+/// Annotation: `true` on a Certificate that the controller did not create but took over. It keeps its
+/// usages unless the Gateway's annotations say otherwise, since cert-manager would issue it again.
 pub const ADOPTED: &str = "gateway-certificates.io/adopted";
+/// Annotation of a Gateway: with `true`, the controller neither writes nor deletes its Certificates.
+pub const PAUSED: &str = "gateway-certificates.io/paused";
+/// The controller's name as field manager.
+pub const FIELD_MANAGER: &str = "gateway-certificates";
 /// The prefix of the keys of the owner record.
 pub const OWNER_PREFIX: &str = "gateway-certificates.io/";
 
@@ -64,8 +67,7 @@ impl Owner {
         })
     }
 
-    /// The annotations of a Certificate in another namespace than the owner's; its label is
-    /// [`OWNER_HASH`].
+    /// The annotations of the owner's Certificates; their label is [`OWNER_HASH`].
     pub fn record(&self) -> [(&'static str, &str); 3] {
         [(OWNER_NAMESPACE, &self.namespace), (OWNER_NAME, &self.name), (OWNER_UID, &self.uid)]
     }

@@ -1,9 +1,12 @@
 //! The Certificates and errors of Istio's Gateways.
 
+use std::collections::BTreeMap;
+
 use certificate_shim::Certificate;
 use certificate_shim::credential::CredentialFault;
 use certificate_shim::gateway::{Gateway, GatewayKind};
 use certificate_shim::issuer_ref::IssuerRef;
+use certificate_shim::owner::{OWNER_HASH, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID};
 use certificate_shim::plan::{Options, Plan, PlanFault, plan, secrets_named};
 use certificate_shim::skip::{ServerFault, SkipFault};
 use rstest::rstest;
@@ -324,7 +327,12 @@ fn the_complete_certificate_in_the_gateways_namespace() {
             "metadata": {
                 "name": "web",
                 "namespace": "team-a",
-                "labels": {"team": "a"},
+                "labels": {"team": "a", "gateway-certificates.io/owner-hash": "e3ceb295ae50bb43"},
+                "annotations": {
+                    "gateway-certificates.io/owner-namespace": "team-a",
+                    "gateway-certificates.io/owner-name": "web",
+                    "gateway-certificates.io/owner-uid": "u-1",
+                },
                 "ownerReferences": [{
                     "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "name": "web", "uid": "u-1",
                     "controller": true, "blockOwnerDeletion": true,
@@ -344,7 +352,7 @@ fn the_complete_certificate_in_the_gateways_namespace() {
 }
 
 #[test]
-fn in_another_namespace_the_owner_is_recorded() {
+fn in_another_namespace_there_is_only_the_record() {
     let mut plan = planned(&gateway(&[simple("web", &["a.com"])], &[]), PODS, &Options::default());
     plan.certificates.iter_mut().for_each(|certificate| certificate.issue_temporary = true);
     assert_eq!(
@@ -397,10 +405,20 @@ fn copied(#[case] list: &[&str], #[case] expected: &[&str]) {
         &["team-a"],
         &Options { copy_labels: list.clone(), copy_annotations: list, ..Options::default() },
     );
-    assert_eq!(plan.certificates[0].annotations().into_keys().collect::<Vec<_>>(), expected);
-    let labels = plan.certificates[0].labels();
-    assert!(labels.iter().all(|(key, value)| plan.certificates[0].label(key) == Some(value)));
-    assert_eq!(labels.into_keys().collect::<Vec<_>>(), expected);
+    let record = [OWNER_NAMESPACE, OWNER_NAME, OWNER_UID, OWNER_HASH];
+    let copied = |keys: BTreeMap<&str, &str>| {
+        keys.into_iter()
+            .filter(|(key, value)| !record.contains(key) && *value == "true")
+            .map(|(key, _)| key.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let certificate = &plan.certificates[0];
+    assert_eq!(certificate.annotations()[OWNER_UID], "u-1");
+    assert_eq!(copied(certificate.annotations()), expected);
+    let labels = certificate.labels();
+    assert!(labels.iter().all(|(key, value)| certificate.label(key) == Some(value)));
+    assert_eq!(labels.len(), expected.len() + 1);
+    assert_eq!(copied(labels), expected);
 }
 
 #[rstest]

@@ -8,16 +8,22 @@ use std::time::Duration;
 use certificate_shim::issuer_ref::CERT_MANAGER_GROUP;
 use certificate_shim::plan::SecretName;
 use gateway_rules::{Cluster, LookupError, ObjectRef, Settings};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::deletions::Losses;
 use crate::index::Index;
 use crate::kinds::{Kind, Role, Served};
 use crate::objects::{Key, ObservedCertificate, ObservedGateway, value_of};
+use crate::pods;
 use crate::store::map;
+
+mod summary;
+pub use summary::{Summary, WatchSummary};
 
 /// The time to wait until the watch delivers a Certificate that was created. If it was deleted
 /// immediately, the watch might never deliver it.
@@ -58,6 +64,10 @@ struct Inner {
 struct Watch {
     state: State,
     served: Option<Served>,
+    /// The number of errors since the start.
+    errors: u64,
+    /// The time of the last event, in seconds since 1970; 0 before the first one.
+    last_event: i64,
 }
 
 /// The cached objects of one Gateway.
@@ -72,7 +82,10 @@ pub struct View {
 impl Caches {
     /// Empty caches for those kinds.
     pub fn new(kinds: Vec<Kind>, settings: Arc<Settings>) -> Self {
-        let watches = kinds.iter().map(|_| Watch { state: State::Pending, served: None }).collect();
+        let watches = kinds
+            .iter()
+            .map(|_| Watch { state: State::Pending, served: None, errors: 0, last_event: 0 })
+            .collect();
         let inner = RwLock::new(Inner { watches, ..Inner::default() });
         Caches(Arc::new(Shared { kinds, settings, inner, ready: watch::Sender::new(false) }))
     }
@@ -100,7 +113,7 @@ impl Caches {
             }
             Role::Certificates => {
                 let event = map(event, |object| {
-                    let observed = ObservedCertificate::of(&object);
+                    let observed = ObservedCertificate::of(&object, settings);
                     (observed.name.clone(), observed)
                 });
                 let mut inner = self.write();
@@ -123,6 +136,9 @@ impl Caches {
                 )
             }
         };
+        if let Some(watch) = inner.watches.get_mut(index) {
+            watch.last_event = Timestamp::now().as_second();
+        }
         if is_done {
             wake.extend(inner.set_state(index, State::Synced));
         }
@@ -235,6 +251,16 @@ impl Caches {
         self.read().index.writers.get(secret)?.first().cloned()
     }
 
+    /// The Gateways that would lose a Certificate because they name its Secret no longer.
+    pub fn losses(&self) -> Losses {
+        let inner = self.read();
+        let holders = inner.index.holders.iter();
+        Losses {
+            gateways: inner.index.unnamed.keys().cloned().collect(),
+            holders: holders.map(|(namespace, names)| (namespace.clone(), names.len())).collect(),
+        }
+    }
+
     /// The other Gateways that plan that Secret and take precedence over this one.
     pub fn earlier_claims(
         &self,
@@ -256,7 +282,7 @@ impl Caches {
         inner.index.gateways.objects.values().filter(|gateway| gateway.is_annotated()).cloned().collect()
     }
 
-    /// The labels of all Pods, with their namespaces; `None` if Pods are not watched or not listed yet.
+    /// The labels of all Pods (see [`pods::cached`]), with their namespaces; `None` if Pods are not watched or not listed yet.
     pub fn pods(&self) -> Option<Vec<(String, Arc<Value>)>> {
         let index = self.0.kinds.iter().position(|kind| kind.role == Role::Pods)?;
         let inner = self.read();
@@ -320,7 +346,8 @@ fn other(kind: &Kind, object: &DynamicObject) -> (Key, Value) {
             "kind": kind.kind,
             "metadata": {"name": object.metadata.name, "labels": object.metadata.labels},
         }),
-        Role::Pods | Role::Gateways | Role::Certificates => json!(object.metadata.labels),
+        Role::Pods => pods::cached(object.metadata.labels.as_ref()),
+        Role::Gateways | Role::Certificates => Value::Null,
     };
     (key, value)
 }
@@ -432,15 +459,40 @@ mod tests {
     }
 
     #[test]
-    fn a_status_wakes_no_gateway() {
+    fn only_a_change_of_readiness_wakes_the_owner() {
         let caches = caches();
         caches.put(GATEWAYS, shop("one").build());
-        let made = certificate("team-a", "shop-tls").owned_by("networking.istio.io/v1", "one").build();
+        let made = certificate("team-a", "shop-tls")
+            .owned_by("networking.istio.io/v1", "one")
+            .managed_by("gateway-certificates")
+            .build();
         assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
-        let mut issued = made;
-        issued["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
-        issued["metadata"]["resourceVersion"] = json!("2");
-        assert_eq!(caches.put(CERTIFICATES, issued), [""; 0]);
+        let mut number = 1;
+        let mut put = |status: Value| {
+            number += 1;
+            let mut issued = made.clone();
+            issued["metadata"]["resourceVersion"] = json!(number.to_string());
+            issued["status"] = status;
+            caches.put(CERTIFICATES, issued)
+        };
+        let ready = |status: &str, day: u32| {
+            json!({"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": format!("2026-01-{day:02}T00:00:00Z")}],
+                "renewalTime": format!("2026-02-{day:02}T00:00:00Z"), "revision": day})
+        };
+        assert_eq!(put(ready("True", 1)), ["team-a/one"]);
+        assert_eq!(put(ready("True", 2)), [""; 0]);
+        assert_eq!(put(ready("False", 3)), ["team-a/one"]);
+        assert_eq!(put(ready("False", 4)), [""; 0]);
+    }
+
+    #[test]
+    fn the_readiness_of_a_certificate_without_owner_wakes_no_gateway() {
+        let caches = caches();
+        caches.put(GATEWAYS, shop("one").build());
+        let mut foreign = certificate("team-a", "shop-tls").build();
+        assert_eq!(caches.put(CERTIFICATES, foreign.clone()), ["team-a/one"]);
+        foreign["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        assert_eq!(caches.put(CERTIFICATES, foreign), [""; 0]);
     }
 
     #[test]
@@ -463,7 +515,7 @@ mod tests {
     #[test]
     fn a_deleted_gateway_is_reconciled_while_it_owns_certificates() {
         let caches = caches();
-        let made = certificate("istio-system", "shop-tls").recorded("team-a", "one").build();
+        let made = certificate("team-a", "shop-tls").recorded("team-a", "one").build();
         assert_eq!(caches.put(CERTIFICATES, made.clone()), ["team-a/one"]);
         assert_eq!(names(caches.all()), ["team-a/one"]);
         caches.remove(CERTIFICATES, made);

@@ -10,10 +10,10 @@
 //! While the entry of the POST exists, a field that the apply omits is not removed. Therefore [`as_applied`]
 //! converts it to an apply entry before the first change.
 
+use certificate_shim::owner::OWNER_NAME;
 use serde_json::{Map, Value, json};
 
-/// The controller's name as field manager.
-pub const MANAGER: &str = "gateway-certificates";
+pub use certificate_shim::owner::FIELD_MANAGER as MANAGER;
 
 /// The part of an object that the controller owns.
 pub fn owned(object: &Value) -> Value {
@@ -38,6 +38,83 @@ pub fn as_applied(object: &Value) -> Option<Value> {
         "fieldsV1": union(entries(object).filter(|entry| is_ours(entry))),
     }));
     Some(Value::Array(rest))
+}
+
+/// `metadata.managedFields` for an object that the controller takes over: the fields of `desired` belong to no
+/// client that wrote them by a POST, PUT or PATCH. Otherwise they would stay when the plan does not contain
+/// them any more. Clients that apply keep theirs, since they apply them again. `None` if there are no such
+/// fields.
+pub fn as_taken_over(object: &Value, desired: &Value) -> Option<Value> {
+    let mut changed = false;
+    let mut reduced = Vec::new();
+    for entry in entries(object) {
+        let mut entry = entry.clone();
+        let is_update = entry["operation"] == "Update" && entry.get("subresource").is_none();
+        if is_update
+            && !is_ours(&entry)
+            && let Some(fields) = entry["fieldsV1"].as_object_mut()
+        {
+            changed |= subtract(fields, desired);
+            if fields.is_empty() {
+                continue;
+            }
+        }
+        reduced.push(entry);
+    }
+    changed.then_some(Value::Array(reduced))
+}
+
+/// Removes the fields of a value from a field set. Returns whether it changed.
+fn subtract(fields: &mut Map<String, Value>, value: &Value) -> bool {
+    let mut changed = false;
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let name = ["f:", name].concat();
+        let Some(Value::Object(below)) = fields.get_mut(&name) else { continue };
+        let is_list = value.is_array() && below.keys().any(|key| key.starts_with("k:"));
+        if value.is_object() && !below.is_empty() {
+            changed |= subtract(below, value);
+        } else if !is_list {
+            below.clear();
+            changed = true;
+        }
+        if below.keys().all(|key| key == ".") && !is_list {
+            fields.remove(&name);
+        }
+    }
+    changed
+}
+
+/// The controller's entries in `metadata.managedFields`, reduced to the fields that identify the owner.
+pub fn owner_entries(object: &Value) -> Value {
+    let reduced = |entry: &Value| {
+        let metadata = &entry["fieldsV1"]["f:metadata"];
+        let record = ["f:", OWNER_NAME].concat();
+        let mut annotations = Map::new();
+        if let Some(name) = metadata["f:annotations"].get(&record) {
+            annotations.insert(record, name.clone());
+        }
+        json!({"manager": MANAGER, "fieldsV1": {"f:metadata": {
+            "f:ownerReferences": metadata["f:ownerReferences"], "f:annotations": annotations,
+        }}})
+    };
+    entries(object).filter(|entry| is_ours(entry)).map(reduced).collect()
+}
+
+/// The other managers of a field, sorted. The path has the form `spec.dnsNames`, as in messages.
+pub fn other_managers(object: &Value, path: &str) -> Vec<String> {
+    let owns = |entry: &&Value| {
+        let mut fields = entry.get("fieldsV1");
+        for name in path.split('.') {
+            fields = fields.and_then(|fields| fields.get(["f:", name].concat()));
+        }
+        fields.is_some()
+    };
+    let managers = entries(object).filter(|entry| !is_ours(entry)).filter(owns);
+    let mut names: Vec<String> =
+        managers.filter_map(|entry| entry["manager"].as_str()).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn entries(object: &Value) -> impl Iterator<Item = &Value> {
@@ -158,6 +235,27 @@ mod tests {
         assert_eq!(as_applied(&object(json!([posted, theirs, applied]))), Some(expected));
         assert_eq!(as_applied(&object(json!([theirs, applied]))), None);
         assert_eq!(as_applied(&object(json!([]))), None);
+    }
+
+    #[test]
+    fn what_is_taken_over_belongs_to_no_other_client() {
+        let by = |manager: &str, operation: &str, fields: Value| json!({"manager": manager, "operation": operation, "fieldsV1": fields});
+        let desired = json!({"spec": {"secretName": "a", "issuerRef": {"name": "le"}, "dnsNames": ["x"]}});
+        let velero = json!({
+            "f:metadata": {"f:ownerReferences": {"k:{\"uid\":\"u1\"}": {}}},
+            "f:spec": {".": {}, "f:secretName": {}, "f:dnsNames": {}, "f:issuerRef": {".": {}, "f:name": {}, "f:kind": {}}, "f:isCA": {}},
+        });
+        let status = json!({"manager": "x", "operation": "Update", "subresource": "status", "fieldsV1": {"f:spec": {"f:secretName": {}}}});
+        let applied = by("argocd", "Apply", json!({"f:spec": {"f:secretName": {}}}));
+        let only = by("kubectl", "Update", json!({"f:spec": {"f:secretName": {}}}));
+        let all = json!([by("velero", "Update", velero), status, applied, only]);
+        let left = json!({
+            "f:metadata": {"f:ownerReferences": {"k:{\"uid\":\"u1\"}": {}}},
+            "f:spec": {".": {}, "f:issuerRef": {".": {}, "f:kind": {}}, "f:isCA": {}},
+        });
+        let expected = json!([by("velero", "Update", left), status, applied]);
+        assert_eq!(as_taken_over(&object(all), &desired), Some(expected.clone()));
+        assert_eq!(as_taken_over(&object(expected), &desired), None);
     }
 
     /// Nested objects with texts, numbers and lists, as in a Certificate.

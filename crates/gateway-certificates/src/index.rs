@@ -27,6 +27,12 @@ pub struct Index {
     pub writers: BTreeMap<SecretName, BTreeSet<SecretName>>,
     /// The Gateways that plan a Secret.
     pub claims: BTreeMap<SecretName, BTreeSet<Key>>,
+    /// The existing Gateways that own Certificates, by namespace.
+    pub holders: BTreeMap<String, BTreeSet<String>>,
+    /// Certificates whose Gateway exists and names their Secret no longer, so that they are due for deletion.
+    pub unnamed: BTreeMap<Key, BTreeSet<SecretName>>,
+    /// Certificates with an owner record in a namespace where it does not count.
+    pub misplaced: BTreeSet<SecretName>,
     /// Certificates that were created and that the watch has not delivered yet, with the time until
     /// which they are expected.
     pub expected: BTreeMap<SecretName, Instant>,
@@ -69,7 +75,35 @@ impl Index {
         if is_annotated(old) || is_annotated(new) || self.owned.contains_key(key) {
             wake.insert(key.clone());
         }
+        self.update_holder(key);
+        self.unnamed.remove(key);
+        for name in self.owned.get(key).cloned().unwrap_or_default() {
+            self.update_unnamed(key, &name);
+        }
         wake
+    }
+
+    /// Updates whether a Gateway exists and owns Certificates.
+    fn update_holder(&mut self, key: &Key) {
+        if self.owned.contains_key(key) && self.gateways.objects.contains_key(key) {
+            self.holders.entry(key.namespace.clone()).or_default().insert(key.name.clone());
+        } else {
+            remove_from(&mut self.holders, &key.namespace, &key.name);
+        }
+    }
+
+    /// Updates whether a Certificate of that Gateway is one whose Secret is named no longer.
+    fn update_unnamed(&mut self, key: &Key, name: &SecretName) {
+        let certificate = self.certificates.objects.get(name).filter(|found| found.belongs_to(key));
+        let gateway = self.gateways.objects.get(key);
+        let is_unnamed = gateway.zip(certificate).is_some_and(|(gateway, certificate)| {
+            gateway.gives_up(certificate) && !gateway.names(&certificate.secret_name)
+        });
+        if is_unnamed {
+            self.unnamed.entry(key.clone()).or_default().insert(name.clone());
+        } else {
+            remove_from(&mut self.unnamed, key, name);
+        }
     }
 
     /// Updates the indices after a change of a Certificate.
@@ -81,22 +115,32 @@ impl Index {
             if let Some(owner) = &certificate.owner {
                 wake.insert(owner.key.clone());
             }
-            let secret = written_secret(certificate);
+            let secret = certificate.secret();
             wake.extend(self.claims.get(&secret).into_iter().flatten().cloned());
         }
         if let Some(old) = old {
             if let Some(owner) = &old.owner {
                 remove_from(&mut self.owned, &owner.key, name);
             }
-            remove_from(&mut self.writers, &written_secret(old), name);
+            remove_from(&mut self.writers, &old.secret(), name);
         }
+        self.misplaced.remove(name);
         if let Some(new) = new {
             if let Some(owner) = &new.owner {
                 self.owned.entry(owner.key.clone()).or_default().insert(name.clone());
             }
-            let secret = written_secret(new);
+            let secret = new.secret();
             if secret != *name {
                 self.writers.entry(secret).or_default().insert(name.clone());
+            }
+            if new.is_misplaced {
+                self.misplaced.insert(name.clone());
+            }
+        }
+        for certificate in old.iter().chain(new) {
+            if let Some(owner) = &certificate.owner {
+                self.update_holder(&owner.key);
+                self.update_unnamed(&owner.key, name);
             }
         }
         wake
@@ -114,10 +158,6 @@ impl Index {
         };
         self.gateways.objects.values().filter(concerns).map(|gateway| gateway.key.clone()).collect()
     }
-}
-
-fn written_secret(certificate: &ObservedCertificate) -> SecretName {
-    SecretName { namespace: certificate.name.namespace.clone(), name: certificate.secret_name.clone() }
 }
 
 fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {

@@ -1,12 +1,14 @@
 //! The command line of gateway-certificates.
 
+use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use certificate_shim::plan::SecretName;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use gateway_certificates::check::{self, Finding};
+use gateway_certificates::serve::BindAddress;
 use gateway_certificates::{adopt, render, run, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -22,43 +24,135 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(RunArgs),
+    Check(CheckArgs),
     Render(RenderArgs),
     Adopt(AdoptArgs),
 }
 
-/// Runs the controller until SIGTERM or SIGINT.
+/// The options that `run` and `check` share.
 #[derive(Debug, Args)]
-struct RunArgs {
+struct ClusterArgs {
     /// Kubeconfig of the cluster; default: the environment variable KUBECONFIG, or the Pod's ServiceAccount
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The policy's settings, YAML or JSON
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Address for metrics (/metrics) and health (/healthz, /readyz); default: port 8080 of every address
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    /// Elect a leader among replicas. With false, this replica leads at once: for a single replica
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: bool,
     /// Namespace of the Lease for leader election; default: the namespace of the Pod
     #[arg(long, value_name = "NAMESPACE")]
-    lease_namespace: Option<String>,
-    /// Name of the Lease
+    leader_election_namespace: Option<String>,
+    /// Name of the Lease for leader election
     #[arg(long, value_name = "NAME", default_value = "gateway-certificates")]
-    lease_name: String,
-    /// Lead at once, without an election: for a single replica
-    #[arg(long, conflicts_with_all = ["lease_namespace", "lease_name"])]
-    no_leader_election: bool,
+    leader_election_id: String,
     /// Compare gateway_namespaces with the Pods that Gateways select, and report differences
     #[arg(long)]
     watch_pods: bool,
     /// Also in a Gateway's own namespace, do not overwrite Secrets that cert-manager did not write
     #[arg(long)]
     check_own_secrets: bool,
+    /// Show the state of the Certificates in the status of their Gateway
+    #[arg(long)]
+    gateway_status: bool,
+    /// Which writes are made
+    #[arg(long, value_enum, default_value_t = Policy::Sync)]
+    policy: Policy,
+}
+
+impl ClusterArgs {
+    fn election(&self) -> Option<run::Election> {
+        self.leader_elect.then(|| run::Election {
+            namespace: self.leader_election_namespace.clone(),
+            name: self.leader_election_id.clone(),
+        })
+    }
+}
+
+/// Runs the controller until SIGTERM or SIGINT.
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Address for /metrics: :PORT, IP:PORT, or 0 for none
+    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
+    metrics_bind_address: BindAddress,
+    /// Address for /healthz and /readyz: :PORT, IP:PORT, or 0 for none
+    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
+    health_probe_bind_address: BindAddress,
     /// Number of Gateways that are reconciled in parallel
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
-    concurrency: u16,
-    /// Format of log lines; RUST_LOG sets the level
+    max_concurrent_reconciles: u16,
+    /// Number of Gateways that may lose a Certificate within 10 minutes though they exist; default: a tenth, but at
+    /// least 5
+    #[arg(long, value_name = "COUNT")]
+    max_deletions: Option<usize>,
+    /// Write nothing: decisions are only logged and counted. No Lease is needed
+    #[arg(long)]
+    dry_run: bool,
+    /// Least severe level that is logged
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+    /// Format of log lines
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+}
+
+/// Checks what would stop the controller in a cluster, before it is deployed there.
+///
+/// It reads the settings, and asks the cluster whether the kinds are served, the namespaces exist, and the rights are
+/// granted that the controller needs with these settings and flags. Nothing is changed. It takes the flags of `run`
+/// that these depend on.
+///
+/// Exit code: 0 if nothing would stop it, 1 if there is a problem, 2 if the checks cannot be made.
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Check the rights of this user, for example
+    /// system:serviceaccount:gateway-certificates:gateway-certificates; default: the user of the kubeconfig
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// Create, change and delete Certificates
+    Sync,
+    /// Create and change Certificates, but delete none
+    UpsertOnly,
+}
+
+impl From<Policy> for run::Policy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Sync => run::Policy::Sync,
+            Policy::UpsertOnly => run::Policy::UpsertOnly,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -138,36 +232,67 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Adopt(args) => adopt_command(&args),
         Command::Run(args) => run_command(args),
+        Command::Check(args) => check_command(args),
         Command::Render(args) => render_command(&args),
     }
 }
 
 fn run_command(args: RunArgs) -> ExitCode {
-    log(args.log_format);
+    log(args.log_level, args.log_format);
     let options = run::Options {
-        kubeconfig: args.kubeconfig,
-        settings: args.settings,
-        listen: args.listen,
-        election: (!args.no_leader_election)
-            .then_some(run::Election { namespace: args.lease_namespace, name: args.lease_name }),
-        watch_pods: args.watch_pods,
-        check_own_secrets: args.check_own_secrets,
-        concurrency: args.concurrency,
+        election: args.cluster.election(),
+        kubeconfig: args.cluster.kubeconfig,
+        settings: args.cluster.settings,
+        metrics: args.metrics_bind_address,
+        health: args.health_probe_bind_address,
+        watch_pods: args.cluster.watch_pods,
+        check_own_secrets: args.cluster.check_own_secrets,
+        max_concurrent_reconciles: args.max_concurrent_reconciles,
+        policy: args.cluster.policy.into(),
+        dry_run: args.dry_run,
+        max_deletions: args.max_deletions,
+        gateway_status: args.cluster.gateway_status,
     };
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| {
-            runtime.block_on(async {
-                let stop = stop_signal().map_err(|error| error.to_string())?;
-                run::run(options, stop).await.map_err(|error| error.to_string())
-            })
-        });
+    let outcome = within_runtime(async {
+        let signals = signals().map_err(|error| error.to_string())?;
+        run::run(options, signals).await.map_err(|error| error.to_string())
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
+}
+
+fn check_command(args: CheckArgs) -> ExitCode {
+    let options = check::Options {
+        election: args.cluster.election(),
+        kubeconfig: args.cluster.kubeconfig,
+        settings: args.cluster.settings,
+        watch_pods: args.cluster.watch_pods,
+        check_own_secrets: args.cluster.check_own_secrets,
+        gateway_status: args.cluster.gateway_status,
+        policy: args.cluster.policy.into(),
+        user: args.user,
+    };
+    let findings = within_runtime(async { check::check(&options).await.map_err(|error| error.to_string()) });
+    let findings = match findings {
+        Ok(findings) => findings,
+        Err(error) => return fail(&error, 2),
+    };
+    for finding in &findings {
+        let _ = writeln!(std::io::stdout(), "{finding}");
+    }
+    let has_problem = findings.iter().any(|finding| matches!(finding, Finding::Problem(_)));
+    if has_problem { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// Runs a future to its end. Tasks that it has started do not delay the return.
+fn within_runtime<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let outcome = runtime.block_on(future);
+    runtime.shutdown_background();
+    outcome
 }
 
 fn render_command(args: &RenderArgs) -> ExitCode {
@@ -229,11 +354,11 @@ fn say(prefix: &str, text: &str) {
     let _ = writeln!(std::io::stderr(), "{prefix}: {text}");
 }
 
-/// A future that ends with the first SIGTERM or SIGINT.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// A function that waits for the next SIGTERM or SIGINT.
+fn signals() -> std::io::Result<impl AsyncFnMut()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    Ok(async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -241,15 +366,19 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Writes log lines to standard error; RUST_LOG sets the level.
-fn log(format: LogFormat) {
+/// Writes log lines to standard error, panics too.
+fn log(level: LogLevel, format: LogFormat) {
     // Failed requests are logged together with their purpose elsewhere.
-    const DEFAULT: &str = "info,kube_client::client::builder=off";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let directives = format!("{},kube_client::client::builder=off", level.as_str());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let is_terminal = std::io::stderr().is_terminal();
     match format {
         LogFormat::Json => lines.json().flatten_event(true).init(),
         LogFormat::Text => lines.with_ansi(is_terminal).init(),
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%panic, %backtrace, "panic");
+    }));
 }

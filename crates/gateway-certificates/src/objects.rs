@@ -5,17 +5,20 @@ use std::fmt;
 
 use certificate_shim::gateway::GatewayKind;
 use certificate_shim::issuer_ref::{self, IssuerRef};
-use certificate_shim::owner::{OWNER_NAME, OWNER_NAMESPACE, OWNER_UID};
+use certificate_shim::owner::{ADOPTED, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, PAUSED};
 use certificate_shim::placement::placement;
-use certificate_shim::plan::{SecretName, plan};
+use certificate_shim::plan::{SecretName, plan, secrets_named};
 use certificate_shim::read::Malformed;
+use certificate_shim::value::usage;
 use certificate_shim::{Gateway, annotation};
 use gateway_rules::Settings;
-use gateway_rules::ownership::declared_owner;
+use gateway_rules::ownership::{DeclaredOwner, declared_owner};
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
 use crate::fields;
+use crate::readiness::Readiness;
+use crate::status::Condition;
 
 /// The namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,10 +51,18 @@ pub struct ObservedGateway {
     pub issuer: Option<IssuerRef>,
     /// The Secrets that it plans Certificates for, sorted.
     pub planned: Vec<SecretName>,
+    /// The names of all Secrets that its servers name, for any purpose, sorted.
+    named: Box<[Box<str>]>,
+    /// Whether its annotation `gateway-certificates.io/paused` is `true`.
+    pub is_paused: bool,
     /// The reason why its plan is unknown. In this case, nothing is deleted.
     pub unreadable: Option<String>,
     /// The object as JSON without unused fields; empty if it is not annotated.
     json: Box<str>,
+    /// Its generation.
+    pub generation: i64,
+    /// The controller's own condition in its status.
+    pub condition: Option<Box<Condition>>,
 }
 
 impl ObservedGateway {
@@ -68,32 +79,60 @@ impl ObservedGateway {
             is_deleting: metadata.deletion_timestamp.is_some(),
             issuer: None,
             planned: Vec::new(),
+            named: Box::default(),
+            is_paused: false,
             unreadable: None,
             json: Box::default(),
             key,
+            generation: metadata.generation.unwrap_or_default(),
+            condition: object.data.get("status").and_then(Condition::of).map(Box::new),
         };
-        let has =
-            |key| metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(key));
-        if has(annotation::ISSUER) || has(annotation::CLUSTER_ISSUER) {
-            let reduced = reduced(object, settings);
-            observed.read(&reduced, settings);
+        let annotation = |key| {
+            metadata.annotations.as_ref().and_then(|annotations| annotations.get(key)).map(String::as_str)
+        };
+        observed.is_paused = annotation(PAUSED) == Some("true");
+        let reduced = reduced(object, settings);
+        observed.read(&reduced, settings);
+        if [annotation::ISSUER, annotation::CLUSTER_ISSUER].into_iter().any(|key| annotation(key).is_some()) {
             observed.json = reduced.to_string().into();
         }
         observed
     }
 
     fn read(&mut self, object: &Value, settings: &Settings) {
-        match self.view(object).map(|gateway| planned(&gateway, settings)) {
-            Err(malformed) => self.unreadable = Some(malformed.to_string()),
-            Ok(None) => {}
-            Ok(Some((issuer, planned))) => {
-                if planned.is_none() {
-                    self.unreadable = Some("the selector matches none of the known gateways".to_owned());
-                }
-                self.issuer = Some(issuer);
-                self.planned = planned.unwrap_or_default();
+        let gateway = match self.view(object) {
+            Ok(gateway) => gateway,
+            Err(malformed) => {
+                self.unreadable = Some(malformed.to_string());
+                return;
             }
+        };
+        // The namespaces do not matter here.
+        let mut named: Vec<Box<str>> =
+            secrets_named(&gateway, &[""]).into_iter().map(|secret| secret.name.into()).collect();
+        named.sort_unstable();
+        named.dedup();
+        let planned = planned(&gateway, settings);
+        self.named = named.into();
+        if let Some((issuer, planned)) = planned {
+            if planned.is_none() {
+                self.unreadable = Some("the selector matches none of the known gateways".to_owned());
+            }
+            self.issuer = Some(issuer);
+            self.planned = planned.unwrap_or_default();
         }
+    }
+
+    /// Whether that Certificate may be deleted as soon as the Gateway does not need it: it is the controller's,
+    /// and the Gateway can be read and is neither paused nor being deleted.
+    pub fn gives_up(&self, certificate: &ObservedCertificate) -> bool {
+        let is_settled = self.unreadable.is_none() && !self.is_paused && !self.is_deleting;
+        is_settled && certificate.is_ours() && !certificate.is_deleting
+    }
+
+    /// Whether one of its servers names a Secret of that name, in any namespace.
+    pub fn names(&self, secret: &str) -> bool {
+        self.named.binary_search_by(|name| (**name).cmp(secret)).is_ok()
     }
 
     /// Whether it has an issuer annotation.
@@ -163,7 +202,7 @@ fn reduced(object: &DynamicObject, settings: &Settings) -> Value {
 /// The cached part of a Certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedCertificate {
-    /// Its namespace and name; the controller's Certificates have the name of their Secret.
+    /// Its namespace and name. A Certificate that the controller created has the name of its Secret.
     pub name: SecretName,
     /// `spec.secretName`.
     pub secret_name: String,
@@ -171,14 +210,20 @@ pub struct ObservedCertificate {
     pub uid: String,
     /// Whether it is being deleted.
     pub is_deleting: bool,
-    /// The Istio Gateway that it belongs to; `None` if it belongs to something else or has no owner.
+    /// The Istio Gateway that it belongs to; `None` if the controller does not touch it.
     pub owner: Option<ObservedOwner>,
+    /// Whether it has an owner record that does not count, because of its namespace.
+    pub is_misplaced: bool,
+    /// Whether the controller took it over instead of creating it.
+    pub is_adopted: bool,
     /// Whether it requests a temporary certificate.
     pub asks_for_temporary: bool,
     /// The part that the controller owns, as JSON; empty if it belongs to no Istio Gateway.
     owned: Box<str>,
     /// The fields that identify its owner, as JSON.
     identity: Box<str>,
+    /// Its state; unknown if it belongs to no Istio Gateway.
+    pub readiness: Readiness,
 }
 
 /// The Istio Gateway that a Certificate belongs to.
@@ -186,38 +231,59 @@ pub struct ObservedCertificate {
 pub struct ObservedOwner {
     /// Its namespace and name.
     pub key: Key,
-    /// The apiVersion in the owner reference; `None` if annotations record the owner.
+    /// Whether the Certificate is the controller's: its field manager wrote the reference or the record.
+    /// Otherwise the record is a claim: the Certificate is taken over if the Gateway plans its Secret.
+    pub is_ours: bool,
+    /// The apiVersion in the owner reference; `None` if only the record names the owner.
     pub api_version: Option<String>,
 }
 
 impl ObservedCertificate {
     /// Extracts the cached part of a Certificate.
-    pub fn of(object: &DynamicObject) -> Self {
+    pub fn of(object: &DynamicObject, settings: &Settings) -> Self {
         let object = value_of(object);
         let text =
             |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let owner = owner(&object);
-        let temporary = object
-            .pointer("/metadata/annotations")
-            .and_then(|annotations| annotations.get(annotation::ISSUE_TEMPORARY_CERTIFICATE)?.as_str());
+        let declared = declared(&object);
+        let owner = declared.clone().filter(|owner| may_hold(settings, owner, &text("/metadata/namespace")));
+        let annotation = |key: &str| object["metadata"]["annotations"][key].as_str();
         ObservedCertificate {
             name: SecretName { namespace: text("/metadata/namespace"), name: text("/metadata/name") },
             secret_name: text("/spec/secretName"),
             uid: text("/metadata/uid"),
             is_deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-            asks_for_temporary: temporary == Some("true"),
+            is_misplaced: declared.is_some() && owner.is_none(),
+            is_adopted: owner.as_ref().is_some_and(|owner| is_adopted(&object, owner)),
+            asks_for_temporary: annotation(annotation::ISSUE_TEMPORARY_CERTIFICATE) == Some("true"),
             owned: match &owner {
                 Some(_) => fields::owned(&object).to_string().into(),
                 None => Box::default(),
             },
+            readiness: owner.as_ref().map(|_| Readiness::of(&object)).unwrap_or_default(),
             owner,
             identity: identity(&object).to_string().into(),
         }
     }
 
-    /// Whether it belongs to that Gateway, or to an earlier one with the same namespace and name.
+    /// Whether it is the controller's, or claimed, for that Gateway or an earlier one with the same
+    /// namespace and name.
     pub fn belongs_to(&self, key: &Key) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.key == *key)
+    }
+
+    /// Whether it is the controller's own.
+    pub fn is_ours(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.is_ours)
+    }
+
+    /// Whether Kubernetes deletes it with its Gateway.
+    pub fn is_garbage_collected(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.api_version.is_some())
+    }
+
+    /// The Secret that it writes.
+    pub fn secret(&self) -> SecretName {
+        SecretName { namespace: self.name.namespace.clone(), name: self.secret_name.clone() }
     }
 
     /// The part that the controller owns; null if it belongs to no Istio Gateway.
@@ -236,23 +302,45 @@ pub fn value_of(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-/// The Istio Gateway that a Certificate belongs to.
-pub fn owner(certificate: &Value) -> Option<ObservedOwner> {
-    let declared = declared_owner(certificate)?;
-    let istio = GatewayKind::Istio;
-    if (declared.group, declared.kind) != (istio.group(), istio.kind()) {
+/// The Istio Gateway that a Certificate belongs to; `None` if the controller does not touch it.
+pub fn owner(certificate: &Value, settings: &Settings) -> Option<ObservedOwner> {
+    let namespace = certificate["metadata"]["namespace"].as_str().unwrap_or_default();
+    declared(certificate).filter(|owner| may_hold(settings, owner, namespace))
+}
+
+/// The Istio Gateway of which a Certificate is the controller's, or claimed, in any namespace.
+///
+/// A record that somebody else wrote is a claim, also beside a controller reference to the same Gateway. A
+/// reference that somebody else wrote is none: that Certificate has another controller.
+fn declared(certificate: &Value) -> Option<ObservedOwner> {
+    let declared = declared_owner(certificate).filter(DeclaredOwner::is_istio_gateway)?;
+    let is_ours = declared.is_ours == Some(true);
+    if !is_ours && !declared.is_recorded {
         return None;
     }
     let references = certificate.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    let version = references
-        .into_iter()
-        .flatten()
-        .find(|reference| reference["controller"] == true)
-        .and_then(|reference| reference["apiVersion"].as_str());
+    let controller = references.into_iter().flatten().find(|reference| reference["controller"] == true);
+    let version = controller.and_then(|reference| reference["apiVersion"].as_str());
     Some(ObservedOwner {
         key: Key { namespace: declared.namespace.to_owned(), name: declared.name.to_owned() },
-        api_version: if declared.is_recorded { None } else { version.map(str::to_owned) },
+        is_ours,
+        api_version: version.map(str::to_owned),
     })
+}
+
+/// Whether the Certificates of a Gateway can be in that namespace: in its own, or in one that the settings
+/// list. In any other namespace, somebody who can write Certificates there could name any Gateway.
+fn may_hold(settings: &Settings, owner: &ObservedOwner, namespace: &str) -> bool {
+    owner.key.namespace == namespace
+        || settings.gateway_namespaces.iter().flatten().any(|entry| entry.namespace == namespace)
+        || settings.former_gateway_namespaces.iter().any(|former| former == namespace)
+}
+
+/// Whether a Certificate was taken over. A claimed one with the default usages could be the controller's own,
+/// restored from a backup: it makes no difference there.
+fn is_adopted(certificate: &Value, owner: &ObservedOwner) -> bool {
+    let has_other_usages = || certificate["spec"]["usages"] != json!(usage::DEFAULT);
+    certificate["metadata"]["annotations"][ADOPTED] == "true" || (!owner.is_ours && has_other_usages())
 }
 
 fn identity(certificate: &Value) -> Value {
@@ -266,6 +354,12 @@ fn identity(certificate: &Value) -> Value {
             record.insert(key.to_owned(), value.clone());
         }
     }
+    let declared = declared_owner(certificate).filter(DeclaredOwner::is_istio_gateway);
+    let managed = match declared.and_then(|declared| declared.is_ours) {
+        Some(true) => fields::owner_entries(certificate),
+        Some(false) => json!([{}]),
+        None => Value::Null,
+    };
     json!({
         "kind": "Certificate",
         "metadata": {
@@ -273,6 +367,7 @@ fn identity(certificate: &Value) -> Value {
             "name": metadata["name"],
             "ownerReferences": controllers,
             "annotations": record,
+            "managedFields": managed,
         },
     })
 }
@@ -346,22 +441,49 @@ mod tests {
     }
 
     #[rstest]
-    #[case::referred(certificate("team-a", "a-tls").owned_by("networking.istio.io/v1beta1", "shop"), Some(("team-a/shop", Some("networking.istio.io/v1beta1"))))]
-    #[case::recorded(certificate("istio-system", "a-tls").recorded("team-a", "shop"), Some(("team-a/shop", None)))]
-    #[case::gateway_api(certificate("team-a", "a-tls").owned_by("gateway.networking.k8s.io/v1", "shop"), None)]
+    #[case::our_reference(certificate("team-a", "a-tls").owned_by("networking.istio.io/v1beta1", "shop").managed_by(fields::MANAGER), Some(("team-a/shop", true, Some("networking.istio.io/v1beta1"))))]
+    #[case::our_record(certificate("istio-system", "a-tls").recorded("team-a", "shop").managed_by(fields::MANAGER), Some(("team-a/shop", true, None)))]
+    #[case::our_record_in_a_former_namespace(certificate("former", "a-tls").recorded("team-a", "shop").managed_by(fields::MANAGER), Some(("team-a/shop", true, None)))]
+    #[case::our_record_elsewhere(certificate("team-b", "a-tls").recorded("team-a", "shop").managed_by(fields::MANAGER), None)]
+    #[case::a_claim(certificate("istio-system", "a-tls").recorded("team-a", "shop").managed_by("kubectl"), Some(("team-a/shop", false, None)))]
+    #[case::a_claim_beside_a_reference(certificate("team-a", "a-tls").recorded("team-a", "shop").owned_by("networking.istio.io/v1", "shop").managed_by("kubectl"), Some(("team-a/shop", false, Some("networking.istio.io/v1"))))]
+    #[case::anothers_reference(certificate("team-a", "a-tls").owned_by("networking.istio.io/v1", "shop").managed_by("kubectl"), None)]
+    #[case::anothers_reference_with_another_record(certificate("team-a", "a-tls").recorded("team-a", "x").owned_by("networking.istio.io/v1", "shop").managed_by("kubectl"), None)]
+    #[case::gateway_api(certificate("team-a", "a-tls").owned_by("gateway.networking.k8s.io/v1", "shop").managed_by(fields::MANAGER), None)]
     #[case::no_owner(certificate("team-a", "a-tls"), None)]
-    #[case::the_controller_reference_takes_precedence(certificate("team-a", "a-tls").recorded("team-b", "x").owned_by("apps/v1", "shop"), None)]
+    #[case::the_controller_reference_takes_precedence(certificate("team-a", "a-tls").recorded("team-a", "x").owned_by("apps/v1", "shop"), None)]
     fn owners(
         #[case] object: crate::testing::CertificateFixture,
-        #[case] expected: Option<(&str, Option<&str>)>,
+        #[case] expected: Option<(&str, bool, Option<&str>)>,
     ) {
+        let settings = Settings::read(&json!({
+            "gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}],
+            "former_gateway_namespaces": ["former"],
+        }))
+        .unwrap();
         let object: DynamicObject = serde_json::from_value(object.build()).unwrap();
-        let observed = ObservedCertificate::of(&object);
-        let owner = observed.owner.as_ref().map(|owner| (owner.key.to_string(), owner.api_version.clone()));
-        assert_eq!(owner, expected.map(|(key, version)| (key.to_owned(), version.map(str::to_owned))));
-        assert_eq!(
-            declared_owner(&observed.identity()).map(|owner| owner.name.to_owned()),
-            declared_owner(&value_of(&object)).map(|owner| owner.name.to_owned())
-        );
+        let observed = ObservedCertificate::of(&object, &settings);
+        let expected =
+            expected.map(|(key, is_ours, version)| (key.to_owned(), is_ours, version.map(str::to_owned)));
+        let owner = observed.owner.as_ref();
+        let owner = owner.map(|owner| (owner.key.to_string(), owner.is_ours, owner.api_version.clone()));
+        assert_eq!(owner, expected);
+        // What the rules read is enough to come to the same result.
+        let declares = |object: &Value| {
+            declared_owner(object)
+                .filter(DeclaredOwner::is_istio_gateway)
+                .map(|owner| (owner.name.to_owned(), owner.is_recorded, owner.is_ours == Some(true)))
+        };
+        assert_eq!(declares(&observed.identity()), declares(&value_of(&object)));
+    }
+
+    #[test]
+    fn records_that_do_not_count_are_noticed() {
+        let is_misplaced = |namespace: &str| {
+            let object = certificate(namespace, "a-tls").recorded("team-a", "shop").build();
+            ObservedCertificate::of(&serde_json::from_value(object).unwrap(), &Settings::default())
+                .is_misplaced
+        };
+        assert!(is_misplaced("team-b") && !is_misplaced("team-a"));
     }
 }

@@ -5,7 +5,7 @@
 //! its store, but deleted Gateways must be reconciled too. And it allows one namespace to occupy all
 //! workers. In this queue, namespaces take turns, and each has at most a quarter of the workers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub struct Due {
     pub key: Key,
     /// The number of failed attempts in a row.
     pub retries: u32,
+    /// The time for which it was due.
+    pub due_for: Duration,
 }
 
 /// The queue. Clones share it.
@@ -60,8 +62,8 @@ struct State {
     due: BTreeMap<String, VecDeque<Key>>,
     /// The namespaces with Gateways that are due, in the order of their turns.
     turns: VecDeque<String>,
-    /// The set of all Gateways that are due.
-    is_due: BTreeSet<Key>,
+    /// All Gateways that are due, and since when.
+    is_due: BTreeMap<Key, Instant>,
     /// The Gateways that are due later, by time and order of arrival.
     later: BTreeMap<(Instant, u64), Key>,
     due_at: BTreeMap<Key, (Instant, u64)>,
@@ -172,7 +174,8 @@ impl State {
         }
         if let Some(again) = self.running.get_mut(&key) {
             *again = true;
-        } else if self.is_due.insert(key.clone()) {
+        } else if !self.is_due.contains_key(&key) {
+            self.is_due.insert(key.clone(), Instant::now());
             let due = self.due.entry(key.namespace.clone()).or_default();
             if due.is_empty() {
                 self.turns.push_back(key.namespace.clone());
@@ -213,11 +216,12 @@ impl State {
             } else {
                 self.turns.push_back(namespace.clone());
             }
-            self.is_due.remove(&key);
+            let since = self.is_due.remove(&key);
+            let due_for = since.map(|since| since.elapsed()).unwrap_or_default();
             self.running.insert(key.clone(), false);
             *self.running_in.entry(namespace).or_default() += 1;
             let retries = self.failures.get(&key).copied().unwrap_or_default();
-            return Some(Due { key, retries });
+            return Some(Due { key, retries, due_for });
         }
         None
     }
@@ -319,7 +323,8 @@ mod tests {
         queue.done(&first.key, Next::Retry);
         queue.add(key("a/1"));
         let start = Instant::now();
-        assert_eq!(queue.next().await, Due { key: key("a/1"), retries: 1 });
+        let due_for = Duration::ZERO;
+        assert_eq!(queue.next().await, Due { key: key("a/1"), retries: 1, due_for });
         assert_eq!(start.elapsed(), Duration::ZERO);
         assert_eq!(queue.waiting(), 0);
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gateway_rules::Settings;
+use gateway_rules::settings::fingerprint;
 use serde_json::Value;
 
 /// The reason why the settings cannot be used.
@@ -45,6 +46,15 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Error> {
     Ok(settings)
 }
 
+/// The hash of the settings in that file; if `None`, of the defaults. It is equal to the policy's audit
+/// annotation `settings` if both plan the same Certificates.
+///
+/// # Errors
+/// [`Error::File`] if the file cannot be read.
+pub fn hash(path: Option<&Path>) -> Result<String, Error> {
+    Ok(fingerprint(&path.map_or(Ok(Value::Null), parse)?))
+}
+
 fn parse(path: &Path) -> Result<Value, Error> {
     manifests::read_value(path).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
@@ -52,7 +62,9 @@ fn parse(path: &Path) -> Result<Value, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{gateway, ready};
     use rstest::rstest;
+    use serde_json::json;
 
     fn load_text(text: &str) -> Result<Settings, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -87,6 +99,34 @@ mod tests {
         assert_eq!(lines.len(), 2, "{error}");
         assert!(lines[0].starts_with("FILE: role: "), "{error}");
         assert!(lines[1].starts_with("FILE: rules.isuer-not-ready: "), "{error}");
+    }
+
+    /// The policy's audit annotation, for a request with these settings.
+    fn audited(settings: &str) -> String {
+        let settings: Value = yaml_serde::from_str(settings).unwrap();
+        let request = json!({
+            "kind": {"group": "networking.istio.io", "version": "v1", "kind": "Gateway"},
+            "operation": "CREATE", "namespace": "team-a",
+            "object": gateway("team-a", "shop").server("shop-tls", &["shop.example.com"]).build(),
+        });
+        let payload = json!({"settings": settings, "request": request}).to_string();
+        let response = gateway_rules::decide(payload.as_bytes(), &ready("le"));
+        let annotation = response.audit_annotations.into_iter().find(|(key, _)| *key == "settings");
+        annotation.unwrap().1
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_policys_audit_annotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.yaml");
+        let central = "# central\ngateway_namespaces:\n  - {labels: {istio: ingressgateway}, namespace: istio-system}\n";
+        for text in ["{}", central, "role: validate\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(hash(Some(&path)).unwrap(), audited(text), "{text}");
+        }
+        assert_eq!(hash(None).unwrap(), audited("{}"));
+        std::fs::write(&path, central).unwrap();
+        assert_ne!(hash(Some(&path)).unwrap(), hash(None).unwrap());
     }
 
     #[rstest]

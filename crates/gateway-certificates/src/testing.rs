@@ -139,6 +139,12 @@ impl CertificateFixture {
         self
     }
 
+    /// Sets the manager of all of its fields.
+    pub fn managed_by(mut self, manager: &str) -> Self {
+        manage(&mut self.0, manager);
+        self
+    }
+
     /// Sets a Secret with another name.
     pub fn writes(mut self, secret: &str) -> Self {
         self.0["spec"]["secretName"] = json!(secret);
@@ -149,4 +155,24 @@ impl CertificateFixture {
     pub fn build(self) -> Value {
         self.0
     }
+}
+
+/// Records a manager of all fields of a Certificate, as the API server does after a POST.
+pub fn manage(object: &mut Value, manager: &str) {
+    fn fields(value: &Value) -> Value {
+        let Value::Object(object) = value else { return json!({}) };
+        let field = |(name, value): (&String, &Value)| (format!("f:{name}"), fields(value));
+        object.iter().map(field).collect::<Map<_, _>>().into()
+    }
+    let metadata = &object["metadata"];
+    let mut managed = json!({"f:spec": fields(&object["spec"])});
+    for part in ["labels", "annotations"] {
+        managed["f:metadata"][format!("f:{part}")] = fields(&metadata[part]);
+    }
+    for reference in metadata["ownerReferences"].as_array().into_iter().flatten() {
+        let key = format!("k:{}", json!({"uid": reference["uid"]}));
+        managed["f:metadata"]["f:ownerReferences"][key] = json!({});
+    }
+    object["metadata"]["managedFields"] =
+        json!([{"manager": manager, "operation": "Update", "fieldsV1": managed}]);
 }

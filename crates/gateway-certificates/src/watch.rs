@@ -57,7 +57,7 @@ async fn listen(
     loop {
         match events.next().await {
             Some(Ok(event)) => queue.add_all(caches.apply(index, event)),
-            Some(Err(error)) => match code(&error) {
+            Some(Err(error)) => match failed(caches, index, &error) {
                 Some(404) => {
                     queue.add_all(caches.set_state(index, State::Pending));
                     return message(&error);
@@ -114,6 +114,12 @@ fn events(client: &Client, kind: &Kind, served: &Served) -> Events {
 
 fn whole(partial: PartialObjectMeta<DynamicObject>) -> DynamicObject {
     DynamicObject { types: None, metadata: partial.metadata, data: Value::Null }
+}
+
+/// Counts the error and returns its HTTP status.
+fn failed(caches: &Caches, index: usize, error: &watcher::Error) -> Option<u16> {
+    caches.watch_failed(index);
+    code(error)
 }
 
 fn code(error: &watcher::Error) -> Option<u16> {

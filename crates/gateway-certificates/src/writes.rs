@@ -3,19 +3,23 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certificate_shim::plan::SecretName;
+use gateway_rules::Settings;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
-    Preconditions,
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ObjectMeta, Patch, PatchParams,
+    PostParams, Preconditions,
 };
 use kube::discovery::{self, verbs};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::fields::{self, MANAGER};
+use crate::leader::NotLeading;
 use crate::message::message;
 use crate::metrics::Metrics;
 use crate::objects::{Key, owner, value_of};
@@ -37,6 +41,8 @@ pub enum ApiError {
     Forbidden(String),
     /// The request failed, with this message.
     Failed(String),
+    /// The request was not sent, because this replica does not lead any more.
+    NotLeading,
 }
 
 impl fmt::Display for ApiError {
@@ -46,6 +52,7 @@ impl fmt::Display for ApiError {
             | ApiError::Rejected(text)
             | ApiError::Forbidden(text)
             | ApiError::Failed(text) => f.write_str(text),
+            ApiError::NotLeading => NotLeading.fmt(f),
         }
     }
 }
@@ -63,6 +70,7 @@ impl From<kube::Error> for ApiError {
                 }
                 _ => ApiError::Failed(status.message),
             },
+            error if NotLeading::is_cause_of(&error) => ApiError::NotLeading,
             other => ApiError::Failed(message(&other)),
         }
     }
@@ -82,8 +90,13 @@ pub enum SecretState {
 /// The result of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Changed {
-    /// The Certificate was changed. This is its new state.
-    Made(Box<DynamicObject>),
+    /// The Certificate was changed.
+    Made {
+        /// Its new state.
+        now: Box<DynamicObject>,
+        /// The other field managers of the first field that differed, sorted.
+        others: Vec<String>,
+    },
     /// The Certificate was already up to date.
     Already,
     /// The Certificate belongs to another owner now.
@@ -96,13 +109,21 @@ pub enum Changed {
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
+    settings: Arc<Settings>,
+    /// Whether the API server only checks the writes.
+    is_dry_run: bool,
     metrics: Metrics,
 }
 
 impl Writer {
-    /// A writer.
-    pub fn new(client: Client, metrics: Metrics) -> Self {
-        Writer { client, metrics }
+    /// A writer. With `is_dry_run`, the API server checks the writes and stores nothing.
+    pub fn new(client: Client, settings: Arc<Settings>, is_dry_run: bool, metrics: Metrics) -> Self {
+        Writer { client, settings, is_dry_run, metrics }
+    }
+
+    /// Whether the API server only checks the writes.
+    pub fn is_dry_run(&self) -> bool {
+        self.is_dry_run
     }
 
     /// Gets an object; `None` if it does not exist.
@@ -174,12 +195,12 @@ impl Writer {
             serde_json::from_value(body.clone()).map_err(|error| ApiError::Failed(error.to_string()))?;
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, resource);
-        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), dry_run: self.is_dry_run };
         self.counted("create", timed(api.create(&parameters, &object)).await)
     }
 
-    /// Changes a Certificate of that Gateway to its desired state. Fields of other managers are kept. Fields
-    /// of the controller that are not in `body` are removed.
+    /// Changes a Certificate of that Gateway to its desired state, and takes it over if it is claimed. Fields of
+    /// other managers are kept. Fields of the controller that are not in `body` are removed.
     ///
     /// # Errors
     /// [`ApiError::Conflict`] if the Certificate no longer exists or has changed meanwhile, or another
@@ -191,39 +212,45 @@ impl Writer {
             return Err(ApiError::Conflict(format!("the Certificate {namespace}/{name} no longer exists")));
         };
         let seen = value_of(&live);
-        if owner(&seen).is_none_or(|owner| owner.key != *key) {
+        let writes_it = seen["spec"]["secretName"] == body["spec"]["secretName"];
+        let Some(owner) =
+            owner(&seen, &self.settings).filter(|owner| owner.key == *key && (owner.is_ours || writes_it))
+        else {
             return Ok(Changed::Foreign);
-        }
+        };
         let desired = ours(body);
-        if fields::owned(&seen) == desired {
-            return Ok(Changed::Already);
-        }
+        let Some(field) = difference(&desired, &fields::owned(&seen)) else { return Ok(Changed::Already) };
         if live.metadata.deletion_timestamp.is_some() {
             return Err(ApiError::Conflict(format!("the Certificate {namespace}/{name} is being deleted")));
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
-        if let Some(first) = preparation(&seen, body) {
+        let mut version = live.metadata.resource_version;
+        // A dry run stores nothing, so that the apply could not build upon it.
+        if !self.is_dry_run
+            && let Some(first) = preparation(&seen, body, owner.is_ours)
+        {
             let parameters =
                 PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-            self.counted("patch", timed(api.patch(name, &parameters, &Patch::Merge(&first))).await)?;
+            let prepared = timed(api.patch(name, &parameters, &Patch::Merge(&first))).await;
+            version = self.counted("patch", prepared)?.metadata.resource_version;
         }
         let mut applied = body.clone();
         if let Some(metadata) = applied["metadata"].as_object_mut() {
-            // A Certificate that has been created again meanwhile is not changed.
+            // A Certificate that has changed since its owner was checked, or was created again, is not changed.
             metadata.insert("uid".to_owned(), json!(live.metadata.uid));
+            metadata.insert("resourceVersion".to_owned(), json!(version));
         }
-        let parameters = PatchParams::apply(MANAGER).force();
+        let parameters = PatchParams { dry_run: self.is_dry_run, ..PatchParams::apply(MANAGER).force() };
         let now =
             self.counted("apply", timed(api.patch(name, &parameters, &Patch::Apply(&applied))).await)?;
         let found = fields::owned(&value_of(&now));
-        if found == desired {
-            Ok(Changed::Made(Box::new(now)))
-        } else {
-            Ok(Changed::Undone(difference(&desired, &found).unwrap_or_else(|| "a field".to_owned())))
+        match difference(&desired, &found) {
+            Some(field) if !self.is_dry_run => Ok(Changed::Undone(field)),
+            _ => Ok(Changed::Made { others: fields::other_managers(&seen, &field), now: Box::new(now) }),
         }
     }
 
-    /// Deletes a Certificate of that Gateway. Returns whether it existed.
+    /// Deletes a Certificate of the controller that belongs to that Gateway. Returns whether it existed.
     ///
     /// # Errors
     /// [`ApiError::Conflict`] if it has changed meanwhile, or another [`ApiError`] if a request fails.
@@ -235,16 +262,36 @@ impl Writer {
     ) -> Result<bool, ApiError> {
         let SecretName { namespace, name } = certificate;
         let Some(live) = self.get(resource, namespace, name).await? else { return Ok(false) };
-        if owner(&value_of(&live)).is_none_or(|owner| owner.key != *key) {
+        let owner = owner(&value_of(&live), &self.settings);
+        if owner.is_none_or(|owner| owner.key != *key || !owner.is_ours) {
             return Ok(false);
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
-        let parameters = DeleteParams::default().preconditions(Preconditions {
-            uid: live.metadata.uid,
-            resource_version: live.metadata.resource_version,
-        });
+        let parameters = DeleteParams { dry_run: self.is_dry_run, ..DeleteParams::default() }.preconditions(
+            Preconditions { uid: live.metadata.uid, resource_version: live.metadata.resource_version },
+        );
         self.counted("delete", timed(api.delete(name, &parameters)).await)?;
         Ok(true)
+    }
+
+    /// The metadata of a Lease; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub async fn lease(&self, lease: &Key) -> Result<Option<ObjectMeta>, ApiError> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &lease.namespace);
+        Ok(timed(api.get_opt(&lease.name)).await?.map(|lease| lease.metadata))
+    }
+
+    /// Changes a Lease by a JSON merge patch.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub async fn patch_lease(&self, lease: &Key, patch: &Value) -> Result<(), ApiError> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &lease.namespace);
+        let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        timed(api.patch(&lease.name, &parameters, &Patch::Merge(patch))).await?;
+        Ok(())
     }
 
     fn counted<T>(&self, verb: &str, outcome: Result<T, Failure>) -> Result<T, ApiError> {
@@ -294,10 +341,10 @@ pub fn ours(body: &Value) -> Value {
 }
 
 /// The patch that must precede an apply; `None` if none is needed. It converts the entry of the POST to an
-/// apply entry. It also replaces a controller reference to an earlier Gateway with the same name, because
+/// apply entry. For a Certificate that becomes the controller's, it takes the fields from those who wrote them. It also replaces a controller reference to an earlier Gateway with the same name, because
 /// an object can have only one controller.
-fn preparation(live: &Value, body: &Value) -> Option<Value> {
-    let fields = fields::as_applied(live);
+fn preparation(live: &Value, body: &Value, is_ours: bool) -> Option<Value> {
+    let fields = if is_ours { fields::as_applied(live) } else { fields::as_taken_over(live, body) };
     let ours = body.pointer("/metadata/ownerReferences/0");
     let is_stale = |reference: &&Value| {
         reference["controller"] == true && ours.is_none_or(|ours| ours["uid"] != reference["uid"])
@@ -378,13 +425,13 @@ mod tests {
     #[test]
     fn nothing_to_prepare() {
         let references = json!([{"uid": "new", "controller": true}, {"uid": "x"}]);
-        assert_eq!(preparation(&live(references, "Apply"), &body("new")), None);
+        assert_eq!(preparation(&live(references, "Apply"), &body("new"), true), None);
     }
 
     #[test]
     fn an_earlier_controller_is_replaced() {
         let references = json!([{"uid": "x"}, {"uid": "old", "controller": true}]);
-        let prepared = preparation(&live(references, "Apply"), &body("new")).unwrap();
+        let prepared = preparation(&live(references, "Apply"), &body("new"), true).unwrap();
         let references = json!([{"uid": "x"}, {"uid": "new", "controller": true}]);
         let expected = json!({"uid": "c", "resourceVersion": "7", "ownerReferences": references});
         assert_eq!(prepared["metadata"], expected);
@@ -392,7 +439,7 @@ mod tests {
 
     #[test]
     fn the_entry_of_a_post_is_converted() {
-        let prepared = preparation(&live(json!([]), "Update"), &body("new")).unwrap();
+        let prepared = preparation(&live(json!([]), "Update"), &body("new"), true).unwrap();
         assert_eq!(prepared["metadata"]["managedFields"][0]["operation"], "Apply");
         assert_eq!(prepared["metadata"].get("ownerReferences"), None);
     }

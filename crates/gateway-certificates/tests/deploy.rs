@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gateway_certificates::settings;
+use gateway_certificates::{run, settings};
 use manifests::Document;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ fn the_command_line_accepts_the_arguments() {
         .flat_map(|component| component.object["patches"].as_array().cloned().unwrap_or_default())
         .flat_map(|patch| yaml_serde::from_str::<Vec<Value>>(patch["patch"].as_str().unwrap()).unwrap())
         .collect();
-    assert_eq!(patches.len(), 2, "--check-own-secrets and --watch-pods");
+    assert_eq!(patches.len(), 3, "--check-own-secrets, --gateway-status and --watch-pods");
     for patch in &patches {
         assert_eq!(patch["path"], "/spec/template/spec/containers/0/args/-");
         args.push(patch["value"].as_str().unwrap());
@@ -87,26 +87,63 @@ fn the_command_line_accepts_the_arguments() {
     assert!(help(&args).unwrap_err().contains("--no-such-flag"));
 }
 
+/// The default value of a flag of `run`.
+fn default_of(flag: &str) -> String {
+    let help = help(&["run"]).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let of_flag =
+        help.split(&format!("--{flag} <")).nth(1).unwrap_or_else(|| panic!("no --{flag} in {help}"));
+    of_flag.split("[default: ").nth(1).unwrap().split(']').next().unwrap().to_owned()
+}
+
 #[test]
 fn ports_paths_and_names_match_the_command_line() {
     let documents = documents();
     let container = controller(&documents);
-    let help = help(&["run"]).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    let port = container["ports"][0]["containerPort"].as_u64().unwrap();
-    assert!(help.contains(&format!("default: port {port} of every address")), "{help}");
+    for (port, flag) in [("metrics", "metrics-bind-address"), ("health", "health-probe-bind-address")] {
+        let ports = container["ports"].as_array().unwrap();
+        let named = ports.iter().find(|found| found["name"] == port).unwrap();
+        assert_eq!(default_of(flag), format!(":{}", named["containerPort"]));
+    }
+    for (probe, path) in
+        [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
+    {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "health"}));
+        // The default of one second fails on a busy node.
+        assert_eq!(container[probe]["timeoutSeconds"], 5);
+    }
+    let [service] = of_kind(&documents, "Service")[..] else { panic!("one Service") };
+    assert_eq!(
+        service.object["spec"]["ports"],
+        json!([{"name": "metrics", "port": 8080, "targetPort": "metrics"}])
+    );
     let [policy] = of_kind(&documents, "NetworkPolicy")[..] else { panic!("one NetworkPolicy") };
-    assert_eq!(policy.object["spec"]["ingress"], json!([{"ports": [{"protocol": "TCP", "port": port}]}]));
+    let from = json!([{"namespaceSelector": {"matchLabels": {"metrics": "enabled"}}}]);
+    let ports = json!([{"protocol": "TCP", "port": 8080}]);
+    assert_eq!(policy.object["spec"]["ingress"], json!([{"from": from, "ports": ports}]));
 
     let lease = of_kind(&documents, "Role")
         .iter()
         .find_map(|role| Some(role.object.pointer("/rules/0/resourceNames/0")?.as_str()?.to_owned()))
         .unwrap();
-    let named = help.split("--lease-name <").nth(1).unwrap().split("[default: ").nth(1).unwrap();
-    assert_eq!(named.split(']').next(), Some(lease.as_str()));
+    assert_eq!(default_of("leader-election-id"), lease);
 
     // The key in the ConfigMap is the file name.
     let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
     assert!(texts(&container, "/args").contains(&format!("--settings={mount}/settings.yaml").as_str()));
+}
+
+#[test]
+fn there_is_time_for_the_shutdown() {
+    let documents = documents();
+    let [deployment] = of_kind(&documents, "Deployment")[..] else { panic!("one Deployment") };
+    let grace =
+        deployment.object["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap();
+    // A process that has just been scheduled needs some seconds to notice the signal.
+    assert!(run::SHUTDOWN.as_secs() + 5 <= grace, "{:?} of {grace} s", run::SHUTDOWN);
+    let docs = std::fs::read_to_string(root().join("docs/controller.md")).unwrap();
+    let docs = docs.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(docs.contains(&format!("This takes {} seconds at most", run::SHUTDOWN.as_secs())));
+    assert!(docs.contains(&format!("keep `terminationGracePeriodSeconds` at {grace}")));
 }
 
 #[rstest]
@@ -158,7 +195,9 @@ fn every_file_exists_and_is_used() {
         let generators = kustomization.object["configMapGenerator"].as_array().cloned().unwrap_or_default();
         let files = generators.iter().flat_map(|generator| texts(generator, "/files"));
         let resources = texts(&kustomization.object, "/resources");
-        for name in resources.into_iter().chain(texts(&kustomization.object, "/components")).chain(files) {
+        let transformers = texts(&kustomization.object, "/transformers");
+        let components = texts(&kustomization.object, "/components");
+        for name in resources.into_iter().chain(components).chain(transformers).chain(files) {
             let path = folder.join(name);
             assert!(path.exists(), "{} names {name}", kustomization.path.display());
             used.insert(path);
@@ -197,17 +236,18 @@ const BASE: &[&str] = &[
     "*: certificates.cert-manager.io: get,list,watch",
     "*: issuers.cert-manager.io: list,watch",
     "*: clusterissuers.cert-manager.io: list,watch",
-    "*: events.events.k8s.io: get,create",
-    "gateway-certificates: leases.coordination.k8s.io gateway-certificates: get,patch",
+    "*: events.events.k8s.io: get,create,patch",
+    "gateway-certificates: leases.coordination.k8s.io gateway-certificates: get,update,patch",
     "gateway-certificates: leases.coordination.k8s.io: create",
 ];
 
 #[rstest]
 #[case::base("base", BASE)]
 #[case::own_namespaces("own-namespaces", &["*: certificates.cert-manager.io: create,patch,delete"])]
-#[case::central("central", &["istio-system: certificates.cert-manager.io: create,patch,delete", "istio-system: secrets: get"])]
+#[case::central("central", &["istio-ingress: certificates.cert-manager.io: create,patch,delete", "istio-ingress: secrets: get"])]
 #[case::watch_pods("components/watch-pods", &["*: pods: list,watch"])]
 #[case::check_own_secrets("components/check-own-secrets", &["*: secrets: get"])]
+#[case::gateway_status("components/gateway-status", &["*: gateways/status.networking.istio.io: update"])]
 #[case::namespace_selectors("components/namespace-selectors", &["*: namespaces: list,watch"])]
 #[case::service_monitor("components/service-monitor", &[])]
 fn roles_allow_only_what_is_used(#[case] folder: &str, #[case] expected: &[&str]) {
@@ -237,23 +277,20 @@ fn roles_allow_only_what_is_used(#[case] folder: &str, #[case] expected: &[&str]
     }
 }
 
-/// The output of `kubectl kustomize`; `None` if kubectl is not installed.
-fn built(folder: &str) -> Option<Vec<Document>> {
-    let command = Command::new("kubectl").arg("kustomize").arg(root().join(folder)).output();
-    let Ok(output) = command else {
-        eprintln!("kubectl is missing: {folder} is not built");
-        return None;
-    };
+/// The output of `kubectl kustomize`.
+fn built(folder: &str) -> Vec<Document> {
+    let output = Command::new("kubectl").arg("kustomize").arg(root().join(folder)).output();
+    let output = output.expect("kubectl is missing: install it from https://kubernetes.io/docs/tasks/tools/");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(manifests::parse("built.yaml".as_ref(), &String::from_utf8(output.stdout).unwrap()).unwrap())
+    manifests::parse("built.yaml".as_ref(), &String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
 #[rstest]
 #[case::own_namespaces("deploy/controller/own-namespaces", "deploy/controller/base", &[])]
 #[case::central("deploy/controller/central", "deploy/controller/central", &[])]
-#[case::example("examples/controller", "examples/controller", &["--check-own-secrets", "--watch-pods"])]
+#[case::example("examples/controller", "examples/controller", &["--check-own-secrets", "--gateway-status", "--watch-pods"])]
 fn kustomizations_build(#[case] folder: &str, #[case] settings: &str, #[case] flags: &[&str]) {
-    let Some(objects) = built(folder) else { return };
+    let objects = built(folder);
     let args = ["run", "--settings=/etc/gateway-certificates/settings.yaml"];
     assert_eq!(texts(&controller(&objects), "/args"), [&args, flags].concat());
 
@@ -268,6 +305,67 @@ fn kustomizations_build(#[case] folder: &str, #[case] settings: &str, #[case] fl
         Some(&json!("gateway-certificates-settings")),
         "the name needs a hash, so that changes restart the Pods"
     );
+}
+
+#[rstest]
+#[case::own_namespaces("deploy/controller/own-namespaces")]
+#[case::central("deploy/controller/central")]
+#[case::example("examples/controller")]
+fn all_objects_have_the_recommended_labels(#[case] folder: &str) {
+    let version = format!("v{}", env!("CARGO_PKG_VERSION"));
+    let expected = [
+        ("name", "gateway-certificates"),
+        ("version", &version),
+        ("part-of", "gateway-issuer-policy"),
+        ("managed-by", "kustomize"),
+    ];
+    let objects = built(folder);
+    for object in &objects {
+        let mut labels = vec![&object.object["metadata"]["labels"]];
+        if object.kind() == "Deployment" {
+            labels.push(&object.object["spec"]["template"]["metadata"]["labels"]);
+            let selector = &object.object["spec"]["selector"]["matchLabels"];
+            assert_eq!(
+                *selector,
+                json!({"app.kubernetes.io/name": "gateway-certificates"}),
+                "it cannot be changed"
+            );
+        }
+        for (name, value) in expected {
+            let name = format!("app.kubernetes.io/{name}");
+            assert!(labels.iter().all(|labels| labels[&name] == value), "{name} of {:?}", object.object);
+        }
+    }
+}
+
+#[test]
+fn istio_injects_no_sidecar() {
+    let documents = documents();
+    let [deployment] = of_kind(&documents, "Deployment")[..] else { panic!("one Deployment") };
+    let labels = &deployment.object["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["sidecar.istio.io/inject"], "false");
+}
+
+#[test]
+fn nodes_can_be_drained_whatever_state_the_pods_are_in() {
+    let documents = documents();
+    let [budget] = of_kind(&documents, "PodDisruptionBudget")[..] else { panic!("one PodDisruptionBudget") };
+    assert_eq!(budget.object["spec"]["maxUnavailable"], 1);
+    assert_eq!(budget.object["spec"]["unhealthyPodEvictionPolicy"], "AlwaysAllow");
+}
+
+#[rstest]
+#[case::central("deploy/controller/central")]
+#[case::example("examples/controller")]
+fn no_placement_is_the_namespace_of_istiod(#[case] folder: &str) {
+    let settings = settings::load(Some(&root().join(folder).join("settings.yaml"))).unwrap();
+    for placement in settings.gateway_namespaces.unwrap() {
+        assert_ne!(placement.namespace, "istio-system", "its Secrets include the root key of the mesh");
+        let objects = built(folder);
+        let roles = of_kind(&objects, "Role");
+        let here = |role: &&Document| role.object["metadata"]["namespace"] == *placement.namespace;
+        assert!(roles.iter().any(here), "no Role in {}", placement.namespace);
+    }
 }
 
 #[test]

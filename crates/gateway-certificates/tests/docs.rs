@@ -1,13 +1,19 @@
 //! docs/controller.md lists all flags, metrics, Events and rights, and no others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use gateway_certificates::cache::Caches;
 use gateway_certificates::events::Reason;
+use gateway_certificates::kinds::watched;
+use gateway_certificates::leader::LeaseName;
 use gateway_certificates::metrics::Metrics;
+use gateway_certificates::{check, run};
+use gateway_rules::Settings;
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -39,7 +45,7 @@ fn flags(command: &str) -> BTreeSet<String> {
         let line = line.trim_start();
         let flag =
             line.split_once("--").filter(|(before, _)| before.is_empty() || before.starts_with('-'))?.1;
-        Some(format!("--{}", flag.split(' ').next()?))
+        Some(format!("--{}", flag.split([' ', '[']).next()?))
     });
     flags.filter(|flag| flag != "--help").collect()
 }
@@ -56,10 +62,12 @@ fn every_flag_of_run() {
     assert_eq!(documented, flags("run"));
 }
 
-#[test]
-fn every_flag_of_render() {
+#[rstest]
+#[case::check("check")]
+#[case::render("render")]
+fn every_flag_of_the_other_commands(#[case] command: &str) {
     let docs = docs();
-    for flag in flags("render") {
+    for flag in flags(command).difference(&flags("run")) {
         assert!(docs.contains(&format!("`{flag}`")), "{flag}");
     }
 }
@@ -68,27 +76,30 @@ fn every_flag_of_render() {
 fn every_metric() {
     let metrics = Metrics::new().unwrap();
     // A metric without a value is not exported.
-    metrics.reconciled("unchanged");
-    metrics.wrote("certificates", "create", true);
-    metrics.set_violations(&BTreeMap::from([("issuer-not-found", 1)]));
+    metrics.set_settings("08f44b07b5901a25");
+    let settings = Arc::new(Settings::default());
+    metrics.summarize(&Caches::new(watched(&settings, true), settings).summary());
     let text = metrics.text();
     let actual: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    // Those of the process are documented by Prometheus.
+    let actual: BTreeSet<&str> =
+        actual.into_iter().filter(|name| name.starts_with("gateway_certificates_")).collect();
     let rows = table("| metric | |");
     let documented: BTreeSet<&str> =
         rows.iter().flat_map(|row| names(&row[0])).filter_map(|name| name.split('{').next()).collect();
     assert_eq!(documented, actual);
 }
 
-#[rstest]
-#[case(Reason::CreateCertificate)]
-#[case(Reason::UpdateCertificate)]
-#[case(Reason::DeleteCertificate)]
-#[case(Reason::CertificateWithheld)]
-#[case(Reason::PlacementMismatch)]
-fn every_event(#[case] reason: Reason) {
+#[test]
+fn every_event() {
+    let kind = |reason: Reason| if reason.is_warning() { "Warning" } else { "Normal" };
+    let actual: Vec<_> =
+        Reason::ALL.map(|reason| (reason.as_str().to_owned(), kind(reason).to_owned())).into();
     let rows = table("| reason | type | what happened |");
-    assert!(rows.iter().any(|row| names(&row[0]).any(|name| name == reason.as_str())), "{}", reason.as_str());
+    let documented: Vec<_> =
+        rows.iter().map(|row| (names(&row[0]).collect::<String>(), row[1].clone())).collect();
+    assert_eq!(documented, actual);
 }
 
 /// The ids of the controller's own rejections in its source, without those of rules.
@@ -107,6 +118,13 @@ fn the_controllers_own_rejections() {
                 call.trim_start().strip_prefix('"').and_then(|id| id.split('"').next()).map(str::to_owned),
             );
         }
+    }
+    let text = Metrics::new().unwrap().text();
+    for id in &actual {
+        assert!(
+            text.contains(&format!("violations{{rule=\"{id}\"}} 0")),
+            "{id} is not counted from the start"
+        );
     }
     let rows = table("| in the note | what it means | what to do |");
     let documented: BTreeSet<String> =
@@ -131,11 +149,44 @@ fn every_right() {
             }
         }
     }
+    assert_eq!(documented_rights(), actual);
+}
+
+/// The verbs on resources in the docs.
+fn documented_rights() -> BTreeSet<String> {
     let mut documented = BTreeSet::new();
     for row in table("| what | verbs | where | for |") {
         for resource in names(&row[0]) {
             documented.extend(row[1].split(", ").map(|verb| format!("{verb} {resource}")));
         }
     }
-    assert_eq!(documented, actual);
+    documented
+}
+
+/// `check` asks for each of them.
+#[test]
+fn every_right_is_checked() {
+    let options = check::Options {
+        kubeconfig: None,
+        settings: None,
+        election: None,
+        watch_pods: true,
+        check_own_secrets: true,
+        gateway_status: true,
+        policy: run::Policy::Sync,
+        user: None,
+    };
+    let lease = LeaseName { namespace: "a".to_owned(), name: "b".to_owned() };
+    let settings = Settings::read(&json!({"tenants": [
+        {"name": "a", "namespace_selector": {"match_labels": {"team": "a"}}, "issuers": [], "dns_names": []},
+    ]}));
+    let settings = settings.unwrap();
+    let served: Vec<_> = watched(&settings, true).into_iter().map(|kind| (kind, None)).collect();
+    let mut checked = BTreeSet::new();
+    for right in check::rights(&settings, &options, Some(&lease), &served) {
+        let dot = if right.group.is_empty() { "" } else { "." };
+        checked
+            .extend(right.verbs.iter().map(|verb| format!("{verb} {}{dot}{}", right.resource, right.group)));
+    }
+    assert_eq!(documented_rights(), checked);
 }

@@ -91,7 +91,9 @@ fn in_the_gateways_namespace() {
          # Gateway team-a/shop (shop.yaml: document 2)\n\
          apiVersion: cert-manager.io/v1\n\
          kind: Certificate\n\
-         metadata:\n  name: shop-tls\n  namespace: team-a\n\
+         metadata:\n  name: shop-tls\n  namespace: team-a\n  labels:\n    \
+         gateway-certificates.io/owner-hash: 92bc563487483987\n  annotations:\n    \
+         gateway-certificates.io/owner-name: shop\n    gateway-certificates.io/owner-namespace: team-a\n\
          spec:\n  secretName: shop-tls\n  issuerRef:\n    name: le\n    kind: ClusterIssuer\n    group: cert-manager.io\n  \
          dnsNames:\n  - shop-tls.example.com\n  renewBefore: 360h0m0s\n  usages:\n  - digital signature\n  - key encipherment\n"
     );

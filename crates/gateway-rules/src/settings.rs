@@ -148,6 +148,9 @@ pub struct Settings {
     /// The gateway Pods and their namespaces; if `None`, each Istio Gateway's Secrets are read in its own
     /// namespace.
     pub gateway_namespaces: Option<Vec<GatewayNamespace>>,
+    /// Namespaces of earlier `gateway_namespaces`, in which the controller may still delete and take over
+    /// Certificates.
+    pub former_gateway_namespaces: Vec<String>,
     /// The configuration of cert-manager and the controller that plans depend on.
     pub plan: Options,
     /// The tenants; the first one that owns the Gateway's namespace counts.
@@ -184,6 +187,9 @@ impl Settings {
                 .unwrap_or_default(),
             issuer_kinds: root.objects("issuer_kinds", issuer_kind).unwrap_or_default(),
             gateway_namespaces: root.objects("gateway_namespaces", gateway_namespace),
+            former_gateway_namespaces: root
+                .checked("former_gateway_namespaces", namespace_fault)
+                .unwrap_or_default(),
             plan: Options {
                 copy_labels: root.strings("copy_labels").unwrap_or_default(),
                 copy_annotations: root.strings("copy_annotations").unwrap_or_default(),
@@ -396,15 +402,18 @@ fn issuer_kind(fields: &mut Fields<'_>) -> Option<IssuerKind> {
     Some(IssuerKind { group: group.to_owned(), kind: kind?.to_owned(), api_version, scope: scope? })
 }
 
+fn namespace_fault(namespace: &str) -> Option<&'static str> {
+    (!is_label(namespace)).then_some("is not a valid namespace (RFC 1123 label)")
+}
+
 fn gateway_namespace(fields: &mut Fields<'_>) -> Option<GatewayNamespace> {
     let labels = fields.entries("labels");
     if labels.is_none() {
         fields.problem("labels", "the labels of the gateway Pods are required");
     }
     let namespace = fields.required("namespace")?;
-    if !is_label(namespace) {
-        fields
-            .problem("namespace", format!("{} is not a valid namespace (RFC 1123 label)", quote(namespace)));
+    if let Some(fault) = namespace_fault(namespace) {
+        fields.problem("namespace", format!("{} {fault}", quote(namespace)));
     }
     let mut pods = BTreeMap::new();
     for (key, value) in labels? {
@@ -450,6 +459,7 @@ mod tests {
                 {"group": "example.com", "kind": "MyIssuer", "api_version": "v1", "scope": "Namespaced"},
             ],
             "gateway_namespaces": [{"labels": {"istio": "ingressgateway"}, "namespace": "istio-system"}],
+            "former_gateway_namespaces": ["istio-ingress"],
             "copy_labels": ["team"],
             "copy_annotations": ["example.com/*"],
         }))
@@ -472,6 +482,7 @@ mod tests {
         );
         assert_eq!(settings.issuer_kinds[1].api_version, "example.com/v1");
         assert_eq!(settings.gateway_namespaces.unwrap()[0].namespace, "istio-system");
+        assert_eq!(settings.former_gateway_namespaces, ["istio-ingress"]);
         assert_eq!(settings.plan.copy_labels, ["team"]);
     }
 
@@ -520,11 +531,12 @@ mod tests {
     )]
     #[case::gateway_namespace_alone(json!({"gateway_namespaces": [{"namespace": "x"}]}), &["gateway_namespaces[0].labels: the labels of the gateway Pods are required"])]
     #[case::gateway_namespace_with_dots(json!({"gateway_namespaces": [{"labels": {}, "namespace": "a.b"}]}), &["gateway_namespaces[0].namespace: \"a.b\" is not a valid namespace (RFC 1123 label)"])]
+    #[case::former_namespace_with_dots(json!({"former_gateway_namespaces": ["a", "a.b"]}), &["former_gateway_namespaces[1]: \"a.b\" is not a valid namespace (RFC 1123 label)"])]
     #[case::copy_labels(json!({"copy_labels": ["a", 1]}), &["copy_labels[1]: expected a string, found a number"])]
     #[case::all_reported(json!({"role": "x", "copy_labels": "a", "zzz": 1}), &[
         "role: \"x\" is not one of: both, default, validate",
         "copy_labels: expected a list, found a string",
-        "zzz: unknown setting; known here: role, default_issuer, rules, exceptions, help, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, copy_labels, copy_annotations, extra_protocols, tenants, other_namespaces",
+        "zzz: unknown setting; known here: role, default_issuer, rules, exceptions, help, existing_violations, lookups, acme_wildcards, issuer_kinds, gateway_namespaces, former_gateway_namespaces, copy_labels, copy_annotations, extra_protocols, tenants, other_namespaces",
     ])]
     fn problems(#[case] settings: Value, #[case] expected: &[&str]) {
         assert_eq!(Settings::read(&settings).unwrap_err(), expected);

@@ -67,7 +67,7 @@ struct Run {
 
 async fn measure(s: &Scenario, settings: Value, count: usize) -> Run {
     const CREATED: &str =
-        r#"gateway_certificates_api_writes_total{outcome="ok",resource="certificates",verb="create"}"#;
+        r#"gateway_certificates_api_writes_total{resource="certificates",result="ok",verb="create"}"#;
     let audit = s.audit_from_now();
     let start = Instant::now();
     let controller = s.controller().settings(settings).start_at_once().await;

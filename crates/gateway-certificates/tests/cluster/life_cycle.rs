@@ -24,11 +24,9 @@ fn a_gateway_gets_its_certificates() {
         assert_eq!(owners.len(), 1, "{owners:?}");
         assert_eq!(owners[0]["uid"], shop["metadata"]["uid"]);
         assert_eq!(owners[0]["controller"], true);
-        assert_eq!(
-            certificate["metadata"].get("annotations"),
-            None,
-            "the owner record is for other namespaces"
-        );
+        let record = &certificate["metadata"]["annotations"];
+        assert_eq!(record["gateway-certificates.io/owner-name"], "shop", "{record}");
+        assert_eq!(record["gateway-certificates.io/owner-uid"], shop["metadata"]["uid"], "{record}");
         s.event(&team_a, "shop", "CreateCertificate", "shop-tls").await;
         s.event(&team_a, "shop", "CreateCertificate", "api-tls").await;
     });
@@ -68,19 +66,47 @@ fn another_secret_name_is_another_certificate() {
 }
 
 #[test]
-fn without_its_annotation_a_gateway_has_no_certificates() {
+fn without_its_annotation_a_gateway_keeps_the_certificates_that_it_names() {
     scenario(async |s| {
         let team_a = s.namespace("team-a").await;
-        let _controller = s.controller().start().await;
+        let controller = s.controller().start().await;
         let shop = gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"]);
         s.apply(shop.clone()).await;
-        s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+        let before = s.appears(CERTIFICATE, &team_a, "shop-tls").await;
         // The Secret that cert-manager would write. A Secret that is in use must not be deleted.
         s.apply(secret(&team_a, "shop-tls")).await;
 
-        s.apply(shop.without_annotations()).await;
+        s.apply(shop.clone().without_annotations().annotation("cert-manager.io/clusterissuer", "le")).await;
+        s.event(&team_a, "shop", "CertificateKept", "shop-tls").await;
+        controller.at_rest().await;
+        let kept = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
+        assert_eq!(kept["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "{kept}");
+
+        s.apply(gateway(&team_a, "shop").without_annotations()).await;
         s.disappears(CERTIFICATE, &team_a, "shop-tls").await;
         assert!(s.get(SECRET, &team_a, "shop-tls").await.is_some(), "the Secret stays");
+    });
+}
+
+#[test]
+fn a_paused_gateway_is_left_alone() {
+    scenario(async |s| {
+        let team_a = s.namespace("team-a").await;
+        let controller = s.controller().start().await;
+        let paused = "gateway-certificates.io/paused";
+        s.apply(gateway(&team_a, "shop").server("shop-tls", ["shop.example.com"])).await;
+        let before = s.appears(CERTIFICATE, &team_a, "shop-tls").await;
+        let renamed = gateway(&team_a, "shop").server("new-tls", ["shop.example.com"]);
+        s.apply(renamed.clone().annotation(paused, "true")).await;
+        s.event(&team_a, "shop", "Paused", paused).await;
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&team_a).await, ["shop-tls"]);
+        let kept = s.get(CERTIFICATE, &team_a, "shop-tls").await.unwrap();
+        assert_eq!(kept["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "{kept}");
+
+        s.apply(renamed).await;
+        s.appears(CERTIFICATE, &team_a, "new-tls").await;
+        s.disappears(CERTIFICATE, &team_a, "shop-tls").await;
     });
 }
 

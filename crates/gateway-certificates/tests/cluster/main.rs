@@ -2,6 +2,9 @@
 
 mod adoption;
 mod bench;
+mod deletions;
+mod deployment;
+mod faults;
 mod harness;
 mod issuers;
 mod kinds;
@@ -10,3 +13,4 @@ mod outages;
 mod ownership;
 mod placement;
 mod replicas;
+mod reporting;

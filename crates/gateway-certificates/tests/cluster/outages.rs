@@ -45,7 +45,8 @@ fn the_api_server_is_killed_midway() {
         s.expects_forbidden();
         let team_a = s.namespace("team-a").await;
         s.apply_all(many(&team_a, COUNT)).await;
-        let controller = s.controller().start().await;
+        // A leader that cannot renew its Lease for 10 seconds ends.
+        let controller = s.controller().flag("--leader-elect=false").start().await;
         until_created(s, 20).await;
         s.control_plane().kill_api_server();
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -77,13 +78,13 @@ fn the_controller_is_killed_midway() {
         const COUNT: usize = 500;
         let team_a = s.namespace("team-a").await;
         s.apply_all(many(&team_a, COUNT)).await;
-        let controller = s.controller().flag("--no-leader-election").start().await;
+        let controller = s.controller().flag("--leader-elect=false").start().await;
         until_created(s, 50).await;
         controller.kill();
         let created = creations(s.audit()).len();
         assert!(created < COUNT, "it was killed too late: all {COUNT} were created");
 
-        let controller = s.controller().flag("--no-leader-election").start().await;
+        let controller = s.controller().flag("--leader-elect=false").start().await;
         eventually_within(Duration::from_secs(60), "all Certificates exist", async || {
             match s.certificates(&team_a).await.len() {
                 COUNT => Ok(()),

@@ -74,6 +74,9 @@ fn every_namespace_of_the_selected_gateways_gets_a_certificate() {
 
         let elsewhere = json!({"istio": "ingressgateway", "zone": "2"});
         s.apply(gateway(&team_a, "shop").selector(elsewhere).server("shop-tls", ["shop.example.com"])).await;
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&one).await, ["shop-tls"], "the other Certificate is not Ready yet");
+        s.patch_status(CERTIFICATE, &two, "shop-tls", ready()).await;
         s.disappears(CERTIFICATE, &one, "shop-tls").await;
         controller.at_rest().await;
         assert_eq!(s.certificates(&two).await, ["shop-tls"]);
@@ -84,7 +87,7 @@ fn every_namespace_of_the_selected_gateways_gets_a_certificate() {
 }
 
 #[test]
-fn changed_settings_move_the_certificates() {
+fn changed_settings_move_the_certificates_when_the_new_ones_are_ready() {
     scenario(async |s| {
         let (team_a, old, new) =
             (s.namespace("team-a").await, s.namespace("istio-old").await, s.namespace("istio-new").await);
@@ -93,9 +96,50 @@ fn changed_settings_move_the_certificates() {
         s.appears(CERTIFICATE, &old, "shop-tls").await;
         controller.stop();
 
-        let _controller = s.controller().settings(placed_in(&new)).start().await;
+        let mut settings = placed_in(&new);
+        settings["former_gateway_namespaces"] = json!([old]);
+        let controller = s.controller().settings(settings).start().await;
         s.appears(CERTIFICATE, &new, "shop-tls").await;
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&old).await, ["shop-tls"]);
+        s.patch_status(CERTIFICATE, &new, "shop-tls", ready()).await;
         s.disappears(CERTIFICATE, &old, "shop-tls").await;
+    });
+}
+
+#[test]
+fn settings_that_lose_their_placement_delete_nothing() {
+    scenario(async |s| {
+        let (team_a, central) = (s.namespace("team-a").await, s.namespace("istio-system").await);
+        let controller = s.controller().settings(placed_in(&central)).start().await;
+        for name in ["shop", "api", "www"] {
+            let (secret, host) = (format!("{name}-tls"), format!("{name}.example.com"));
+            s.apply(gateway(&team_a, name).server(&secret, [host.as_str()])).await;
+            s.appears(CERTIFICATE, &central, &secret).await;
+        }
+        controller.stop();
+        let all = ["api-tls", "shop-tls", "www-tls"];
+
+        // An empty file, with the rights of the old settings.
+        s.expects_forbidden();
+        let controller = s.controller().start().await;
+        for name in ["shop", "api", "www"] {
+            let secret = format!("{name}-tls");
+            s.appears(CERTIFICATE, &team_a, &secret).await;
+            s.patch_status(CERTIFICATE, &team_a, &secret, ready()).await;
+        }
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&central).await, all);
+        assert_eq!(controller.metric("gateway_certificates_deletions_suspended"), Some(0.0));
+        controller.stop();
+
+        // A label with a typo: the placement is unknown.
+        let mut settings = placed_in(&central);
+        settings["gateway_namespaces"][0]["labels"] = json!({"istio": "ingresgateway"});
+        let controller = s.controller().settings(settings).start().await;
+        s.event(&team_a, "shop", "CertificateWithheld", "gateway-namespace-unknown").await;
+        controller.at_rest().await;
+        assert_eq!(s.certificates(&central).await, all);
     });
 }
 

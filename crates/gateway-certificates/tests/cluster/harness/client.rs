@@ -1,7 +1,10 @@
 //! Reads and writes objects of any kind, as JSON.
 
 use futures::future::join_all;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    PropagationPolicy,
+};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -44,12 +47,28 @@ impl Objects {
         self.try_apply(&object).await.unwrap_or_else(|error| panic!("{error}\nto apply: {object}"))
     }
 
+    /// Creates an object with another field manager, which does not apply it.
+    pub async fn create_as(&self, manager: &str, object: Value) -> Value {
+        let parameters = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+        let api = self.api_of(&object);
+        let created = api.create(&parameters, &serde_json::from_value(object).unwrap()).await.unwrap();
+        serde_json::to_value(created).unwrap()
+    }
+
     /// [`Self::apply`], if it can be rejected.
     pub async fn try_apply(&self, object: &Value) -> kube::Result<Value> {
         let parameters = PatchParams::apply("gateway-certificates-tests").force();
         let api = self.api_of(object);
         let applied = api.patch(text(object, "/metadata/name"), &parameters, &Patch::Apply(object)).await?;
         Ok(serde_json::to_value(applied).unwrap())
+    }
+
+    /// [`Self::try_apply`] that changes nothing, and rejects unknown fields.
+    pub async fn dry_run(&self, object: &Value) -> kube::Result<()> {
+        let mut parameters = PatchParams::apply("gateway-certificates-tests").force().validation_strict();
+        parameters.dry_run = true;
+        let api = self.api_of(object);
+        api.patch(text(object, "/metadata/name"), &parameters, &Patch::Apply(object)).await.map(drop)
     }
 
     /// [`Self::apply`] of many objects in parallel.
@@ -75,6 +94,12 @@ impl Objects {
     /// Deletes an object if it exists.
     pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) {
         delete(&self.api(kind, namespace), name).await;
+    }
+
+    /// [`Self::delete`] with a propagation policy.
+    pub async fn delete_with(&self, kind: Kind, namespace: &str, name: &str, propagation: PropagationPolicy) {
+        let parameters = DeleteParams { propagation_policy: Some(propagation), ..DeleteParams::default() };
+        self.api(kind, namespace).delete(name, &parameters).await.unwrap();
     }
 
     /// [`Self::delete`] of a given object.

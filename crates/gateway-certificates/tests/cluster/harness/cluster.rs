@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
@@ -128,6 +128,14 @@ impl Cluster {
             client.request_text(request).await.map_err(|error| error.to_string())
         })
         .await;
+    }
+
+    /// How to reach the API server, for requests that carry their own token.
+    pub async fn config_without_user(&self) -> Config {
+        let config = Config::from_custom_kubeconfig(self.admin.clone(), &KubeConfigOptions::default()).await;
+        let mut config = config.unwrap();
+        config.auth_info = AuthInfo::default();
+        config
     }
 
     async fn try_connect(&self) -> Result<Client, String> {

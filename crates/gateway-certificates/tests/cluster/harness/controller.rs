@@ -3,14 +3,17 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::cluster::CONTROLLER;
-use super::eventually::eventually;
+use super::eventually::{eventually, eventually_within};
 use super::process::{Process, free_port};
+use super::proxy::Proxy;
 use super::scenario::Scenario;
 
 /// The timeout for the shutdown of a leader.
@@ -22,6 +25,7 @@ pub struct ControllerBuilder<'s> {
     settings: Value,
     arguments: Vec<String>,
     without_role_in: Vec<String>,
+    kubeconfig: PathBuf,
 }
 
 impl<'s> ControllerBuilder<'s> {
@@ -31,6 +35,7 @@ impl<'s> ControllerBuilder<'s> {
             settings: json!({}),
             arguments: Vec::new(),
             without_role_in: Vec::new(),
+            kubeconfig: scenario.cluster.controller_kubeconfig(),
         }
     }
 
@@ -52,6 +57,12 @@ impl<'s> ControllerBuilder<'s> {
         self
     }
 
+    /// Reaches the API server through a proxy.
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.kubeconfig = proxy.write_kubeconfig(self.scenario);
+        self
+    }
+
     /// Starts the controller with the rights for its settings and flags, and waits until its caches are
     /// filled.
     pub async fn start(self) -> Controller {
@@ -67,25 +78,25 @@ impl<'s> ControllerBuilder<'s> {
         let log = scenario.new_file("controller", "log");
         let settings = log.with_extension("settings.yaml");
         std::fs::write(&settings, self.settings.to_string()).unwrap();
-        let port = free_port();
+        let (metrics, health) = (free_port(), free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-certificates"));
         command
             .env_remove("KUBECONFIG")
             .arg("run")
             .arg("--kubeconfig")
-            .arg(scenario.cluster.controller_kubeconfig())
+            .arg(&self.kubeconfig)
             .arg("--settings")
             .arg(settings)
-            .arg(format!("--listen=127.0.0.1:{port}"))
+            .arg(format!("--metrics-bind-address=127.0.0.1:{metrics}"))
+            .arg(format!("--health-probe-bind-address=127.0.0.1:{health}"))
+            .arg(format!("--leader-election-namespace={CONTROLLER}"))
             .args(&self.arguments);
-        if !self.arguments.iter().any(|argument| argument == "--no-leader-election") {
-            command.arg(format!("--lease-namespace={CONTROLLER}"));
-        }
         let process = Process::start("gateway-certificates", &mut command, &log);
-        Controller { process: RefCell::new(Some(process)), port }
+        Controller { process: RefCell::new(Some(process)), metrics, health, log }
     }
 
-    async fn grant(&self) {
+    /// Grants the rights for its settings and flags, without starting it.
+    pub async fn grant(&self) {
         let scenario = self.scenario;
         match self.settings["gateway_namespaces"].as_array() {
             None => scenario.grant("own-namespaces/rbac.yaml", None).await,
@@ -98,11 +109,14 @@ impl<'s> ControllerBuilder<'s> {
                 }
             }
         }
+        for former in self.settings["former_gateway_namespaces"].as_array().into_iter().flatten() {
+            scenario.grant("central/rbac.yaml", former.as_str()).await;
+        }
         let tenants = self.settings["tenants"].as_array().map(Vec::as_slice).unwrap_or_default();
         if tenants.iter().any(|tenant| tenant.get("namespace_selector").is_some()) {
             scenario.grant("components/namespace-selectors/rbac.yaml", None).await;
         }
-        for flag in ["watch-pods", "check-own-secrets"] {
+        for flag in ["watch-pods", "check-own-secrets", "gateway-status"] {
             if self.arguments.contains(&format!("--{flag}")) {
                 scenario.grant(&format!("components/{flag}/rbac.yaml"), None).await;
             }
@@ -113,7 +127,9 @@ impl<'s> ControllerBuilder<'s> {
 /// The running controller. It is stopped when this is dropped, and must end in time.
 pub struct Controller {
     process: RefCell<Option<Process>>,
-    port: u16,
+    metrics: u16,
+    health: u16,
+    log: PathBuf,
 }
 
 impl Controller {
@@ -197,10 +213,41 @@ impl Controller {
         stopped.unwrap_or_else(|| panic!("the controller did not stop within {} s", STOP.as_secs()))
     }
 
+    /// Stops its execution (SIGSTOP).
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Continues its execution (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn ends(&self, within: Duration) -> ExitStatus {
+        eventually_within(within, "the controller ends", async || {
+            let status = self.process.borrow_mut().as_mut().unwrap().try_wait();
+            status.ok_or_else(|| "it runs".to_owned())
+        })
+        .await
+    }
+
+    /// Its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
     /// Sends a GET to one of its endpoints and returns the status and the body.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let get = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            let port = if path == "/metrics" { self.metrics } else { self.health };
+            let mut stream = TcpStream::connect(("127.0.0.1", port))?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
             let mut answer = String::new();

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 /// The default timeout on a busy machine. Successful waits are much shorter.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Polls until `look` returns `Ok`. `what` is a clause for the message; the error is the observed state.
-pub async fn eventually<T>(what: &str, reconciliation: impl AsyncFnMut() -> Result<T, String>) -> T {
-    eventually_within(PATIENCE, what, reconciliation).await
+/// Polls until `attempt` returns `Ok`. `what` is a clause for the message; the error is the observed state.
+pub async fn eventually<T>(what: &str, attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE, what, attempt).await
 }
 
 /// [`eventually`] with another timeout.
 pub async fn eventually_within<T>(
     patience: Duration,
     what: &str,
-    mut reconciliation: impl AsyncFnMut() -> Result<T, String>,
+    mut attempt: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let start = Instant::now();
     loop {
-        match reconciliation().await {
+        match attempt().await {
             Ok(found) => return found,
             Err(seen) if start.elapsed() > patience => {
                 panic!("timeout after {} s: {what}.\nLast seen: {seen}", patience.as_secs())

@@ -9,8 +9,10 @@ pub mod controller;
 pub mod eventually;
 pub mod objects;
 pub mod process;
+pub mod proxy;
 pub mod scenario;
 
 pub use eventually::{eventually, eventually_within};
 pub use objects::*;
+pub use proxy::{Fault, Proxy, Rule, calls};
 pub use scenario::{Scenario, scenario, scenario_on_own_cluster};

@@ -52,6 +52,11 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The status of the program, if it has ended.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Panics with the end of the log if the program has ended.
     pub fn assert_running(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
