@@ -410,7 +410,9 @@ mod tests {
         });
         let all = Options { watch_pods: true, check_own_secrets: true, gateway_status: true, ..options() };
         let expected = [
-            &READS[..5],
+            &READS[..2],
+            &["gateways/status.networking.istio.io in all namespaces: update"],
+            &READS[2..5],
             &[
                 "awspcaissuers.awspca.cert-manager.io in all namespaces: list watch",
                 "namespaces in all namespaces: list watch",

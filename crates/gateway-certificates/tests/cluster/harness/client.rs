@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
     PropagationPolicy,
 };
 use kube::core::Status;
