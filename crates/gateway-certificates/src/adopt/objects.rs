@@ -3,13 +3,10 @@
 use std::fmt;
 
 use certificate_shim::Gateway;
-use certificate_shim::owner::{OWNER_NAME, OWNER_NAMESPACE};
 use certificate_shim::plan::SecretName;
-use gateway_rules::ownership::{Owner, owner};
+use gateway_rules::ownership::{Owner, declared_owner, owner};
 use manifests::Document;
 use serde_json::Value;
-
-use crate::fields::MANAGER;
 
 /// The owner that a Certificate has today, as seen from a Gateway that names its Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +44,21 @@ const KANOPY_LABEL: &str = ".kanopy-platform.github.io/istio-cert-controller-man
 
 /// The owner of a Certificate.
 pub fn origin(certificate: &Value, gateway: &Gateway<'_>) -> Origin {
-    let is_ours = managers(certificate).any(|manager| manager == MANAGER);
-    let is_recorded =
-        [OWNER_NAMESPACE, OWNER_NAME].into_iter().all(|key| annotation(certificate, key).is_some());
+    let own = &gateway.metadata;
+    let declared = declared_owner(certificate).filter(|declared| {
+        declared.is_istio_gateway() && (declared.namespace, declared.name) == (own.namespace, own.name)
+    });
+    if let Some(declared) = declared {
+        return match declared.is_ours {
+            Some(true) => Origin::Ours,
+            _ if declared.is_recorded => Origin::Recorded,
+            _ => Origin::Referenced,
+        };
+    }
     match owner(certificate, gateway) {
         Owner::Other(other) => Origin::Other(other),
-        Owner::ThisGateway if is_ours => Origin::Ours,
-        Owner::ThisGateway if is_recorded => Origin::Recorded,
-        Owner::ThisGateway => Origin::Referenced,
+        // It is declared, so this does not happen.
+        Owner::ThisGateway => Origin::Ours,
         Owner::None => match kanopy_owner(certificate) {
             None => Origin::HandMade,
             Some(name) if name == format!("{}.{}", gateway.metadata.name, gateway.metadata.namespace) => {
@@ -198,7 +202,9 @@ mod tests {
         Origin::Recorded
     )]
     #[case::ours(
-        json!({"ownerReferences": reference(ISTIO, "Gateway", "shop"), "managedFields": [{"manager": "gateway-certificates"}]}),
+        json!({"ownerReferences": reference(ISTIO, "Gateway", "shop"), "managedFields": [
+            {"manager": "gateway-certificates", "fieldsV1": {"f:metadata": {"f:ownerReferences": {"k:{\"uid\":\"1\"}": {}}}}},
+        ]}),
         Origin::Ours
     )]
     fn origins(#[case] metadata: Value, #[case] expected: Origin) {
