@@ -45,6 +45,7 @@ fmt: toolchain ## Check the formatting
 .PHONY: lint
 lint: toolchain ## Run clippy; warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p gateway-certificates --test cluster -- -D warnings
 	$(CARGO) clippy -p gateway-issuer-policy --target wasm32-wasip1 -- -D warnings
 
 .PHONY: unit-tests

@@ -61,6 +61,18 @@ pub fn as_taken_over(object: &Value, desired: &Value) -> Option<Value> {
         }
         reduced.push(entry);
     }
+    if reduced.is_empty() {
+        // With an empty list, the API server would record all fields as owned before the first apply.
+        let first = entries(object).next()?;
+        reduced.push(json!({
+            "manager": MANAGER,
+            "operation": "Apply",
+            "apiVersion": first["apiVersion"],
+            "time": first["time"],
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:secretName": {}}},
+        }));
+    }
     changed.then_some(Value::Array(reduced))
 }
 
@@ -256,6 +268,11 @@ mod tests {
         let expected = json!([by("velero", "Update", left), status, applied]);
         assert_eq!(as_taken_over(&object(all), &desired), Some(expected.clone()));
         assert_eq!(as_taken_over(&object(expected), &desired), None);
+
+        let mut all = entry("Update", json!({"f:spec": {"f:secretName": {}, "f:dnsNames": {}}}));
+        all["manager"] = json!("velero");
+        let ours = entry("Apply", json!({"f:spec": {"f:secretName": {}}}));
+        assert_eq!(as_taken_over(&object(json!([all])), &desired), Some(json!([ours])));
     }
 
     /// Nested objects with texts, numbers and lists, as in a Certificate.

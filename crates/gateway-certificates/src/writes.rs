@@ -12,7 +12,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ObjectMeta, Patch, PatchParams,
-    PostParams, Preconditions,
+    PostParams, Preconditions, Request,
 };
 use kube::discovery::{self, verbs};
 use kube::{Client, ResourceExt};
@@ -270,7 +270,17 @@ impl Writer {
         let parameters = DeleteParams { dry_run: self.is_dry_run, ..DeleteParams::default() }.preconditions(
             Preconditions { uid: live.metadata.uid, resource_version: live.metadata.resource_version },
         );
-        self.counted("delete", timed(api.delete(name, &parameters)).await)?;
+        let deleted = timed(async {
+            let mut request = Request::new(api.resource_url())
+                .delete(name, &parameters)
+                .map_err(kube::Error::BuildRequest)?;
+            if self.is_dry_run {
+                // In the address too, where it is visible before the body is read.
+                *request.uri_mut() = with_dry_run(request.uri())?;
+            }
+            self.client.request::<Value>(request).await
+        });
+        self.counted("delete", deleted.await)?;
         Ok(true)
     }
 
@@ -298,6 +308,15 @@ impl Writer {
         self.metrics.wrote("certificates", verb, outcome.is_ok());
         outcome.map_err(ApiError::from)
     }
+}
+
+/// The address with the query parameter of a dry run.
+fn with_dry_run(address: &http::Uri) -> kube::Result<http::Uri> {
+    let text = address.to_string();
+    let address = text.trim_end_matches(['?', '&']);
+    let separator = if address.contains('?') { '&' } else { '?' };
+    let with = format!("{address}{separator}dryRun=All");
+    with.parse().map_err(|error: http::uri::InvalidUri| kube::Error::HttpError(error.into()))
 }
 
 enum Failure {

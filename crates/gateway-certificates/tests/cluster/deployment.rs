@@ -108,7 +108,7 @@ fn a_check_before_and_after_the_rights_are_granted() {
                 "ok: certificates.cert-manager.io in all namespaces: get, list, watch",
                 "ok: issuers.cert-manager.io in all namespaces: list, watch",
                 "ok: clusterissuers.cert-manager.io in all namespaces: list, watch",
-                "ok: events.events.k8s.io in all namespaces: get, create",
+                "ok: events.events.k8s.io in all namespaces: get, create, patch",
                 "ok: leases.coordination.k8s.io gateway-certificates in gateway-certificates: get, update, patch",
                 "ok: leases.coordination.k8s.io in gateway-certificates: create",
                 "ok: certificates.cert-manager.io in all namespaces: create, patch, delete",
